@@ -1,0 +1,29 @@
+import prettier from 'eslint-config-prettier';
+import tseslint from 'typescript-eslint';
+
+export default tseslint.config(
+  {ignores: ['dist/', 'node_modules/']},
+  tseslint.configs.strictTypeChecked,
+  prettier,
+  {
+    languageOptions: {
+      parserOptions: {
+        project: ['./tsconfig.json', './test/tsconfig.json'],
+        tsconfigRootDir: import.meta.dirname,
+      },
+    },
+    rules: {
+      '@typescript-eslint/restrict-template-expressions': ['error', {allowNumber: true, allowBoolean: true}],
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', {considerDefaultExhaustiveForUnions: true}],
+      eqeqeq: ['error', 'always', {null: 'ignore'}],
+      'no-console': 'error',
+    },
+  },
+  {files: ['**/*.js', '**/*.cjs'], extends: [tseslint.configs.disableTypeChecked]},
+  {
+    // mocha's `this` carries the time limit and skip()
+    files: ['test/**/*.ts'],
+    rules: {'no-console': 'off'},
+  },
+);

@@ -1,0 +1,69 @@
+import {Command, Flags, type Interfaces} from '@oclif/core';
+import type {ChalkInstance} from 'chalk';
+import {colourFor} from './colour.js';
+import {failureOf} from './failure-of.js';
+import {printable, printableJson} from './printable.js';
+import {reportFailure} from './report.js';
+
+/** Warnings beyond this number are counted, not printed: the JSON document has them all. */
+const WARNINGS_SHOWN = 20;
+
+/**
+ * What every command shares: `--json` with one document on stdout, `--no-color`, and failures with the exit
+ * codes of failure.ts.
+ *
+ * A command returns its document from `run()` and prints the same facts as text only when `jsonEnabled()` is
+ * false. stdout is only ever the answer; {@link note} and {@link warnOf} write to stderr in both modes.
+ */
+export abstract class BaseCommand extends Command {
+  static override enableJsonFlag = true;
+
+  static override baseFlags: Interfaces.FlagInput = {
+    'no-color': Flags.boolean({
+      description: 'plain output; NO_COLOR and FORCE_COLOR are honoured too',
+      helpGroup: 'GLOBAL',
+    }),
+  };
+
+  /** How text on stdout may look: its colours, and the width of the terminal (null when it is none). */
+  protected async look(): Promise<{paint: ChalkInstance; width: number | null}> {
+    return {
+      paint: await colourFor('stdout', this.colour),
+      width: process.stdout.isTTY ? process.stdout.columns || Number(process.env['COLUMNS']) || 80 : null,
+    };
+  }
+
+  /** Writes lines of the answer to stdout. Text from outside in them must already be printable. */
+  protected printLines(lines: readonly string[]): void {
+    if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+  }
+
+  /** Writes one line about the answer to stderr. */
+  protected note(line: string): void {
+    process.stderr.write(`kvfio: ${printable(line)}\n`);
+  }
+
+  /** Writes warnings to stderr, the first of many and the number of the others. */
+  protected async warnOf(warnings: readonly {message: string}[]): Promise<void> {
+    if (warnings.length === 0) return;
+    const label = (await colourFor('stderr', this.colour)).yellow('warning:');
+    const lines = warnings.slice(0, WARNINGS_SHOWN).map(({message}) => `${label} ${printable(message)}`);
+    const rest = warnings.length - lines.length;
+    if (rest > 0) lines.push(`${label} ${rest} more like these; --json lists them all`);
+    process.stderr.write(`${lines.join('\n')}\n`);
+  }
+
+  override logJson(document: unknown): void {
+    process.stdout.write(`${printableJson(document, 2)}\n`);
+  }
+
+  protected override async catch(error: Error): Promise<void> {
+    // oclif ends a command early with an ExitError, which is not a failure
+    if ('code' in error && error.code === 'EEXIT') throw error;
+    process.exitCode = await reportFailure(failureOf(error), {json: this.jsonEnabled(), colour: this.colour});
+  }
+
+  private get colour(): boolean {
+    return !this.argv.includes('--no-color');
+  }
+}

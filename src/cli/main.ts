@@ -1,0 +1,29 @@
+import {flush, run} from '@oclif/core';
+import {failureOf} from './failure-of.js';
+import {reportFailure} from './report.js';
+
+/**
+ * Runs the command line. What a command throws it reports itself (base-command.ts); what reaches this place was
+ * raised before a command existed, such as an unknown command name.
+ *
+ * @param dir URL or path of the file that was started; oclif finds package.json from there.
+ */
+export const main = async (dir: string): Promise<void> => {
+  const argv = process.argv.slice(2);
+  try {
+    await run(argv, dir);
+    await flush();
+  } catch (error) {
+    // oclif ends --help and --version by throwing an ExitError
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIT') {
+      process.exitCode ??= (error as Error & {oclif?: {exit?: number}}).oclif?.exit ?? 0;
+      return;
+    }
+    const passThrough = argv.indexOf('--');
+    const own = passThrough === -1 ? argv : argv.slice(0, passThrough);
+    process.exitCode = await reportFailure(failureOf(error), {
+      json: own.includes('--json'),
+      colour: !own.includes('--no-color'),
+    });
+  }
+};
