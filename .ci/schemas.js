@@ -1,0 +1,21 @@
+// Writes a JSON Schema for every document that a command prints, from the TypeScript type that the code uses.
+import {mkdirSync, writeFileSync} from 'node:fs';
+import {createGenerator} from 'ts-json-schema-generator';
+
+const DOCUMENTS = [
+  ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
+  ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
+  ['error', 'src/cli/report.ts', 'ErrorDocument'],
+];
+
+mkdirSync('src/schemas', {recursive: true});
+for (const [name, path, type] of DOCUMENTS) {
+  const schema = createGenerator({
+    path,
+    type,
+    tsconfig: 'tsconfig.json',
+    skipTypeCheck: true,
+    sortProps: true,
+  }).createSchema(type);
+  writeFileSync(`src/schemas/${name}.json`, `${JSON.stringify(schema, null, 2)}\n`);
+}

@@ -1,0 +1,134 @@
+import type {ChalkInstance} from 'chalk';
+import type {GroupsDocument, ListedDevice, ListedGroup} from '../iommu/groups-document.js';
+import {compareAddresses} from '../iommu/pci-address.js';
+import type {Evidence, Verdict} from '../iommu/snoop-control.js';
+import type {Column} from './table.js';
+
+/** One line of `kvfio groups`: a device and the group it is in, or an empty group. */
+export interface GroupsRow {
+  group: ListedGroup | null;
+  device: ListedDevice | null;
+}
+
+/** The selected devices, group by group, then those in no group. */
+export const groupsRows = (document: GroupsDocument): GroupsRow[] => [
+  ...document.groups.flatMap((group): GroupsRow[] =>
+    group.devices.length === 0
+      ? [{group, device: null}]
+      : group.devices.filter((device) => device.matched).map((device) => ({group, device})),
+  ),
+  ...document.ungrouped.map((device) => ({group: null, device})),
+];
+
+/** What is printed without `--columns`. */
+export const USUAL_GROUPS_COLUMNS = [
+  'group',
+  'address',
+  'name',
+  'driver',
+  'iommu',
+  'snoop',
+  'nosnoop',
+  'viable',
+];
+
+const verdictPaint = (text: string, verdict: Verdict | undefined, paint: ChalkInstance): string => {
+  if (verdict === 'enforced') return paint.green(text);
+  return verdict === 'not-enforced' ? paint.yellow(text) : paint.dim(text);
+};
+
+/** The device's verdict, and its group's where that differs. */
+const snoop = ({group, device}: GroupsRow): string => {
+  const [own, whole] = [device?.snoopControl.verdict, group?.snoopControl.verdict];
+  if (own === undefined) return whole ?? '';
+  return whole === undefined || whole === own ? own : `${own} (group: ${whole})`;
+};
+
+/** A fact in the short form of one table cell: `dmar0 ecap[7]=0`. */
+const shortEvidence = ({unit, register, bit, statement}: Evidence, verdict: Verdict): string =>
+  register !== null && bit !== null
+    ? `${unit ?? ''} ${register}[${bit}]=${verdict === 'enforced' ? 1 : 0}`
+    : statement;
+
+const viable = ({group, device}: GroupsRow): string => {
+  if (group === null) return '';
+  if (group.viable) return 'yes';
+  return group.blockers.some((blocker) => blocker.address === device?.address) ? 'blocks' : 'no';
+};
+
+/** Every column of `kvfio groups`. */
+export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
+  {
+    name: 'group',
+    text: ({group}) => String(group?.id ?? ''),
+    compare: (a, b) => (a.group?.id ?? Infinity) - (b.group?.id ?? Infinity) || 0,
+  },
+  {name: 'type', text: ({group}) => group?.type ?? ''},
+  {
+    name: 'address',
+    text: ({device}) => device?.address ?? '',
+    compare: (a, b) => compareAddresses(a.device?.address ?? '', b.device?.address ?? ''),
+  },
+  {name: 'bus', text: ({device}) => device?.bus ?? ''},
+  {name: 'class', text: ({device}) => device?.class ?? device?.classCode ?? '', flexible: true},
+  {name: 'classcode', text: ({device}) => device?.classCode ?? ''},
+  {
+    name: 'id',
+    text: ({device}) => (device?.vendorId == null ? '' : `${device.vendorId}:${device.deviceId ?? ''}`),
+  },
+  {
+    name: 'subsystem',
+    text: ({device}) =>
+      device?.subsystemVendorId == null
+        ? ''
+        : `${device.subsystemVendorId}:${device.subsystemDeviceId ?? ''}`,
+  },
+  {name: 'name', text: ({device}) => (device === null ? '' : deviceName(device)), flexible: true},
+  {name: 'vendor', text: ({device}) => device?.vendor ?? device?.vendorId ?? '', flexible: true},
+  {name: 'device', text: ({device}) => device?.device ?? device?.deviceId ?? '', flexible: true},
+  {name: 'driver', text: ({device}) => device?.driver ?? ''},
+  {name: 'override', text: ({device}) => device?.driverOverride ?? ''},
+  {name: 'iommu', text: ({device}) => device?.iommu ?? ''},
+  {
+    name: 'snoop',
+    text: snoop,
+    paint: (text, {group, device}, paint) =>
+      verdictPaint(text, group?.snoopControl.verdict ?? device?.snoopControl.verdict, paint),
+  },
+  {name: 'confidence', text: ({device, group}) => (device ?? group)?.snoopControl.confidence ?? ''},
+  {
+    name: 'evidence',
+    text: ({device, group}) =>
+      (device ?? group)?.snoopControl.evidence
+        .map((fact) => shortEvidence(fact, (device ?? group)?.snoopControl.verdict ?? 'unknown'))
+        .join('; ') ?? '',
+    flexible: true,
+  },
+  {
+    name: 'nosnoop',
+    // lspci's spelling of a flag: NoSnoop+ and NoSnoop-
+    text: ({device}) =>
+      device === null
+        ? ''
+        : {enabled: '+', disabled: '-', unknown: 'unknown', 'not-applicable': 'n/a'}[device.noSnoop],
+  },
+  {
+    name: 'viable',
+    text: viable,
+    paint: (text, _row, paint) => (text === 'blocks' ? paint.red(text) : text),
+  },
+  {name: 'numa', text: ({device}) => (device?.numaNode == null ? '' : String(device.numaNode))},
+  {name: 'reset', text: ({device}) => device?.resetMethods?.join(' ') ?? ''},
+];
+
+/** Class, vendor and device in one, as lspci puts it; numbers where there are no names. */
+const deviceName = (device: ListedDevice): string => {
+  if (device.vendorId === null) return device.device ?? device.bus ?? '';
+  const kind =
+    device.class ?? (device.classCode === null ? 'Device' : `Class ${device.classCode.slice(0, 4)}`);
+  const what =
+    device.vendor === null
+      ? `${device.vendorId}:${device.deviceId ?? ''}`
+      : `${device.vendor} ${device.device ?? device.deviceId ?? ''}`;
+  return `${kind}: ${what}`;
+};

@@ -1,0 +1,78 @@
+import type {ChalkInstance} from 'chalk';
+import type {GroupsDocument, ListedGroup} from '../iommu/groups-document.js';
+import type {NoGroups} from '../iommu/no-groups.js';
+import type {SnoopControl} from '../iommu/snoop-control.js';
+import {GROUPS_COLUMNS, groupsRows, USUAL_GROUPS_COLUMNS} from './groups-table.js';
+import {printable} from './printable.js';
+import {csvLines, sorted, tableLines} from './table.js';
+import {chooseColumns, chooseSort} from './table-flags.js';
+import {wrapped} from './wrap.js';
+
+export interface GroupsTextOptions {
+  columns?: string | undefined;
+  sort?: string | undefined;
+  'no-header': boolean;
+  csv: boolean;
+  explain: boolean;
+  regions: boolean;
+  paint: ChalkInstance;
+  /** Columns of the terminal, or null when stdout is none. */
+  width: number | null;
+}
+
+/** The answer of `kvfio groups` for people. */
+export const groupsLines = async (
+  document: GroupsDocument,
+  options: GroupsTextOptions,
+): Promise<string[]> => {
+  const columns = chooseColumns(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, options.columns);
+  const sort = chooseSort(GROUPS_COLUMNS, options.sort);
+  if (options.explain) return document.groups.flatMap((group) => explanationLines(group, options));
+  const unsorted = groupsRows(document);
+  const rows = sort === null ? unsorted : sorted(unsorted, sort.column, sort.descending);
+  if (options.csv) return csvLines(rows, columns, !options['no-header']);
+  if (rows.length === 0) return [];
+  const table = await tableLines(rows, columns, {
+    header: !options['no-header'],
+    paint: options.paint,
+    width: options.width,
+  });
+  return [
+    ...table,
+    ...(options.regions ? regionLines(document.groups) : []),
+    ...differences(document.groups),
+  ];
+};
+
+/** One line that says why a machine has no groups. */
+export const noGroupsLine = ({message, remedy}: NoGroups): string =>
+  `no IOMMU groups: ${message}; ${remedy}.`;
+
+const explanationLines = (group: ListedGroup, {paint, width}: GroupsTextOptions): string[] => [
+  paint.bold(`Group ${group.id}: ${headline(group.snoopControl)}`),
+  ...(group.explanation ?? []).flatMap((paragraph) => wrapped(printable(paragraph), width, '  ')),
+  ...(group.reservedRegions === null ? [] : regionLines([group])),
+  '',
+];
+
+const CONFIDENCE = {exact: 'exact', 'by-type': 'by type of IOMMU', none: 'nothing to go by'} as const;
+
+const headline = ({verdict, confidence}: SnoopControl): string =>
+  `cache coherency of No-Snoop DMA is ${verdict === 'unknown' ? 'unknown' : verdict.replace('-', ' ')} (${CONFIDENCE[confidence]})`;
+
+const regionLines = (groups: readonly ListedGroup[]): string[] =>
+  groups.flatMap((group) => [
+    ...(group.reservedRegions ?? []).map(
+      ({start, end, kind}) => `group ${group.id} reserved ${start}-${end} ${printable(kind)}`,
+    ),
+  ]);
+
+/** Groups whose verdict rests on the members bound now, and would change with the others. */
+const differences = (groups: readonly ListedGroup[]): string[] =>
+  groups.flatMap(({id, snoopControl: {boundMembers, allMembers}}) =>
+    boundMembers === null || boundMembers.verdict === allMembers.verdict
+      ? []
+      : [
+          `group ${id}: ${boundMembers.verdict} with the members that are bound to VFIO now, ${allMembers.verdict} with all of them`,
+        ],
+  );

@@ -1,0 +1,92 @@
+import {Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
+import {sysrootFlag} from '../cli/sysroot-flag.js';
+import {tableFlags} from '../cli/table-flags.js';
+import {groupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
+import {readHost, requireGroups} from '../iommu/host.js';
+import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
+import {selector} from '../iommu/select.js';
+import type {Verdict} from '../iommu/snoop-control.js';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import {openTree} from '../linux/open-tree.js';
+
+export default class Groups extends BaseCommand {
+  static override summary =
+    'Show the IOMMU groups, and whether the IOMMU forces their DMA to be cache coherent.';
+
+  static override description = `A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
+
+SNOOP is the verdict: enforced, not-enforced or unknown. NOSNOOP is the Enable No Snoop bit of the device ("unknown" without root). VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way.
+
+Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
+
+  static override examples = [
+    {description: 'All groups:', command: '<%= config.bin %> <%= command.id %>'},
+    {
+      description: 'What a VM gets with group 12, and why:',
+      command: '<%= config.bin %> <%= command.id %> --group 12 --explain',
+    },
+    {
+      description: 'Addresses of the GPUs whose DMA is not forced to be coherent:',
+      command:
+        '<%= config.bin %> <%= command.id %> --class gpu --snoop not-enforced --columns address --no-header',
+    },
+    {
+      description: 'The same machine elsewhere:',
+      command: '<%= config.bin %> <%= command.id %> --sysroot machine.json.gz',
+    },
+  ];
+
+  static override flags = {
+    group: Flags.integer({char: 'g', description: 'only this group', multiple: true, min: 0, helpValue: 'N'}),
+    class: Flags.option({options: Object.keys(CLASS_FILTERS) as ClassFilter[], multiple: true})({
+      char: 'c',
+      description: 'only devices of this kind',
+      helpGroup: 'FILTER',
+    }),
+    driver: Flags.string({
+      description: 'only devices bound to this driver; "none" for unbound ones',
+      multiple: true,
+      helpGroup: 'FILTER',
+    }),
+    snoop: Flags.option({options: ['enforced', 'not-enforced', 'unknown'] as Verdict[], multiple: true})({
+      description: 'only devices with this verdict',
+      helpGroup: 'FILTER',
+    }),
+    device: Flags.string({
+      char: 'd',
+      description: 'only this device: an address such as 0000:01:00.0, or ids such as 8086:10d3 or 8086:',
+      multiple: true,
+      helpGroup: 'FILTER',
+      helpValue: 'ID|BDF',
+    }),
+    explain: Flags.boolean({
+      char: 'e',
+      description: 'say in words what the verdict rests on and what it means',
+    }),
+    regions: Flags.boolean({description: 'show the reserved regions of each group'}),
+    sysroot: sysrootFlag,
+    ...tableFlags,
+  };
+
+  async run(): Promise<GroupsDocument> {
+    const {flags} = await this.parse(Groups);
+    const host = readHost(openTree(flags.sysroot), {
+      onlyGroups: flags.group,
+      paths: flags.explain,
+      regions: flags.regions,
+      names: new DirectoryTree(),
+    });
+    requireGroups(host, flags.group ?? []);
+    const wanted = selector(
+      {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop, devices: flags.device},
+      host,
+    );
+    const document = groupsDocument(host, wanted, {explain: flags.explain});
+    if (!this.jsonEnabled()) this.printLines(await groupsLines(document, {...flags, ...(await this.look())}));
+    await this.warnOf(document.warnings);
+    if (document.noGroups !== null) this.note(noGroupsLine(document.noGroups));
+    return document;
+  }
+}

@@ -1,0 +1,85 @@
+import {gzipSync} from 'node:zlib';
+import {Args, Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {printableJson} from '../cli/printable.js';
+import {sysrootFlag} from '../cli/sysroot-flag.js';
+import {Failure} from '../failure.js';
+import type {Warning} from '../iommu/attributes.js';
+import {takeSnapshot} from '../iommu/snapshot.js';
+import {openTree} from '../linux/open-tree.js';
+import {replaceFile} from '../linux/replace-file.js';
+
+/** What `kvfio snapshot --json` prints. */
+export interface SnapshotDocument {
+  schemaVersion: 1;
+  file: string;
+  /** Size of the file. */
+  bytes: number;
+  /** Whether root took it; without, PCI configuration space beyond 64 bytes is missing. */
+  root: boolean;
+  groups: number;
+  devices: number;
+  warnings: Warning[];
+}
+
+export default class Snapshot extends BaseCommand {
+  static override summary =
+    'Capture what kvfio reads of this machine in one file, to be replayed with --sysroot.';
+
+  static override description = `The file holds the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, and the kernel's release. Of the kernel command line it keeps only parameters about IOMMU, VFIO, PCI and KVM. It has no serial numbers, network addresses or host names, so that it can be attached to a bug report.
+
+Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit and ACS.`;
+
+  static override examples = [
+    {description: 'Capture this machine:', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
+    {description: 'Look at it elsewhere:', command: '<%= config.bin %> groups --sysroot machine.json.gz'},
+  ];
+
+  static override args = {
+    file: Args.string({
+      required: true,
+      description: 'file to write, packed when it ends in .gz; "-" for stdout',
+    }),
+  };
+
+  static override flags = {
+    sysroot: sysrootFlag,
+    force: Flags.boolean({char: 'f', description: 'replace a file that exists'}),
+  };
+
+  async run(): Promise<SnapshotDocument> {
+    const {args, flags} = await this.parse(Snapshot);
+    if (args.file === '-' && this.jsonEnabled()) throw twoDocuments();
+    const root = process.geteuid?.() === 0;
+    const {capture, host} = takeSnapshot(openTree(flags.sysroot), this.config.version, root);
+    const text = `${printableJson(capture, 1)}\n`;
+    const bytes = args.file.endsWith('.gz') ? gzipSync(text) : Buffer.from(text);
+    if (args.file === '-') process.stdout.write(bytes);
+    else replaceFile(args.file, bytes, {force: flags.force});
+    const document: SnapshotDocument = {
+      schemaVersion: 1,
+      file: args.file,
+      bytes: bytes.length,
+      root,
+      groups: host.groups.length,
+      devices: host.ungrouped.length + host.groups.reduce((sum, group) => sum + group.devices.length, 0),
+      warnings: host.warnings,
+    };
+    if (!this.jsonEnabled() && args.file !== '-') {
+      const {file, groups, devices} = document;
+      this.printLines([`${file}: ${groups} groups, ${devices} devices, ${bytes.length} bytes`]);
+    }
+    await this.warnOf(host.warnings);
+    if (!root) this.note('taken without root: the Enable No Snoop bits and ACS are missing.');
+    return document;
+  }
+}
+
+const twoDocuments = (): Failure =>
+  new Failure({
+    code: 'USAGE',
+    kind: 'usage',
+    what: 'The command line was not understood.',
+    why: '--json and the file "-" would both print a document on stdout.',
+    hint: 'Leave out --json, or name a file.',
+  });

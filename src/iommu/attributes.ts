@@ -1,0 +1,86 @@
+import {SyscallError} from '../linux/errno.js';
+import type {HostTree} from '../linux/host-tree.js';
+
+/** Something that could not be read or understood; the rest of the answer holds. */
+export interface Warning {
+  /** The file or folder. */
+  path: string;
+  /** The kernel's error by name, or `MALFORMED`. */
+  code: string;
+  message: string;
+}
+
+/** What a missing file means: `optional` is an ordinary absence, `expected` is worth a warning. */
+export type Expectation = 'optional' | 'expected';
+
+/**
+ * Reads sysfs attributes of a machine and collects what went wrong.
+ *
+ * Every reader answers null for what could not be had, so that one device that is unplugged or unreadable while
+ * it is looked at costs one warning and nothing else.
+ */
+export class Attributes {
+  readonly tree: HostTree;
+  readonly warnings: Warning[] = [];
+
+  constructor(tree: HostTree) {
+    this.tree = tree;
+  }
+
+  /** A text attribute without the line end that sysfs adds. */
+  text(path: string, expectation: Expectation = 'optional'): string | null {
+    return this.#answer(this.tree.text(path), path, expectation)?.trimEnd() ?? null;
+  }
+
+  /** The text of a symbolic link. */
+  link(path: string, expectation: Expectation = 'optional'): string | null {
+    return this.#answer(this.tree.link(path), path, expectation);
+  }
+
+  /** The last component of a symbolic link's text: the name of a driver, a bus or an IOMMU unit. */
+  linkName(path: string, expectation: Expectation = 'optional'): string | null {
+    const target = this.link(path, expectation);
+    return target === null ? null : target.slice(target.lastIndexOf('/') + 1);
+  }
+
+  /** The canonical path behind a link of the folder `directory`; null also when it leads out of /sys. */
+  resolve(directory: string, name: string, expectation: Expectation = 'expected'): string | null {
+    const target = this.link(`${directory}/${name}`, expectation);
+    if (target === null) return null;
+    const path = canonical(directory, target);
+    if (path.startsWith('/sys/devices/')) return path;
+    this.malformed(`${directory}/${name}`, `it links to ${target}, which is not a device`);
+    return null;
+  }
+
+  /** Names in a folder, null when there is no such folder. */
+  names(path: string, expectation: Expectation = 'optional'): string[] | null {
+    return this.#answer(this.tree.list(path), path, expectation);
+  }
+
+  malformed(path: string, message: string): void {
+    this.warnings.push({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
+  }
+
+  #answer<T>(answer: T | SyscallError, path: string, expectation: Expectation): T | null {
+    if (!(answer instanceof SyscallError)) return answer;
+    const gone = answer.code === 'ENOENT' || answer.code === 'ENODEV';
+    if (gone && expectation === 'optional') return null;
+    this.warnings.push({
+      path,
+      code: answer.code,
+      message: gone ? `${path} disappeared during the scan` : `${path} cannot be read: ${answer.code}`,
+    });
+    return null;
+  }
+}
+
+/** Resolves a link's text against the folder that holds the link, without looking at the file system. */
+const canonical = (directory: string, target: string): string => {
+  const parts = target.startsWith('/') ? [] : directory.split('/');
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return target.startsWith('/') ? `/${parts.join('/')}` : parts.join('/');
+};

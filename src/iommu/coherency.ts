@@ -1,0 +1,64 @@
+import type {Device} from './device.js';
+import type {CoherencyRule} from './kernel.js';
+import {isPciBridge} from './pci-class.js';
+import {conjunction, evidence, type SnoopControl} from './snoop-control.js';
+import type {Unit} from './unit.js';
+
+/**
+ * A group's verdict by the rule of the running kernel, that is what KVM would conclude if the group were added to
+ * a VM now, and the two sets of members that it may rest on.
+ */
+export interface GroupSnoopControl extends SnoopControl {
+  /** The members that are bound to VFIO now; null when none is, or when the kernel does not look at members. */
+  boundMembers: SnoopControl | null;
+  /** All members that VFIO could ever take. It decides while none is bound. */
+  allMembers: SnoopControl;
+}
+
+/** The verdict on a group with these members; `units` are all units of the machine. */
+export const groupSnoopControl = (
+  devices: readonly Device[],
+  rule: CoherencyRule,
+  units: readonly Unit[],
+): GroupSnoopControl => {
+  const allMembers = rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units);
+  const bound = devices.filter((device) => device.boundToVfio);
+  const boundMembers = rule === 'devices' && bound.length > 0 ? all(bound) : null;
+  return {...(boundMembers ?? allMembers), boundMembers, allMembers};
+};
+
+/** VFIO never takes bridges, so they do not count, unless the group has nothing else. */
+const assignable = (devices: readonly Device[]): SnoopControl => {
+  const candidates = devices.filter((device) => !isPciBridge(device.classCode));
+  return all(candidates.length > 0 ? candidates : devices);
+};
+
+/** Before 6.2 all members are attached to the container's domain together, bound to VFIO or not. */
+const containerDomain = (
+  devices: readonly Device[],
+  rule: 'container' | 'all-units',
+  units: readonly Unit[],
+): SnoopControl => {
+  if (devices.length > 0 && devices.every((device) => device.bus === 'mdev')) {
+    return {
+      verdict: 'enforced',
+      confidence: 'by-type',
+      evidence: [
+        evidence(
+          'a container with mediated devices alone has no domain, which kernels before 6.2 count as coherent',
+        ),
+      ],
+    };
+  }
+  if (rule === 'container') return all(devices);
+  const types = new Map(units.map((unit) => [unit.name, unit.type]));
+  const isIntel = devices.some((device) => types.get(device.iommu ?? '') === 'intel-vt-d');
+  return isIntel
+    ? conjunction(units.filter((unit) => unit.type === 'intel-vt-d').map((unit) => unit.snoopControl))
+    : all(devices);
+};
+
+const all = (devices: readonly Device[]): SnoopControl =>
+  devices.length === 0
+    ? {verdict: 'unknown', confidence: 'none', evidence: [evidence('the group has no devices')]}
+    : conjunction(devices.map((device) => device.snoopControl));

@@ -1,0 +1,211 @@
+import {SyscallError} from '../linux/errno.js';
+import type {Attributes} from './attributes.js';
+import {parsePciAddress} from './pci-address.js';
+import {readNoSnoop, type NoSnoop} from './pci-config.js';
+import type {PciIds} from './pci-ids.js';
+import {readPath, type Hop} from './pci-path.js';
+import {evidence, type SnoopControl} from './snoop-control.js';
+import type {Unit} from './unit.js';
+
+/** One device: a PCI function, a platform device, a mediated device, or one of another bus. */
+export interface Device {
+  /** Its name on its bus: `0000:01:00.0`, `fd880000.usb`, the UUID of an mdev. */
+  address: string;
+  /** The bus as sysfs names it, such as `pci`, `platform` or `mdev`; null when it could not be read. */
+  bus: string | null;
+  /** Its folder under /sys/devices. */
+  path: string;
+  /** Four hexadecimal digits, as lspci prints them; null on other buses. So are the next three. */
+  vendorId: string | null;
+  deviceId: string | null;
+  subsystemVendorId: string | null;
+  subsystemDeviceId: string | null;
+  /** Six hexadecimal digits: base class, subclass, programming interface. */
+  classCode: string | null;
+  /** Names from pci.ids; null without one, or when it does not know the number. */
+  vendor: string | null;
+  device: string | null;
+  class: string | null;
+  /** Bound driver, null when there is none. */
+  driver: string | null;
+  driverOverride: string | null;
+  /** Whether the driver is a VFIO driver, so that the device takes part in VFIO now. */
+  boundToVfio: boolean;
+  /** The IOMMU unit that serves it, null when none does. */
+  iommu: string | null;
+  /** Null when the machine has no NUMA information for it. */
+  numaNode: number | null;
+  /** Ways to reset it, in the order in which the kernel tries them; null when the kernel shows none. */
+  resetMethods: string[] | null;
+  noSnoop: NoSnoop['state'];
+  /** Why the bit is unknown or does not exist. */
+  noSnoopReason: string | null;
+  snoopControl: SnoopControl;
+  /** From the root port to the device itself; null unless it was asked for, and on other buses. */
+  hops: Hop[] | null;
+}
+
+/** What reading devices needs to know of their machine. */
+export interface DeviceContext {
+  attributes: Attributes;
+  units: Map<string, Unit>;
+  ids: PciIds;
+  /** Whether to read the path to the root port with its ACS. */
+  paths: boolean;
+  /** Hops seen so far: devices behind one port share them. */
+  hops: Map<string, Hop>;
+}
+
+/**
+ * Reads one device by its folder under /sys/devices.
+ *
+ * Its uevent file carries driver, class and ids at once: one read in place of five.
+ *
+ * @returns null, and a warning, when the device is gone
+ */
+export const readDevice = (context: DeviceContext, path: string): Device | null => {
+  const {attributes} = context;
+  const uevent = attributes.text(`${path}/uevent`, 'expected');
+  if (uevent === null) return null;
+  const properties = parseUevent(uevent);
+  const address = path.slice(path.lastIndexOf('/') + 1);
+  const isPci = properties.get('PCI_SLOT_NAME') === address && parsePciAddress(address) !== null;
+  const bus = isPci ? 'pci' : attributes.linkName(`${path}/subsystem`);
+  const driver = properties.get('DRIVER') ?? null;
+  const iommu = attributes.linkName(`${path}/iommu`);
+  const noSnoop = isPci
+    ? pciNoSnoop(context, path)
+    : {state: 'not-applicable' as const, reason: `${bus ?? 'this'} device`};
+  return {
+    address,
+    bus,
+    path,
+    ...(isPci ? pciIdentity(context, path, properties) : otherIdentity(context, path, properties, bus)),
+    driver,
+    driverOverride: emptyToNull(attributes.text(`${path}/driver_override`)),
+    boundToVfio: driver !== null && isVfioDriver(attributes, path, driver, bus),
+    iommu,
+    numaNode: numaNode(attributes.text(`${path}/numa_node`)),
+    resetMethods: attributes.text(`${path}/reset_method`)?.split(/\s+/).filter(Boolean) ?? null,
+    noSnoop: noSnoop.state,
+    noSnoopReason: noSnoop.reason,
+    snoopControl: deviceSnoopControl(iommu, bus, context.units),
+    hops: isPci && context.paths ? readPath(attributes, path, context.hops) : null,
+  };
+};
+
+/** Key and value of each line of a uevent file. */
+export const parseUevent = (text: string): Map<string, string> => {
+  const properties = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const equals = line.indexOf('=');
+    if (equals > 0) properties.set(line.slice(0, equals), line.slice(equals + 1));
+  }
+  return properties;
+};
+
+type Identity = Pick<
+  Device,
+  | 'vendorId'
+  | 'deviceId'
+  | 'subsystemVendorId'
+  | 'subsystemDeviceId'
+  | 'classCode'
+  | 'vendor'
+  | 'device'
+  | 'class'
+>;
+
+const pciIdentity = (
+  {attributes, ids}: DeviceContext,
+  path: string,
+  properties: Map<string, string>,
+): Identity => {
+  const [vendorId, deviceId] = idPair(properties.get('PCI_ID'));
+  const [subsystemVendorId, subsystemDeviceId] = idPair(properties.get('PCI_SUBSYS_ID'));
+  const classText = properties.get('PCI_CLASS') ?? '';
+  // printed with %04X, that is without leading zeros (drivers/pci/pci-driver.c, pci_uevent)
+  const classCode = /^[0-9a-f]{1,6}$/i.test(classText) ? classText.toLowerCase().padStart(6, '0') : null;
+  if (vendorId === null || classCode === null)
+    attributes.malformed(`${path}/uevent`, 'it lacks PCI_ID or PCI_CLASS');
+  return {
+    vendorId,
+    deviceId,
+    subsystemVendorId,
+    subsystemDeviceId,
+    classCode,
+    vendor: vendorId === null ? null : ids.vendor(vendorId),
+    device: vendorId === null || deviceId === null ? null : ids.device(vendorId, deviceId),
+    class: classCode === null ? null : ids.className(classCode),
+  };
+};
+
+/** Other buses have no ids; what comes nearest to a name is the mdev type or the firmware's word for the device. */
+const otherIdentity = (
+  {attributes}: DeviceContext,
+  path: string,
+  properties: Map<string, string>,
+  bus: string | null,
+): Identity => ({
+  vendorId: null,
+  deviceId: null,
+  subsystemVendorId: null,
+  subsystemDeviceId: null,
+  classCode: null,
+  vendor: null,
+  device:
+    (bus === 'mdev'
+      ? (attributes.text(`${path}/mdev_type/name`) ?? attributes.linkName(`${path}/mdev_type`))
+      : (properties.get('OF_COMPATIBLE_0') ?? properties.get('MODALIAS'))) ?? null,
+  class: null,
+});
+
+const idPair = (text: string | undefined): [string | null, string | null] => {
+  const match = /^([0-9a-f]{4}):([0-9a-f]{4})$/i.exec(text ?? '');
+  return match === null ? [null, null] : [(match[1] ?? '').toLowerCase(), (match[2] ?? '').toLowerCase()];
+};
+
+const emptyToNull = (text: string | null): string | null =>
+  // the kernel prints "(null)" for a device without an override
+  text === null || text === '' || text === '(null)' ? null : text;
+
+const numaNode = (text: string | null): number | null =>
+  text !== null && /^\d{1,6}$/.test(text) ? Number(text) : null;
+
+const VFIO_DRIVER = /^(?:vfio[-_](?:pci|platform|amba|fsl-mc|cdx|ccw|ap|mdev)|\w+[-_]vfio[-_]pci)$/;
+
+/** Since 6.1 every VFIO device has a vfio-dev folder, whatever its driver is called; mdev drivers are all VFIO's. */
+const isVfioDriver = (attributes: Attributes, path: string, driver: string, bus: string | null): boolean =>
+  VFIO_DRIVER.test(driver) || bus === 'mdev' || attributes.names(`${path}/vfio-dev`) !== null;
+
+const pciNoSnoop = ({attributes}: DeviceContext, path: string): NoSnoop => {
+  const own = attributes.tree.inspect(`${path}/config`, readNoSnoop);
+  if (own instanceof SyscallError) return {state: 'unknown', reason: `its configuration space: ${own.code}`};
+  if (own.state !== 'unknown') return own;
+  // A virtual function has no such bit of its own: that of its physical function counts (SR-IOV, 9.3.5.4).
+  const physical = attributes.linkName(`${path}/physfn`);
+  return physical === null
+    ? own
+    : {state: 'unknown', reason: `a virtual function follows its physical function, ${physical}`};
+};
+
+const deviceSnoopControl = (
+  iommu: string | null,
+  bus: string | null,
+  units: Map<string, Unit>,
+): SnoopControl => {
+  if (iommu === null) {
+    const statement =
+      bus === 'mdev' ? 'a mediated device has no IOMMU of its own' : 'no IOMMU unit serves this device';
+    return {verdict: 'not-enforced', confidence: 'by-type', evidence: [evidence(statement)]};
+  }
+  return (
+    units.get(iommu)?.snoopControl ?? {
+      verdict: 'unknown',
+      confidence: 'none',
+      evidence: [
+        evidence('the unit that serves the device is not among the units of the machine', {unit: iommu}),
+      ],
+    }
+  );
+};

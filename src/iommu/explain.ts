@@ -1,0 +1,240 @@
+import type {Device} from './device.js';
+import {groupBy} from './group-by.js';
+import type {Group} from './group.js';
+import type {Host} from './host.js';
+import type {Kernel} from './kernel.js';
+import {missingAcs, type Hop} from './pci-path.js';
+import type {SnoopControl} from './snoop-control.js';
+import type {Unit, UnitType} from './unit.js';
+
+/**
+ * Answers in plain words what a group's snoop control means: which unit serves its devices, what the unit's
+ * register says, what a VM with this group gets, and what can be done. One paragraph each.
+ */
+export const explainGroup = (host: Host, group: Group): string[] =>
+  [
+    members(group),
+    ...served(host, group),
+    differing(group),
+    rule(host.kernel, group),
+    consequence(host, group),
+    noSnoop(group),
+    isolation(host.kernel, group),
+    viability(group),
+    remedy(group),
+  ].filter((paragraph) => paragraph !== null);
+
+/** What people call each kind of unit. */
+export const UNIT_NAMES: Record<UnitType, string> = {
+  'intel-vt-d': 'Intel VT-d',
+  'amd-vi': 'AMD-Vi',
+  'virtio-iommu': 'virtio-iommu',
+  'arm-smmu-v3': 'Arm SMMUv3',
+  'arm-smmu': 'Arm SMMU',
+  s390: 's390 IOMMU',
+  'spapr-tce': 'sPAPR TCE',
+  unknown: 'unknown type',
+};
+
+const members = (group: Group): string => {
+  if (group.devices.length === 0) return `Group ${group.id} has no devices.`;
+  const count =
+    group.devices.length === 1
+      ? 'one device'
+      : `${group.devices.length} devices, which can only be assigned together`;
+  return `Group ${group.id} has ${count}: ${group.devices.map(describe).join('; ')}.`;
+};
+
+const describe = (device: Device): string => {
+  const name =
+    [device.vendor, device.device].filter(Boolean).join(' ') ||
+    [device.vendorId, device.deviceId].filter(Boolean).join(':');
+  const reset =
+    device.resetMethods === null
+      ? ''
+      : device.resetMethods.length === 0
+        ? ', cannot be reset'
+        : `, reset by ${device.resetMethods.join(', ')}`;
+  return `${device.address}${name ? ` ${name}` : ''} (${device.driver ?? 'no driver'}${reset})`;
+};
+
+/** One paragraph for each unit that serves members, and one for those that none serves. */
+const served = (host: Host, group: Group): string[] => {
+  const byUnit = groupBy(group.devices, (device) => device.iommu);
+  return [...byUnit].map(([name, devices]) => {
+    const who = list(devices.map((device) => device.address));
+    if (name === null) {
+      return `No IOMMU unit serves ${who}: ${statements(conjunctionOf(devices))}.`;
+    }
+    const unit = host.units.find((candidate) => candidate.name === name);
+    if (unit === undefined)
+      return `The IOMMU unit ${name} serves ${who}, but it is not among the units of the machine.`;
+    return `The IOMMU unit ${name} (${UNIT_NAMES[unit.type]}) serves ${who}. ${says(unit)}${others(host, unit)}`;
+  });
+};
+
+const says = (unit: Unit): string => {
+  const [fact] = unit.snoopControl.evidence;
+  const ecap = unit.registers.find((register) => register.name === 'ecap');
+  if (fact?.register !== 'ecap' || fact.value === null)
+    return `${capital(fact?.statement ?? 'nothing is known of it')}.`;
+  const can = unit.snoopControl.verdict === 'enforced';
+  return (
+    `Its Extended Capability Register reads ${fact.value} (${fact.file ?? ''}; set: ${ecap?.flags.join(' ') ?? ''}): ` +
+    `bit 7, SC (Snoop Control), is ${can ? 'set' : 'clear'}, so the unit can${can ? '' : 'not'} force No-Snoop requests to snoop the CPU caches.`
+  );
+};
+
+/** Integrated graphics often has a unit of its own: what another unit says is no answer for this device. */
+const others = (host: Host, unit: Unit): string => {
+  const different = host.units.filter(
+    (other) => other.name !== unit.name && other.snoopControl.verdict !== unit.snoopControl.verdict,
+  );
+  if (different.length === 0) return '';
+  const parts = different.map((other) => `${other.name} is ${other.snoopControl.verdict}`);
+  return ` Units of this machine differ (${parts.join(', ')}): what counts is the unit that serves the device.`;
+};
+
+const differing = ({snoopControl: {boundMembers, allMembers}}: Group): string | null =>
+  boundMembers === null || boundMembers.verdict === allMembers.verdict
+    ? null
+    : `Of the members that are bound to VFIO now the verdict is "${boundMembers.verdict}"; with all members bound it would be "${allMembers.verdict}".`;
+
+const rule = ({coherencyRule, release}: Kernel, group: Group): string => {
+  const kernel = `Kernel ${release ?? '(release unknown)'}`;
+  switch (coherencyRule) {
+    case 'devices': {
+      const bound = group.devices.filter((device) => device.boundToVfio).length;
+      const now =
+        bound === 0
+          ? 'None is bound now, so this verdict is for the time when all are; until then an ADD would find nothing that is not coherent.'
+          : `${bound === 1 ? 'One is' : `${bound} are`} bound now.`;
+      return `${kernel} decides when the group is added to a VM: it asks for every member that is bound to a VFIO driver at that moment, and does not look again when members come or go. ${now}`;
+    }
+    case 'container':
+      return `${kernel} decides by the VFIO container: every domain in it must enforce coherency, so one group without it taints all groups of the container. A group without a container counts as coherent when it is added, and VFIO_DMA_CC_IOMMU answers 0 until VFIO_SET_IOMMU was called.`;
+    case 'all-units':
+      return `${kernel} decides by the VFIO container and, on Intel, by all units of the machine: each must have snoop control, whichever serves the device.`;
+  }
+};
+
+/** What the VM gets (arch/x86/kvm/x86.c, need_emulate_wbinvd(); arch/x86/kvm/vmx/vmx.c, vmx_get_mt_mask()). */
+const consequence = (host: Host, group: Group): string => {
+  if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
+  const intel = host.units.some((unit) => unit.type === 'intel-vt-d');
+  switch (group.snoopControl.verdict) {
+    case 'enforced':
+      return "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation, and guest memory is cached write-back whatever type the guest gave it.";
+    case 'not-enforced':
+      return (
+        'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. ' +
+        `${intel ? 'KVM also honours' : 'On Intel CPUs KVM also honours'} the memory types that the guest sets, so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.`
+      );
+    case 'unknown':
+      return 'What KVM would decide cannot be told from here. With the group in a container, VFIO_CHECK_EXTENSION(VFIO_DMA_CC_IOMMU) answers it after VFIO_SET_IOMMU.';
+  }
+};
+
+const noSnoop = (group: Group): string | null => {
+  const by = groupBy(
+    group.devices.filter((device) => device.bus === 'pci'),
+    (device) => device.noSnoop,
+  );
+  const addresses = (state: Device['noSnoop']): string =>
+    list((by.get(state) ?? []).map((device) => device.address));
+  const sentences: string[] = [];
+  if (by.has('enabled')) {
+    sentences.push(
+      `${addresses('enabled')} may send No-Snoop requests (Enable No Snoop is set in Device Control), ` +
+        (group.snoopControl.verdict === 'enforced'
+          ? 'which the IOMMU makes coherent.'
+          : 'which reach memory past the caches: the guest may then read what the host had left there.'),
+    );
+  }
+  if (by.has('disabled')) {
+    sentences.push(
+      `${addresses('disabled')} may not send No-Snoop requests now (Enable No Snoop is clear), but KVM does not look at that bit, and the guest can set it.`,
+    );
+  }
+  if (by.has('unknown')) {
+    const reason = by.get('unknown')?.[0]?.noSnoopReason ?? '';
+    sentences.push(`Whether ${addresses('unknown')} may send No-Snoop requests is unknown: ${reason}.`);
+  }
+  return sentences.length === 0 ? null : sentences.join(' ');
+};
+
+const isolation = (kernel: Kernel, group: Group): string | null => {
+  const sentences: string[] = [];
+  const ports = new Map<string, Hop>();
+  for (const device of group.devices) {
+    if (device.hops === null || device.hops.length < 2) continue;
+    sentences.push(`Path of ${device.address}: ${device.hops.map(hopName).join(' > ')}.`);
+    // a port that is itself in the group says nothing about why the group is as large as it is, unless it is above
+    for (const hop of device.hops.slice(0, -1)) ports.set(hop.address, hop);
+  }
+  for (const hop of ports.values()) {
+    const missing = missingAcs(hop);
+    if (missing === null)
+      sentences.push(`The ACS of ${hop.address} is unknown: it takes CAP_SYS_ADMIN to read it.`);
+    else if (hop.acs === null && isSwitchPort(hop)) {
+      sentences.push(
+        `${hop.address} has no ACS, so requests between the devices around it need not pass the IOMMU and they share a group.`,
+      );
+    } else if (missing.length > 0 && isSwitchPort(hop)) {
+      sentences.push(
+        `${hop.address} lacks ${missing.join(', ')} of ACS, so it does not separate the devices behind it.`,
+      );
+    }
+  }
+  if (kernel.parameters?.some((parameter) => parameter.startsWith('pcie_acs_override'))) {
+    sentences.push(
+      'pcie_acs_override is on the command line: groups may be split where the hardware does not isolate.',
+    );
+  }
+  return sentences.length === 0 ? null : sentences.join(' ');
+};
+
+const isSwitchPort = (hop: Hop): boolean => hop.port === 'downstream switch port' || hop.port === 'root port';
+
+const hopName = (hop: Hop): string => {
+  const acs = hop.acs === null ? '' : `, ACS ${hop.acs.enabled.map((flag) => `${flag}+`).join(' ') || 'off'}`;
+  return hop.port === null ? hop.address : `${hop.address} (${hop.port}${acs})`;
+};
+
+const viability = (group: Group): string | null => {
+  if (group.devices.length === 0) return null;
+  if (group.viable) return 'VFIO would accept the group as its members are bound now.';
+  const inTheWay = group.blockers.map(({address, driver}) => `${address} is bound to ${driver}`);
+  return `VFIO would not accept the group: ${list(inTheWay)}. Unbind ${group.blockers.length === 1 ? 'it' : 'them'}, or bind to vfio-pci instead.`;
+};
+
+const remedy = (group: Group): string | null => {
+  if (group.snoopControl.verdict !== 'not-enforced') return null;
+  const functions = group.devices.filter((device) => device.noSnoop === 'enabled');
+  const [first] = functions;
+  return [
+    'What can be done: snoop control is a property of the unit, and no kernel parameter adds it; a slot behind a unit that has it is the real cure.',
+    first === undefined
+      ? ''
+      : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again; KVM still treats the VM as non-coherent.`,
+    'Guest firmware that sets up its MTRRs early avoids the slow boot.',
+  ]
+    .filter(Boolean)
+    .join(' ');
+};
+
+const isX86 = (host: Host): boolean =>
+  host.kernel.architecture === null
+    ? !host.units.some((unit) => ['arm-smmu', 'arm-smmu-v3', 's390', 'spapr-tce'].includes(unit.type))
+    : /^(?:x86_64|i[3-6]86)$/.test(host.kernel.architecture);
+
+const conjunctionOf = (devices: readonly Device[]): SnoopControl[] =>
+  devices.map((device) => device.snoopControl);
+
+const statements = (verdicts: readonly SnoopControl[]): string =>
+  [...new Set(verdicts.flatMap((verdict) => verdict.evidence.map((fact) => fact.statement)))].join(', ');
+
+const list = (words: readonly string[]): string =>
+  words.length < 3 ? words.join(' and ') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,92 @@
+import type {KernelVersion} from '../linux/kernel-release.js';
+import type {Attributes} from './attributes.js';
+import {groupSnoopControl, type GroupSnoopControl} from './coherency.js';
+import {readDevice, type Device, type DeviceContext} from './device.js';
+import type {CoherencyRule} from './kernel.js';
+import {compareAddresses} from './pci-address.js';
+import {blockers, type Blocker} from './viability.js';
+
+/** An address range that the IOMMU treats specially for every device of the group. */
+export interface ReservedRegion {
+  /** First address, hexadecimal. */
+  start: string;
+  /** Last address, hexadecimal, inclusive. */
+  end: string;
+  /** `direct`, `direct-relaxable`, `reserved` or `msi`. */
+  kind: string;
+}
+
+/** One IOMMU group: the smallest set of devices that the IOMMU can keep apart from all others. */
+export interface Group {
+  id: number;
+  /** Type of the default domain: `DMA`, `DMA-FQ`, `identity`, `unmanaged`, `blocked`, `unknown`; null when unreadable. */
+  type: string | null;
+  /** Name that a driver gave the group, null for most. */
+  name: string | null;
+  snoopControl: GroupSnoopControl;
+  /** Whether VFIO would accept the group as its members are bound now. */
+  viable: boolean;
+  /** The members that stand in the way. */
+  blockers: Blocker[];
+  /** Null unless asked for. */
+  reservedRegions: ReservedRegion[] | null;
+  devices: Device[];
+}
+
+export const GROUPS = '/sys/kernel/iommu_groups';
+
+export interface GroupContext extends DeviceContext {
+  version: KernelVersion | null;
+  rule: CoherencyRule;
+  /** Whether to read reserved regions. */
+  regions: boolean;
+}
+
+/** Numbers of the machine's groups in ascending order; gaps are usual. Null when the kernel has no groups folder. */
+export const readGroupIds = (attributes: Attributes): number[] | null => {
+  const names = attributes.names(GROUPS);
+  if (names === null) return null;
+  const ids: number[] = [];
+  for (const name of names) {
+    if (/^(?:0|[1-9]\d{0,9})$/.test(name)) ids.push(Number(name));
+    else attributes.malformed(`${GROUPS}/${name}`, 'its name is no group number');
+  }
+  return ids.sort((a, b) => a - b);
+};
+
+/** Reads one group with its devices, sorted by address; null, and a warning, when the group is gone. */
+export const readGroup = (context: GroupContext, id: number): Group | null => {
+  const {attributes} = context;
+  const folder = `${GROUPS}/${id}`;
+  const members = attributes.names(`${folder}/devices`, 'expected');
+  if (members === null) return null;
+  const devices = members
+    // On a name clash the kernel appends a number, so an entry's name may not be its device's: the link tells.
+    .map((name) => attributes.resolve(`${folder}/devices`, name))
+    .map((path) => (path === null ? null : readDevice(context, path)))
+    .filter((device) => device !== null)
+    .sort((a, b) => compareAddresses(a.address, b.address));
+  const inTheWay = blockers(devices, context.version);
+  return {
+    id,
+    type: attributes.text(`${folder}/type`),
+    name: attributes.text(`${folder}/name`),
+    snoopControl: groupSnoopControl(devices, context.rule, [...context.units.values()]),
+    viable: inTheWay.length === 0,
+    blockers: inTheWay,
+    reservedRegions: context.regions ? readRegions(attributes, `${folder}/reserved_regions`) : null,
+    devices,
+  };
+};
+
+/** Lines of `0xSTART 0xEND kind` (drivers/iommu/iommu.c, iommu_group_show_resv_regions). */
+const readRegions = (attributes: Attributes, file: string): ReservedRegion[] =>
+  (attributes.text(file)?.split('\n') ?? []).filter(Boolean).flatMap((line) => {
+    const match = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (\S+)$/.exec(line);
+    if (match === null) {
+      attributes.malformed(file, `"${line.slice(0, 60)}" is no reserved region`);
+      return [];
+    }
+    const [, start = '', end = '', kind = ''] = match;
+    return [{start, end, kind}];
+  });

@@ -1,0 +1,104 @@
+import {Failure} from '../failure.js';
+import type {HostTree, Origin} from '../linux/host-tree.js';
+import {Attributes, type Warning} from './attributes.js';
+import {readDevice, type Device} from './device.js';
+import {GROUPS, readGroup, readGroupIds, type Group, type GroupContext} from './group.js';
+import {readKernel, type Kernel} from './kernel.js';
+import {whyNoGroups, type NoGroups} from './no-groups.js';
+import {compareAddresses} from './pci-address.js';
+import {readPciIds} from './pci-ids.js';
+import {readUnits, type Unit} from './unit.js';
+
+/** A machine's IOMMU units and groups. */
+export interface Host {
+  origin: Origin;
+  kernel: Kernel;
+  units: Unit[];
+  groups: Group[];
+  /** PCI and mediated devices that are in no group: no IOMMU stands between them and memory. */
+  ungrouped: Device[];
+  /** Why there are no groups on this machine; null when there are some. */
+  noGroups: NoGroups | null;
+  warnings: Warning[];
+}
+
+export interface HostOptions {
+  /** Read only these groups, and no ungrouped devices. */
+  onlyGroups?: readonly number[] | undefined;
+  /** Read the path of every PCI device to its root port, with ACS. */
+  paths?: boolean;
+  /** Read the groups' reserved regions. */
+  regions?: boolean;
+  /** Where names come from when the tree has no pci.ids. */
+  names?: HostTree;
+}
+
+/** Reads a machine once, from its files alone: nothing is opened for writing, and no device is touched. */
+export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
+  const attributes = new Attributes(tree);
+  const {version, ...kernel} = readKernel(attributes);
+  const units = readUnits(attributes, {version, parameters: kernel.parameters});
+  const context: GroupContext = {
+    attributes,
+    units: new Map(units.map((unit) => [unit.name, unit])),
+    ids: names(attributes, options.names),
+    paths: options.paths ?? false,
+    regions: options.regions ?? false,
+    hops: new Map(),
+    version,
+    rule: kernel.coherencyRule,
+  };
+  const ids = readGroupIds(attributes) ?? [];
+  const wanted =
+    options.onlyGroups === undefined ? ids : ids.filter((id) => options.onlyGroups?.includes(id));
+  const groups = wanted.map((id) => readGroup(context, id)).filter((group) => group !== null);
+  return {
+    origin: tree.origin,
+    kernel,
+    units,
+    groups,
+    ungrouped: options.onlyGroups === undefined ? readUngrouped(context, groups) : [],
+    noGroups: ids.length > 0 ? null : whyNoGroups(attributes, kernel, units),
+    warnings: attributes.warnings,
+  };
+};
+
+/** @throws Failure for the first of `ids` that the machine does not have */
+export const requireGroups = (host: Host, ids: readonly number[]): void => {
+  const missing = ids.find((id) => !host.groups.some((group) => group.id === id));
+  if (missing === undefined) return;
+  throw new Failure({
+    code: 'GROUP_NOT_FOUND',
+    kind: 'notFound',
+    what: `There is no IOMMU group ${missing}.`,
+    why:
+      host.noGroups === null
+        ? `${GROUPS}/${missing} does not exist.`
+        : `This machine has no groups: ${host.noGroups.message}.`,
+    hint:
+      host.noGroups === null
+        ? 'Run "kvfio groups" to see the groups there are.'
+        : `To have groups, ${host.noGroups.remedy}.`,
+  });
+};
+
+const names = (attributes: Attributes, elsewhere: HostTree | undefined): GroupContext['ids'] => {
+  const own = readPciIds(attributes);
+  return own.path === null && elsewhere !== undefined ? readPciIds(new Attributes(elsewhere)).ids : own.ids;
+};
+
+/** Platform devices outside any group are left out: a machine has hundreds, and most do no DMA. */
+const readUngrouped = (context: GroupContext, groups: readonly Group[]): Device[] => {
+  const grouped = new Set(groups.flatMap((group) => group.devices.map((device) => device.path)));
+  const names = new Set(groups.flatMap((group) => group.devices.map((device) => device.address)));
+  return ['/sys/bus/pci/devices', '/sys/bus/mdev/devices']
+    .flatMap((folder) =>
+      (context.attributes.names(folder) ?? [])
+        .filter((name) => !names.has(name))
+        .map((name) => context.attributes.resolve(folder, name)),
+    )
+    .filter((path) => path !== null && !grouped.has(path))
+    .map((path) => readDevice(context, path as string))
+    .filter((device) => device !== null)
+    .sort((a, b) => compareAddresses(a.address, b.address));
+};

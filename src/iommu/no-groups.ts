@@ -1,0 +1,206 @@
+import type {Attributes} from './attributes.js';
+import {readKernelConfig, type KernelConfig} from './kernel-config.js';
+import type {Kernel} from './kernel.js';
+import type {Unit} from './unit.js';
+
+/** Why a machine has no IOMMU groups, found from the state of firmware, kernel and devices. */
+export interface NoGroups {
+  cause:
+    | 'no-iommu-support'
+    | 'no-hardware'
+    | 'no-virtual-hardware'
+    | 'off-on-command-line'
+    | 'off-by-default'
+    | 'no-driver'
+    | 'not-started'
+    | 'no-devices';
+  /** One sentence for people, without a full stop. */
+  message: string;
+  /** What to do about it, one sentence without a full stop. */
+  remedy: string;
+  /** What was seen, one fact each. */
+  seen: string[];
+}
+
+/** Firmware tables that announce an IOMMU, and what the kernel needs to use it. */
+interface Announcement {
+  table: string;
+  hardware: string;
+  option: string;
+  /** Kernel parameters that switch it off and on. */
+  off: RegExp;
+  on: RegExp | null;
+  /** Option that says whether the driver starts without being asked; null when it always does. */
+  defaultOn: string | null;
+  remedyOn: string;
+}
+
+const ANNOUNCEMENTS: readonly Announcement[] = [
+  {
+    table: 'DMAR',
+    hardware: 'Intel VT-d',
+    option: 'CONFIG_INTEL_IOMMU',
+    off: /^(?:intel_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
+    on: /^intel_iommu=(?:.*,)?(?:on|sm_on)\b/,
+    defaultOn: 'CONFIG_INTEL_IOMMU_DEFAULT_ON',
+    remedyOn: 'boot with intel_iommu=on',
+  },
+  {
+    table: 'IVRS',
+    hardware: 'AMD-Vi',
+    option: 'CONFIG_AMD_IOMMU',
+    off: /^(?:amd_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
+    on: null,
+    defaultOn: null,
+    remedyOn: 'boot without amd_iommu=off and iommu=off',
+  },
+  {
+    table: 'VIOT',
+    hardware: 'virtio-iommu',
+    option: 'CONFIG_VIRTIO_IOMMU',
+    off: /^iommu=(?:.*,)?off\b/,
+    on: null,
+    defaultOn: null,
+    remedyOn: 'boot without iommu=off',
+  },
+  {
+    table: 'IORT',
+    hardware: 'Arm SMMU',
+    option: 'CONFIG_ARM_SMMU_V3',
+    off: /^iommu\.off$/,
+    on: null,
+    defaultOn: null,
+    remedyOn: 'see the kernel log for arm-smmu',
+  },
+];
+
+const TABLES = '/sys/firmware/acpi/tables';
+
+/** Finds the reason for having no groups, from the first cause that explains it. */
+export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: readonly Unit[]): NoGroups => {
+  const groupsFolder = attributes.names('/sys/kernel/iommu_groups') !== null;
+  const classFolder = attributes.names('/sys/class/iommu') !== null;
+  const tables = attributes.names(TABLES);
+  const config = readKernelConfig(attributes, kernel.release);
+  const announced = ANNOUNCEMENTS.filter(({table}) => tables?.includes(table) ?? false);
+  const seen = [
+    tables === null
+      ? `${TABLES} does not exist`
+      : `firmware tables: ${announced.map(({table}) => table).join(', ') || 'neither DMAR, IVRS, VIOT nor IORT'}`,
+    `IOMMU units: ${units.map((unit) => unit.name).join(', ') || 'none'}`,
+    ...(kernel.parameters === null
+      ? []
+      : [`kernel parameters: ${kernel.parameters.join(' ') || 'none about IOMMU'}`]),
+  ];
+
+  if (!groupsFolder && !classFolder) {
+    return {
+      cause: 'no-iommu-support',
+      message:
+        'this kernel was built without IOMMU support (there is neither /sys/class/iommu nor /sys/kernel/iommu_groups)',
+      remedy: 'use a kernel with CONFIG_IOMMU_SUPPORT',
+      seen,
+    };
+  }
+  if (units.length > 0) {
+    return {
+      cause: 'no-devices',
+      message: `${units.map((unit) => unit.name).join(', ')} started, but no device is behind ${units.length === 1 ? 'it' : 'them'}`,
+      remedy: 'look for iommu lines in the kernel log',
+      seen,
+    };
+  }
+  const [announcement] = announced;
+  return announcement === undefined
+    ? nothingAnnounced(attributes, config, seen)
+    : notStarted(announcement, kernel, config, seen);
+};
+
+/** Firmware names an IOMMU, and still no unit is there: off, or no driver. */
+const notStarted = (
+  {table, hardware, option, off, on, defaultOn, remedyOn}: Announcement,
+  {parameters}: Kernel,
+  config: KernelConfig | null,
+  seen: string[],
+): NoGroups => {
+  const has = `firmware announces ${hardware} (table ${table})`;
+  const built = config?.option(option);
+  const facts = built === undefined ? seen : [...seen, `${option}=${built} in ${config?.path ?? ''}`];
+  const switchedOff = parameters?.find((parameter) => off.test(parameter));
+  if (switchedOff !== undefined) {
+    return {
+      cause: 'off-on-command-line',
+      message: `${has}, but the kernel command line says ${switchedOff}`,
+      remedy: `remove ${switchedOff} from the kernel command line and reboot`,
+      seen: facts,
+    };
+  }
+  if (built === 'n') {
+    return {
+      cause: 'no-driver',
+      message: `${has}, but this kernel was built without its driver (${option})`,
+      remedy: `use a kernel with ${option}`,
+      seen: facts,
+    };
+  }
+  if (
+    defaultOn !== null &&
+    config?.option(defaultOn) === 'n' &&
+    !parameters?.some((parameter) => on?.test(parameter))
+  ) {
+    return {
+      cause: 'off-by-default',
+      message: `${has}, but this kernel leaves it off unless it is asked for (${defaultOn} is not set)`,
+      remedy: `${remedyOn} on the kernel command line`,
+      seen: facts,
+    };
+  }
+  return {
+    cause: 'not-started',
+    message: `${has}, but the kernel started no IOMMU unit`,
+    remedy: 'look for DMAR, AMD-Vi or iommu lines in the kernel log',
+    seen: facts,
+  };
+};
+
+const nothingAnnounced = (attributes: Attributes, config: KernelConfig | null, seen: string[]): NoGroups => {
+  const virtio = virtioIommu(attributes);
+  if (virtio !== null) {
+    const built = config?.option('CONFIG_VIRTIO_IOMMU');
+    return {
+      cause: 'no-driver',
+      message: `the virtio-iommu device ${virtio} is there, but ${built === 'n' ? 'this kernel was built without its driver' : 'no driver is bound to it'} (CONFIG_VIRTIO_IOMMU)`,
+      remedy: 'use a kernel with CONFIG_VIRTIO_IOMMU',
+      seen: [...seen, `virtio-iommu device: ${virtio}`],
+    };
+  }
+  if (hasHypervisorFlag(attributes)) {
+    return {
+      cause: 'no-virtual-hardware',
+      message: 'this is a virtual machine, and its hypervisor gives it no IOMMU',
+      remedy: 'give the virtual machine a virtual IOMMU, or try "kvfio lab"',
+      seen: [...seen, 'the CPU reports a hypervisor'],
+    };
+  }
+  return {
+    cause: 'no-hardware',
+    message:
+      'firmware announces no IOMMU: it is switched off in the firmware set-up (VT-d, AMD-Vi, SVM), or the machine has none',
+    remedy: 'enable it in the firmware set-up, or try "kvfio lab"',
+    seen,
+  };
+};
+
+/** PCI device 1057 of vendor 1af4 (virtio specification, 5.13), when no driver runs it. */
+const virtioIommu = (attributes: Attributes): string | null =>
+  (attributes.names('/sys/bus/pci/devices') ?? []).find(
+    (name) =>
+      attributes.text(`/sys/bus/pci/devices/${name}/vendor`) === '0x1af4' &&
+      attributes.text(`/sys/bus/pci/devices/${name}/device`) === '0x1057',
+  ) ?? null;
+
+/** The first processor's flags stand in the first kilobytes; the whole file grows with the number of processors. */
+const hasHypervisorFlag = (attributes: Attributes): boolean => {
+  const head = attributes.tree.inspect('/proc/cpuinfo', (at) => at(0, 8192).toString('latin1'));
+  return typeof head === 'string' && /^flags\s*:.*\bhypervisor\b/m.test(head);
+};

@@ -1,0 +1,37 @@
+import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
+import type {HostTree} from '../linux/host-tree.js';
+import {readHost, type Host} from './host.js';
+import {relevantParameters} from './kernel.js';
+import {PCI_IDS_PLACES, PciIds} from './pci-ids.js';
+
+/**
+ * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
+ *
+ * Two files are cut down to what is read of them: pci.ids to the names that occur, and the kernel command line
+ * to the parameters about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
+ */
+export const takeSnapshot = (
+  tree: HostTree,
+  kvfioVersion: string,
+  root: boolean,
+): {capture: Capture; host: Host} => {
+  const recorder = new RecordingTree(tree, emptyCapture(kvfioVersion, root));
+  const host = readHost(recorder, {paths: true, regions: true});
+  const {texts} = recorder.capture;
+  const commandLine = texts[COMMAND_LINE];
+  if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
+  const devices = [...host.groups.flatMap((group) => group.devices), ...host.ungrouped];
+  for (const place of PCI_IDS_PLACES) {
+    const text = texts[place];
+    if (text === undefined) continue;
+    texts[place] = new PciIds(text).excerpt(
+      devices.flatMap(({vendorId, deviceId}) =>
+        vendorId === null || deviceId === null ? [] : [{vendorId, deviceId}],
+      ),
+      devices.flatMap(({classCode}) => (classCode === null ? [] : [classCode])),
+    );
+  }
+  return {capture: recorder.capture, host};
+};
+
+const COMMAND_LINE = '/proc/cmdline';

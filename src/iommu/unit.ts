@@ -1,0 +1,196 @@
+import type {KernelVersion} from '../linux/kernel-release.js';
+import {isAtLeast} from '../linux/kernel-release.js';
+import type {Attributes} from './attributes.js';
+import {ECAP_SC_BIT, ecapFlags, hasBit, parseRegister} from './intel-registers.js';
+import {evidence, type SnoopControl} from './snoop-control.js';
+
+export type UnitType =
+  'intel-vt-d' | 'amd-vi' | 'virtio-iommu' | 'arm-smmu-v3' | 'arm-smmu' | 's390' | 'spapr-tce' | 'unknown';
+
+/** One register of a unit as the kernel shows it. */
+export interface Register {
+  name: string;
+  /** Hexadecimal with `0x`, or the text itself where it is not one number. */
+  value: string;
+  file: string;
+  /** Names of the bits that are set, where kvfio knows the register. */
+  flags: string[];
+}
+
+/** One IOMMU unit of the machine, that is one entry of /sys/class/iommu. */
+export interface Unit {
+  /** `dmar0`, `ivhd0`, `smmu3.0x...`, or the bus name of a virtio-iommu device. */
+  name: string;
+  type: UnitType;
+  registers: Register[];
+  snoopControl: SnoopControl;
+}
+
+/** What the kind of kernel says about units. */
+export interface UnitContext {
+  version: KernelVersion | null;
+  /** IOMMU parameters of the kernel command line; null when it could not be read. */
+  parameters: string[] | null;
+}
+
+export const UNITS = '/sys/class/iommu';
+
+/** Reads every IOMMU unit, sorted by name. The same on a machine without any: an empty list. */
+export const readUnits = (attributes: Attributes, context: UnitContext): Unit[] =>
+  (attributes.names(UNITS) ?? [])
+    .sort((a, b) => a.localeCompare(b, 'en', {numeric: true}))
+    .map((name) => readUnit(attributes, name, context));
+
+const readUnit = (attributes: Attributes, name: string, context: UnitContext): Unit => {
+  const type = unitType(attributes, name);
+  const registers = readRegisters(attributes, name, type);
+  return {name, type, registers, snoopControl: unitSnoopControl(name, type, registers, context)};
+};
+
+/**
+ * Tells a unit's driver by the attribute group that it makes, then by the driver of its parent device, then by
+ * its name (iommu_device_sysfs_add() in each driver under drivers/iommu/).
+ */
+const unitType = (attributes: Attributes, name: string): UnitType => {
+  const entries = attributes.names(`${UNITS}/${name}`, 'expected') ?? [];
+  if (entries.includes('intel-iommu')) return 'intel-vt-d';
+  if (entries.includes('amd-iommu')) return 'amd-vi';
+  if (entries.includes('spapr-tce-iommu')) return 'spapr-tce';
+  const driver = entries.includes('device') ? attributes.linkName(`${UNITS}/${name}/device/driver`) : null;
+  const byDriver = driver === null ? undefined : TYPE_OF_DRIVER.get(driver);
+  if (byDriver !== undefined) return byDriver;
+  return TYPE_OF_NAME.find(([pattern]) => pattern.test(name))?.[1] ?? 'unknown';
+};
+
+const TYPE_OF_DRIVER = new Map<string, UnitType>([
+  ['virtio_iommu', 'virtio-iommu'],
+  ['arm-smmu-v3', 'arm-smmu-v3'],
+  ['arm-smmu', 'arm-smmu'],
+]);
+
+const TYPE_OF_NAME: readonly (readonly [RegExp, UnitType])[] = [
+  [/^smmu3\./, 'arm-smmu-v3'],
+  [/^smmu\./, 'arm-smmu'],
+  [/^s390-iommu\./, 's390'],
+  [/^iommu-phb/, 'spapr-tce'],
+];
+
+const REGISTER_FILES: Partial<Record<UnitType, {folder: string; names: string[]}>> = {
+  'intel-vt-d': {folder: 'intel-iommu', names: ['version', 'address', 'cap', 'ecap']},
+  'amd-vi': {folder: 'amd-iommu', names: ['cap', 'features']},
+};
+
+const readRegisters = (attributes: Attributes, unit: string, type: UnitType): Register[] => {
+  const files = REGISTER_FILES[type];
+  if (files === undefined) return [];
+  return files.names.flatMap((name) => {
+    const file = `${UNITS}/${unit}/${files.folder}/${name}`;
+    const text = attributes.text(file, 'expected');
+    if (text === null) return [];
+    const value = parseRegister(text);
+    if (value === null && name === 'ecap')
+      attributes.malformed(file, `"${text.slice(0, 40)}" is no register value`);
+    const flags = value !== null && name === 'ecap' ? ecapFlags(value) : [];
+    return [
+      {name, value: value === null || name === 'version' ? text : `0x${value.toString(16)}`, file, flags},
+    ];
+  });
+};
+
+/**
+ * What the unit's driver answers for IOMMU_CAP_ENFORCE_CACHE_COHERENCY.
+ *
+ * Sources: intel_iommu_capable() and ecap_sc_support(), amd_iommu_capable(), viommu_capable(),
+ * arm_smmu_capable() of both SMMU drivers; drivers that do not name the capability answer no.
+ */
+const unitSnoopControl = (
+  unit: string,
+  type: UnitType,
+  registers: Register[],
+  {version, parameters}: UnitContext,
+): SnoopControl => {
+  switch (type) {
+    case 'intel-vt-d':
+      return intelSnoopControl(unit, registers);
+    case 'amd-vi': {
+      const v2 = parameters?.some((parameter) => /^amd_iommu=(.*,)?pgtbl_v2(,|$)/.test(parameter)) ?? false;
+      return {
+        verdict: 'enforced',
+        confidence: v2 ? 'by-type' : 'exact',
+        evidence: [
+          evidence(
+            v2
+              ? 'the AMD-Vi driver always claims enforcement, but amd_iommu=pgtbl_v2 selects page tables that have no Force Coherent bit'
+              : 'AMD-Vi forces coherency with the FC bit of every page table entry, and its driver always says so',
+            {unit, file: `${UNITS}/${unit}/amd-iommu`},
+          ),
+        ],
+      };
+    }
+    case 'arm-smmu-v3':
+      if (version !== null && !isAtLeast(version, 6, 13)) return never(unit, 'the SMMUv3 driver before 6.13');
+      return {
+        verdict: 'unknown',
+        confidence: 'none',
+        evidence: [
+          evidence(
+            'SMMUv3 enforces it where firmware sets CANWBS for the root complex, which sysfs does not show',
+            {
+              unit,
+            },
+          ),
+        ],
+      };
+    case 'virtio-iommu':
+      return never(unit, 'the virtio-iommu driver');
+    case 'arm-smmu':
+      return never(unit, 'the SMMUv1/v2 driver');
+    case 's390':
+      return never(unit, 'the s390 driver');
+    case 'spapr-tce':
+      return never(unit, 'the sPAPR TCE driver');
+    case 'unknown':
+      return {
+        verdict: 'unknown',
+        confidence: 'none',
+        evidence: [
+          evidence('kvfio does not know the driver of this IOMMU unit', {unit, file: `${UNITS}/${unit}`}),
+        ],
+      };
+  }
+};
+
+const intelSnoopControl = (unit: string, registers: Register[]): SnoopControl => {
+  const ecap = registers.find((register) => register.name === 'ecap');
+  const value = ecap?.value.startsWith('0x') ? BigInt(ecap.value) : null;
+  if (ecap === undefined || value === null) {
+    const file = `${UNITS}/${unit}/intel-iommu/ecap`;
+    return {
+      verdict: 'unknown',
+      confidence: 'none',
+      evidence: [
+        evidence('the Extended Capability Register could not be read', {unit, register: 'ecap', file}),
+      ],
+    };
+  }
+  const enforced = hasBit(value, ECAP_SC_BIT);
+  return {
+    verdict: enforced ? 'enforced' : 'not-enforced',
+    confidence: 'exact',
+    evidence: [
+      evidence(`bit 7 (SC, Snoop Control) of ecap is ${enforced ? 'set' : 'clear'}`, {
+        unit,
+        register: 'ecap',
+        bit: ECAP_SC_BIT,
+        value: ecap.value,
+        file: ecap.file,
+      }),
+    ],
+  };
+};
+
+const never = (unit: string, who: string): SnoopControl => ({
+  verdict: 'not-enforced',
+  confidence: 'by-type',
+  evidence: [evidence(`${who} never claims to enforce cache coherency`, {unit, file: `${UNITS}/${unit}`})],
+});

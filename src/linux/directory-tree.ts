@@ -1,0 +1,77 @@
+import {closeSync, constants, openSync, readdirSync, readlinkSync, readSync} from 'node:fs';
+import {constants as os} from 'node:os';
+import {SyscallError} from './errno.js';
+import {TEXT_LIMIT, type HostTree, type Origin, type ReadAt} from './host-tree.js';
+
+// A tree from elsewhere may hold pipes and terminals: opening one must neither block nor take it over.
+const OPEN = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
+/** A machine's files as they lie under a folder, `''` for this machine itself. */
+export class DirectoryTree implements HostTree {
+  readonly origin: Origin;
+  readonly #root: string;
+  #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
+
+  constructor(root = '') {
+    this.#root = root;
+    this.origin = root === '' ? {kind: 'host', path: '/'} : {kind: 'directory', path: root};
+  }
+
+  text(path: string, limit = TEXT_LIMIT): string | SyscallError {
+    if (this.#buffer.length <= limit) this.#buffer = Buffer.allocUnsafe(limit + 1);
+    const buffer = this.#buffer;
+    return this.#withFile(path, (fd) => {
+      let length = 0;
+      for (;;) {
+        const read = readSync(fd, buffer, length, limit + 1 - length, null);
+        length += read;
+        if (length > limit) return new SyscallError('read', os.errno.EFBIG, path);
+        // A sysfs attribute is complete after one read that stays below a page; others say so by an empty one.
+        if (read === 0 || (length < 4096 && path.startsWith('/sys/')))
+          return buffer.toString('utf8', 0, length);
+      }
+    });
+  }
+
+  inspect<T>(path: string, look: (at: ReadAt) => T): T | SyscallError {
+    return this.#withFile(path, (fd) =>
+      look((offset, length) => {
+        const bytes = Buffer.alloc(length);
+        return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
+      }),
+    );
+  }
+
+  list(path: string): string[] | SyscallError {
+    return attempt('readdir', path, () => readdirSync(this.#root + path));
+  }
+
+  link(path: string): string | SyscallError {
+    return attempt('readlink', path, () => readlinkSync(this.#root + path));
+  }
+
+  #withFile<T>(path: string, use: (fd: number) => T | SyscallError): T | SyscallError {
+    const fd = attempt('open', path, () => openSync(this.#root + path, OPEN));
+    if (fd instanceof SyscallError) return fd;
+    try {
+      return attempt('read', path, () => use(fd));
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+const attempt = <T>(syscall: string, path: string, call: () => T): T | SyscallError => {
+  try {
+    return call();
+  } catch (error) {
+    if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
+      return new SyscallError(syscall, -error.errno, path);
+    }
+    // a path with a NUL byte, from a link text in a damaged tree
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') {
+      return new SyscallError(syscall, os.errno.EINVAL, path);
+    }
+    throw error;
+  }
+};

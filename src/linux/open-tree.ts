@@ -1,0 +1,102 @@
+import {readFileSync, statSync, type Stats} from 'node:fs';
+import {gunzipSync} from 'node:zlib';
+import {Failure} from '../failure.js';
+import {CaptureTree, type Capture} from './capture.js';
+import {DirectoryTree} from './directory-tree.js';
+import type {HostTree} from './host-tree.js';
+
+/** Largest capture that is read or unpacked, in bytes. */
+const CAPTURE_LIMIT = 512 * 1024 * 1024;
+
+/**
+ * Opens the machine that `--sysroot` names: this one without it, a folder that holds `sys` and `proc`, or a
+ * capture made by `kvfio snapshot`.
+ *
+ * @throws Failure when it is neither
+ */
+export const openTree = (sysroot: string | undefined): HostTree => {
+  if (sysroot === undefined) return new DirectoryTree();
+  const stats = statOf(sysroot);
+  if (stats.isDirectory()) return openDirectory(sysroot);
+  if (!stats.isFile()) throw unusable(sysroot, 'It is neither a folder nor a regular file.');
+  if (stats.size > CAPTURE_LIMIT) throw unusable(sysroot, 'It is larger than any capture.');
+  return new CaptureTree(parseCapture(sysroot, readFile(sysroot)), sysroot);
+};
+
+const openDirectory = (folder: string): HostTree => {
+  const root = folder.replace(/\/+$/, '');
+  const tree = new DirectoryTree(root);
+  // the root of this machine is a fine sysroot, too
+  if (root === '') return tree;
+  if (!(tree.list('/sys') instanceof Error)) return tree;
+  throw unusable(folder, 'The folder has no folder named sys in it.');
+};
+
+const parseCapture = (path: string, bytes: Buffer): Capture => {
+  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  let document: unknown;
+  try {
+    document = JSON.parse(
+      (packed ? gunzipSync(bytes, {maxOutputLength: CAPTURE_LIMIT}) : bytes).toString('utf8'),
+    );
+  } catch {
+    throw unusable(path, 'The file is no capture: it does not hold JSON.');
+  }
+  if (isCapture(document)) return document;
+  const version = isRecord(document) ? document['kvfioCapture'] : undefined;
+  throw unusable(
+    path,
+    typeof version === 'number' && version > 1
+      ? `The capture has format ${version}, which this version of kvfio does not know.`
+      : 'The file holds JSON, but is no capture.',
+  );
+};
+
+const isCapture = (document: unknown): document is Capture =>
+  isRecord(document) &&
+  document['kvfioCapture'] === 1 &&
+  shelf(document['texts'], (text) => typeof text === 'string') &&
+  shelf(document['links'], (text) => typeof text === 'string') &&
+  shelf(document['refusals'], (errno) => Number.isInteger(errno)) &&
+  shelf(
+    document['directories'],
+    (names) => Array.isArray(names) && names.every((name) => typeof name === 'string'),
+  ) &&
+  shelf(document['parts'], (parts) => shelf(parts, (bytes) => typeof bytes === 'string'));
+
+const shelf = (value: unknown, accepts: (entry: unknown) => boolean): boolean =>
+  isRecord(value) && Object.values(value).every(accepts);
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const statOf = (path: string): Stats => attempt(path, () => statSync(path));
+
+const readFile = (path: string): Buffer => attempt(path, () => readFileSync(path));
+
+const attempt = <T>(path: string, call: () => T): T => {
+  try {
+    return call();
+  } catch (error) {
+    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    throw new Failure({
+      code: 'SYSROOT_UNREADABLE',
+      kind: errno === 'EACCES' ? 'permission' : 'notFound',
+      what: `${path} cannot be read as a machine.`,
+      why: errno === 'ENOENT' ? 'There is no such file or folder.' : `The kernel answered ${errno}.`,
+      hint: HINT,
+      errno,
+    });
+  }
+};
+
+const unusable = (path: string, why: string): Failure =>
+  new Failure({
+    code: 'SYSROOT_UNUSABLE',
+    kind: 'usage',
+    what: `${path} cannot be read as a machine.`,
+    why,
+    hint: HINT,
+  });
+
+const HINT = 'Give --sysroot the folder that holds sys and proc, or a file made by "kvfio snapshot".';

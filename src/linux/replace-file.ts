@@ -1,0 +1,52 @@
+import {closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync} from 'node:fs';
+import {dirname, join} from 'node:path';
+import {Failure} from '../failure.js';
+
+/**
+ * Writes a whole file or nothing: the bytes go to a temporary neighbour, which then takes the file's name.
+ *
+ * @param options.force replace a file that exists
+ * @throws Failure when the file exists, or its folder is missing or may not be written to
+ */
+export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolean}): void => {
+  const temporary = join(dirname(path), `.${process.pid}.kvfio-tmp`);
+  try {
+    const fd = openSync(temporary, 'wx', 0o644);
+    try {
+      for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    // link() refuses a name that exists, at once and whoever made it; rename() replaces it
+    if (force) renameSync(temporary, path);
+    else linkSync(temporary, path);
+  } catch (error) {
+    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    const [kind, why] = REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
+    throw new Failure({
+      code: 'NOT_WRITTEN',
+      kind,
+      what: `${path} was not written.`,
+      why,
+      hint:
+        errno === 'EEXIST'
+          ? 'Name another file, or replace this one with --force.'
+          : 'Name a file in a folder that exists and that you may write to.',
+      errno,
+      cause: error,
+    });
+  } finally {
+    rmSync(temporary, {force: true});
+  }
+};
+
+const REASONS: Record<string, readonly [Failure['kind'], string]> = {
+  ENOENT: ['notFound', 'Its folder does not exist.'],
+  ENOTDIR: ['notFound', 'A part of its path is not a folder.'],
+  EEXIST: ['refused', 'It exists already, and --force was not given.'],
+  EISDIR: ['usage', 'It is a folder.'],
+  EACCES: ['permission', 'Its folder may not be written to.'],
+  EROFS: ['permission', 'Its file system is read-only.'],
+  ENOSPC: ['kernelRefused', 'The file system is full.'],
+};
