@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import * as uapi from '../../src/linux/ioctl.js';
+
+/** From the kernel's headers, by a C program such as the one below, on x86-64. */
+const NUMBERS: Record<uapi.IoctlName, number> = {
+  KVM_GET_API_VERSION: 0xae00,
+  KVM_CREATE_VM: 0xae01,
+  KVM_CHECK_EXTENSION: 0xae03,
+  KVM_CREATE_DEVICE: 0xc00caee0,
+  KVM_SET_DEVICE_ATTR: 0x4018aee1,
+  KVM_GET_DEVICE_ATTR: 0x4018aee2,
+  KVM_HAS_DEVICE_ATTR: 0x4018aee3,
+  VFIO_GET_API_VERSION: 0x3b64,
+  VFIO_CHECK_EXTENSION: 0x3b65,
+  VFIO_SET_IOMMU: 0x3b66,
+  VFIO_GROUP_GET_STATUS: 0x3b67,
+  VFIO_GROUP_SET_CONTAINER: 0x3b68,
+  VFIO_GROUP_UNSET_CONTAINER: 0x3b69,
+};
+
+const CONSTANTS = {
+  KVM_API_VERSION: 12,
+  KVM_DEV_TYPE_VFIO: 4,
+  KVM_CREATE_DEVICE_TEST: 1,
+  KVM_DEV_VFIO_FILE: 1,
+  KVM_DEV_VFIO_FILE_ADD: 1,
+  KVM_DEV_VFIO_FILE_DEL: 2,
+  VFIO_API_VERSION: 0,
+  VFIO_TYPE1v2_IOMMU: 3,
+  VFIO_DMA_CC_IOMMU: 4,
+  VFIO_GROUP_FLAGS_VIABLE: 1,
+  VFIO_GROUP_FLAGS_CONTAINER_SET: 2,
+} as const;
+
+/** C expressions, and what this layer writes into or reads from those places. */
+const LAYOUTS = {
+  'sizeof(struct kvm_create_device)': uapi.SIZEOF_KVM_CREATE_DEVICE,
+  'offsetof(struct kvm_create_device, type)': 0,
+  'offsetof(struct kvm_create_device, fd)': 4,
+  'offsetof(struct kvm_create_device, flags)': 8,
+  'sizeof(struct kvm_device_attr)': uapi.SIZEOF_KVM_DEVICE_ATTR,
+  'offsetof(struct kvm_device_attr, group)': 4,
+  'offsetof(struct kvm_device_attr, attr)': 8,
+  'offsetof(struct kvm_device_attr, addr)': 16,
+  'sizeof(struct vfio_group_status)': uapi.SIZEOF_VFIO_GROUP_STATUS,
+  'offsetof(struct vfio_group_status, argsz)': 0,
+  'offsetof(struct vfio_group_status, flags)': 4,
+};
+
+describe('the table of ioctl numbers', () => {
+  it('has the numbers that the kernel answers to', () => {
+    assert.deepEqual({...uapi.IOCTLS}, NUMBERS);
+  });
+
+  it('has the constants of the kernel', () => {
+    for (const [name, value] of Object.entries(CONSTANTS)) {
+      assert.equal(uapi[name as keyof typeof CONSTANTS], value, name);
+    }
+  });
+
+  const missing = missingCompiler();
+  (missing === undefined ? it : it.skip)(
+    `agrees with the headers of this machine${missing === undefined ? '' : ` (skipped: ${missing})`}`,
+    () => {
+      const expected = {...uapi.IOCTLS, ...CONSTANTS, ...LAYOUTS};
+      assert.deepEqual(evaluate(Object.keys(expected)), Object.values(expected));
+    },
+  );
+});
+
+function missingCompiler(): string | undefined {
+  for (const header of ['/usr/include/linux/kvm.h', '/usr/include/linux/vfio.h']) {
+    if (!existsSync(header)) return `there is no ${header}`;
+  }
+  try {
+    execFileSync('cc', ['--version'], {stdio: 'ignore'});
+    return undefined;
+  } catch {
+    return 'there is no C compiler';
+  }
+}
+
+/** The values of C expressions over the kernel's headers. */
+function evaluate(expressions: string[]): number[] {
+  const directory = mkdtempSync(join(tmpdir(), 'kvfio-ioctl-'));
+  try {
+    const source = join(directory, 'numbers.c');
+    const program = join(directory, 'numbers');
+    writeFileSync(
+      source,
+      `#include <stddef.h>
+       #include <stdio.h>
+       #include <linux/kvm.h>
+       #include <linux/vfio.h>
+       #ifndef KVM_DEV_VFIO_FILE /* headers older than 6.6 */
+       #define KVM_DEV_VFIO_FILE KVM_DEV_VFIO_GROUP
+       #define KVM_DEV_VFIO_FILE_ADD KVM_DEV_VFIO_GROUP_ADD
+       #define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
+       #endif
+       int main(void) {
+       ${expressions.map((expression) => `printf("%lu\\n", (unsigned long)(${expression}));`).join('\n')}
+       }`,
+    );
+    execFileSync('cc', ['-o', program, source]);
+    return execFileSync(program, {encoding: 'utf8'}).trim().split('\n').map(Number);
+  } finally {
+    rmSync(directory, {recursive: true});
+  }
+}
