@@ -106,11 +106,10 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   },
   {
     name: 'nosnoop',
-    // lspci's spelling of a flag: NoSnoop+ and NoSnoop-
     text: ({device}) =>
       device === null
         ? ''
-        : {enabled: '+', disabled: '-', unknown: 'unknown', 'not-applicable': 'n/a'}[device.noSnoop],
+        : {enabled: 'on', disabled: 'off', unknown: 'unknown', 'not-applicable': 'n/a'}[device.noSnoop],
   },
   {
     name: 'viable',

@@ -2,17 +2,14 @@ import type {ChalkInstance} from 'chalk';
 import type {GroupsDocument, ListedGroup} from '../iommu/groups-document.js';
 import type {NoGroups} from '../iommu/no-groups.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
-import {GROUPS_COLUMNS, groupsRows, USUAL_GROUPS_COLUMNS} from './groups-table.js';
+import {groupsRows, type GroupsRow} from './groups-table.js';
 import {printable} from './printable.js';
 import {csvLines, sorted, tableLines} from './table.js';
-import {chooseColumns, chooseSort} from './table-flags.js';
+import type {TableChoice} from './table-flags.js';
 import {wrapped} from './wrap.js';
 
 export interface GroupsTextOptions {
-  columns?: string | undefined;
-  sort?: string | undefined;
-  'no-header': boolean;
-  csv: boolean;
+  table: TableChoice<GroupsRow>;
   explain: boolean;
   regions: boolean;
   paint: ChalkInstance;
@@ -23,32 +20,25 @@ export interface GroupsTextOptions {
 /** The answer of `kvfio groups` for people. */
 export const groupsLines = async (
   document: GroupsDocument,
-  options: GroupsTextOptions,
+  {table: {columns, sort, header, csv}, explain, regions, paint, width}: GroupsTextOptions,
 ): Promise<string[]> => {
-  const columns = chooseColumns(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, options.columns);
-  const sort = chooseSort(GROUPS_COLUMNS, options.sort);
-  if (options.explain) return document.groups.flatMap((group) => explanationLines(group, options));
+  if (explain) return document.groups.flatMap((group) => explanationLines(group, {paint, width}));
   const unsorted = groupsRows(document);
   const rows = sort === null ? unsorted : sorted(unsorted, sort.column, sort.descending);
-  if (options.csv) return csvLines(rows, columns, !options['no-header']);
+  if (csv) return csvLines(rows, columns, header);
   if (rows.length === 0) return [];
-  const table = await tableLines(rows, columns, {
-    header: !options['no-header'],
-    paint: options.paint,
-    width: options.width,
-  });
-  return [
-    ...table,
-    ...(options.regions ? regionLines(document.groups) : []),
-    ...differences(document.groups),
-  ];
+  const table = await tableLines(rows, columns, {header, paint, width});
+  return [...table, ...(regions ? regionLines(document.groups) : []), ...differences(document.groups)];
 };
 
 /** One line that says why a machine has no groups. */
 export const noGroupsLine = ({message, remedy}: NoGroups): string =>
   `no IOMMU groups: ${message}; ${remedy}.`;
 
-const explanationLines = (group: ListedGroup, {paint, width}: GroupsTextOptions): string[] => [
+const explanationLines = (
+  group: ListedGroup,
+  {paint, width}: Pick<GroupsTextOptions, 'paint' | 'width'>,
+): string[] => [
   paint.bold(`Group ${group.id}: ${headline(group.snoopControl)}`),
   ...(group.explanation ?? []).flatMap((paragraph) => wrapped(printable(paragraph), width, '  ')),
   ...(group.reservedRegions === null ? [] : regionLines([group])),

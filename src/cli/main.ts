@@ -1,4 +1,4 @@
-import {flush, run} from '@oclif/core';
+import {run} from '@oclif/core';
 import {failureOf} from './failure-of.js';
 import {reportFailure} from './report.js';
 
@@ -12,7 +12,7 @@ export const main = async (dir: string): Promise<void> => {
   const argv = process.argv.slice(2);
   try {
     await run(argv, dir);
-    await flush();
+    await written();
   } catch (error) {
     // oclif ends --help and --version by throwing an ExitError
     if (error instanceof Error && 'code' in error && error.code === 'EEXIT') {
@@ -27,3 +27,11 @@ export const main = async (dir: string): Promise<void> => {
     });
   }
 };
+
+/** Until stdout has taken everything, or its reader has gone away: `| head` is no failure. */
+const written = (): Promise<void> =>
+  new Promise((resolve) => {
+    process.stdout.write('', () => {
+      resolve();
+    });
+  });

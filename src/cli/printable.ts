@@ -2,8 +2,8 @@
  * Characters that could steer a terminal or reorder what is read: C0 and C1 controls, DEL, line and paragraph
  * separators, and the Unicode bidirectional controls. Names from sysfs or from a peer may contain any of them.
  */
-
-const STEERING = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const STEERING_BEYOND_C0 = /[\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const STEERING = new RegExp(`[\\u0000-\\u001f]|${STEERING_BEYOND_C0.source}`, 'g');
 
 /** Makes text from outside safe for one line of a terminal: each steering character becomes visible, as `\x1b`. */
 export const printable = (text: string): string =>
@@ -16,9 +16,8 @@ export const printable = (text: string): string =>
 
 /** JSON text in which no character steers a terminal; parsing it gives back exactly `value`. */
 export const printableJson = (value: unknown, indent?: number): string =>
-  JSON.stringify(value, null, indent)
-    .split('\n')
-    .map((line) =>
-      line.replace(STEERING, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`),
-    )
-    .join('\n');
+  // JSON.stringify has made all of C0 visible but the line ends of the indentation
+  JSON.stringify(value, null, indent).replace(
+    STEERING_BEYOND_C0,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );

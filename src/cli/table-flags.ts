@@ -9,34 +9,44 @@ export const tableFlags = {
     helpGroup: 'TABLE',
     helpValue: 'NAME,…',
   }),
-  sort: Flags.string({
-    description: 'column to sort by; -NAME sorts downwards',
-    helpGroup: 'TABLE',
-    helpValue: '[-]NAME',
-  }),
+  sort: Flags.string({description: 'column to sort by', helpGroup: 'TABLE', helpValue: 'NAME'}),
+  reverse: Flags.boolean({description: 'sort downwards', helpGroup: 'TABLE', dependsOn: ['sort']}),
   'no-header': Flags.boolean({description: 'leave out the line of column names', helpGroup: 'TABLE'}),
   csv: Flags.boolean({description: 'print comma-separated values', helpGroup: 'TABLE', exclusive: ['json']}),
 };
 
+/** What the flags of a table ask for. */
+export interface TableChoice<Row> {
+  columns: Column<Row>[];
+  /** Null for the order of the answer itself. */
+  sort: {column: Column<Row>; descending: boolean} | null;
+  header: boolean;
+  csv: boolean;
+}
+
+export interface TableFlagValues {
+  columns?: string | undefined;
+  sort?: string | undefined;
+  reverse: boolean;
+  'no-header': boolean;
+  csv: boolean;
+}
+
 /**
- * The columns that `--columns` names, or the usual ones.
+ * Resolves the flags against the columns that there are; `usual` are printed without `--columns`.
  *
- * @throws Failure naming the columns there are, for one that is not among them
+ * @throws Failure naming the columns, for one that is not among them
  */
-export const chooseColumns = <Row>(
+export const tableChoice = <Row>(
   all: readonly Column<Row>[],
   usual: readonly string[],
-  wanted: string | undefined,
-): Column<Row>[] => (wanted?.split(',') ?? usual).map((name) => findColumn(all, name.trim()));
-
-/** The column that `--sort` names and whether it sorts downwards; null without the flag. */
-export const chooseSort = <Row>(
-  all: readonly Column<Row>[],
-  wanted: string | undefined,
-): {column: Column<Row>; descending: boolean} | null =>
-  wanted === undefined
-    ? null
-    : {column: findColumn(all, wanted.replace(/^-/, '')), descending: wanted.startsWith('-')};
+  flags: TableFlagValues,
+): TableChoice<Row> => ({
+  columns: (flags.columns?.split(',') ?? usual).map((name) => findColumn(all, name.trim())),
+  sort: flags.sort === undefined ? null : {column: findColumn(all, flags.sort), descending: flags.reverse},
+  header: !flags['no-header'],
+  csv: flags.csv,
+});
 
 const findColumn = <Row>(all: readonly Column<Row>[], name: string): Column<Row> => {
   const column = all.find((candidate) => candidate.name === name.toLowerCase());

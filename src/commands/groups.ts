@@ -2,7 +2,8 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {tableFlags} from '../cli/table-flags.js';
+import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS} from '../cli/groups-table.js';
+import {tableChoice, tableFlags} from '../cli/table-flags.js';
 import {groupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
 import {readHost, requireGroups} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
@@ -17,7 +18,7 @@ export default class Groups extends BaseCommand {
 
   static override description = `A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
 
-SNOOP is the verdict: enforced, not-enforced or unknown. NOSNOOP is the Enable No Snoop bit of the device ("unknown" without root). VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way.
+SNOOP is the verdict: enforced, not-enforced or unknown. NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root). VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way.
 
 Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
 
@@ -72,6 +73,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
 
   async run(): Promise<GroupsDocument> {
     const {flags} = await this.parse(Groups);
+    const table = tableChoice(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, flags);
     const host = readHost(openTree(flags.sysroot), {
       onlyGroups: flags.group,
       paths: flags.explain,
@@ -84,7 +86,9 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       host,
     );
     const document = groupsDocument(host, wanted, {explain: flags.explain});
-    if (!this.jsonEnabled()) this.printLines(await groupsLines(document, {...flags, ...(await this.look())}));
+    if (!this.jsonEnabled()) {
+      this.printLines(await groupsLines(document, {table, ...flags, ...(await this.look())}));
+    }
     await this.warnOf(document.warnings);
     if (document.noGroups !== null) this.note(noGroupsLine(document.noGroups));
     return document;

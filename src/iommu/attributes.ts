@@ -21,10 +21,15 @@ export type Expectation = 'optional' | 'expected';
  */
 export class Attributes {
   readonly tree: HostTree;
-  readonly warnings: Warning[] = [];
+  readonly #warnings = new Map<string, Warning>();
 
   constructor(tree: HostTree) {
     this.tree = tree;
+  }
+
+  /** What went wrong so far, each thing once. */
+  get warnings(): Warning[] {
+    return [...this.#warnings.values()];
   }
 
   /** A text attribute without the line end that sysfs adds. */
@@ -58,22 +63,34 @@ export class Attributes {
     return this.#answer(this.tree.list(path), path, expectation);
   }
 
+  /** Whether a file was there but could not be read or understood: then null does not mean that it is absent. */
+  failed(path: string): boolean {
+    return this.warnings.some((warning) => warning.path === path && !isGone(warning));
+  }
+
   malformed(path: string, message: string): void {
-    this.warnings.push({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
+    this.#warn({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
   }
 
   #answer<T>(answer: T | SyscallError, path: string, expectation: Expectation): T | null {
     if (!(answer instanceof SyscallError)) return answer;
-    const gone = answer.code === 'ENOENT' || answer.code === 'ENODEV';
+    const gone = isGone(answer);
     if (gone && expectation === 'optional') return null;
-    this.warnings.push({
+    this.#warn({
       path,
       code: answer.code,
       message: gone ? `${path} disappeared during the scan` : `${path} cannot be read: ${answer.code}`,
     });
     return null;
   }
+
+  /** A device that cannot be read in its group is met again on its bus. */
+  #warn(warning: Warning): void {
+    this.#warnings.set(warning.message, warning);
+  }
 }
+
+const isGone = ({code}: {code: string}): boolean => code === 'ENOENT' || code === 'ENODEV';
 
 /** Resolves a link's text against the folder that holds the link, without looking at the file system. */
 const canonical = (directory: string, target: string): string => {

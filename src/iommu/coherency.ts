@@ -54,9 +54,24 @@ const containerDomain = (
   const types = new Map(units.map((unit) => [unit.name, unit.type]));
   const isIntel = devices.some((device) => types.get(device.iommu ?? '') === 'intel-vt-d');
   return isIntel
-    ? conjunction(units.filter((unit) => unit.type === 'intel-vt-d').map((unit) => unit.snoopControl))
+    ? conjunction(units.filter((unit) => unit.type === 'intel-vt-d').map(beforeAttachment))
     : all(devices);
 };
+
+/** From 5.13 to 5.18 a unit counts as enforcing while it runs in scalable mode, which sysfs does not show. */
+const beforeAttachment = ({name, registers, snoopControl}: Unit): SnoopControl =>
+  snoopControl.verdict === 'not-enforced' && registers.some((register) => register.flags.includes('SMTS'))
+    ? {
+        verdict: 'unknown',
+        confidence: 'none',
+        evidence: [
+          ...snoopControl.evidence,
+          evidence('kernels 5.13 to 5.18 count a unit in scalable mode as enforcing, whatever bit 7 says', {
+            unit: name,
+          }),
+        ],
+      }
+    : snoopControl;
 
 const all = (devices: readonly Device[]): SnoopControl =>
   devices.length === 0

@@ -49,6 +49,8 @@ export interface Device {
 export interface DeviceContext {
   attributes: Attributes;
   units: Map<string, Unit>;
+  /** Folders of the devices that VFIO has (see vfio-devices.ts). */
+  vfioDevices: ReadonlySet<string>;
   ids: PciIds;
   /** Whether to read the path to the root port with its ACS. */
   paths: boolean;
@@ -66,33 +68,48 @@ export interface DeviceContext {
 export const readDevice = (context: DeviceContext, path: string): Device | null => {
   const {attributes} = context;
   const uevent = attributes.text(`${path}/uevent`, 'expected');
-  if (uevent === null) return null;
-  const properties = parseUevent(uevent);
+  if (uevent === null && isGone(attributes, path)) return null;
+  const properties = parseUevent(uevent ?? '');
   const address = path.slice(path.lastIndexOf('/') + 1);
-  const isPci = properties.get('PCI_SLOT_NAME') === address && parsePciAddress(address) !== null;
-  const bus = isPci ? 'pci' : attributes.linkName(`${path}/subsystem`);
-  const driver = properties.get('DRIVER') ?? null;
-  const iommu = attributes.linkName(`${path}/iommu`);
-  const noSnoop = isPci
-    ? pciNoSnoop(context, path)
-    : {state: 'not-applicable' as const, reason: `${bus ?? 'this'} device`};
-  return {
+  const slot = properties.get('PCI_SLOT_NAME') === address;
+  const bus = slot ? 'pci' : attributes.linkName(`${path}/subsystem`);
+  const isPci = bus === 'pci' && parsePciAddress(address) !== null;
+  // the link says the same as a uevent file that cannot be trusted to be whole
+  const driver = properties.get('DRIVER') ?? (isPci && !slot ? attributes.linkName(`${path}/driver`) : null);
+  const iommu = servingUnit(attributes, path);
+  const facts = {
     address,
     bus,
     path,
     ...(isPci ? pciIdentity(context, path, properties) : otherIdentity(context, path, properties, bus)),
     driver,
     driverOverride: emptyToNull(attributes.text(`${path}/driver_override`)),
-    boundToVfio: driver !== null && isVfioDriver(attributes, path, driver, bus),
+    boundToVfio:
+      driver !== null && (bus === 'mdev' || VFIO_DRIVER.test(driver) || context.vfioDevices.has(path)),
     iommu,
     numaNode: numaNode(attributes.text(`${path}/numa_node`)),
     resetMethods: attributes.text(`${path}/reset_method`)?.split(/\s+/).filter(Boolean) ?? null,
-    noSnoop: noSnoop.state,
-    noSnoopReason: noSnoop.reason,
-    snoopControl: deviceSnoopControl(iommu, bus, context.units),
+    snoopControl:
+      iommu === null && attributes.failed(`${path}/iommu`)
+        ? undecided('the link to the unit that serves the device could not be read')
+        : deviceSnoopControl(iommu, bus, context.units),
+  };
+  const noSnoop = isPci
+    ? pciNoSnoop(context, path)
+    : {state: 'not-applicable' as const, reason: `${bus ?? 'this'} device`};
+  // Files that are missing say something only of a device that is still there, and every PCI function has a config.
+  if ((!isPci || noSnoop === null) && isGone(attributes, path)) return null;
+  return {
+    ...facts,
+    noSnoop: noSnoop?.state ?? 'unknown',
+    noSnoopReason: noSnoop === null ? 'it has no configuration space' : noSnoop.reason,
     hops: isPci && context.paths ? readPath(attributes, path, context.hops) : null,
   };
 };
+
+/** Every device has a uevent file; one that cannot be read is there all the same. */
+const isGone = (attributes: Attributes, path: string): boolean =>
+  attributes.text(`${path}/uevent`, 'expected') === null && !attributes.failed(`${path}/uevent`);
 
 /** Key and value of each line of a uevent file. */
 export const parseUevent = (text: string): Map<string, string> => {
@@ -126,7 +143,7 @@ const pciIdentity = (
   const classText = properties.get('PCI_CLASS') ?? '';
   // printed with %04X, that is without leading zeros (drivers/pci/pci-driver.c, pci_uevent)
   const classCode = /^[0-9a-f]{1,6}$/i.test(classText) ? classText.toLowerCase().padStart(6, '0') : null;
-  if (vendorId === null || classCode === null)
+  if ((vendorId === null || classCode === null) && !attributes.failed(`${path}/uevent`))
     attributes.malformed(`${path}/uevent`, 'it lacks PCI_ID or PCI_CLASS');
   return {
     vendorId,
@@ -174,15 +191,23 @@ const numaNode = (text: string | null): number | null =>
 
 const VFIO_DRIVER = /^(?:vfio[-_](?:pci|platform|amba|fsl-mc|cdx|ccw|ap|mdev)|\w+[-_]vfio[-_]pci)$/;
 
-/** Since 6.1 every VFIO device has a vfio-dev folder, whatever its driver is called; mdev drivers are all VFIO's. */
-const isVfioDriver = (attributes: Attributes, path: string, driver: string, bus: string | null): boolean =>
-  VFIO_DRIVER.test(driver) || bus === 'mdev' || attributes.names(`${path}/vfio-dev`) !== null;
+/**
+ * Name of the unit behind the device's `iommu` link. The function of an AMD IOMMU has a folder of that name instead,
+ * with its own class device in it, and no unit serves it.
+ */
+const servingUnit = (attributes: Attributes, path: string): string | null => {
+  const target = attributes.tree.link(`${path}/iommu`);
+  if (typeof target === 'string') return target.slice(target.lastIndexOf('/') + 1);
+  return target.code === 'EINVAL' ? null : attributes.linkName(`${path}/iommu`);
+};
 
-const pciNoSnoop = ({attributes}: DeviceContext, path: string): NoSnoop => {
+/** Null when there is no configuration space. */
+const pciNoSnoop = ({attributes}: DeviceContext, path: string): NoSnoop | null => {
   const own = attributes.tree.inspect(`${path}/config`, readNoSnoop);
+  if (own instanceof SyscallError && own.code === 'ENOENT') return null;
   if (own instanceof SyscallError) return {state: 'unknown', reason: `its configuration space: ${own.code}`};
   if (own.state !== 'unknown') return own;
-  // A virtual function has no such bit of its own: that of its physical function counts (SR-IOV, 9.3.5.4).
+  // A virtual function has no such bit, and its ids read all ones: its physical function's counts (SR-IOV, 9.3.5.4).
   const physical = attributes.linkName(`${path}/physfn`);
   return physical === null
     ? own
@@ -200,12 +225,13 @@ const deviceSnoopControl = (
     return {verdict: 'not-enforced', confidence: 'by-type', evidence: [evidence(statement)]};
   }
   return (
-    units.get(iommu)?.snoopControl ?? {
-      verdict: 'unknown',
-      confidence: 'none',
-      evidence: [
-        evidence('the unit that serves the device is not among the units of the machine', {unit: iommu}),
-      ],
-    }
+    units.get(iommu)?.snoopControl ??
+    undecided('the unit that serves the device is not among the units of the machine', iommu)
   );
 };
+
+const undecided = (statement: string, unit: string | null = null): SnoopControl => ({
+  verdict: 'unknown',
+  confidence: 'none',
+  evidence: [evidence(statement, {unit})],
+});

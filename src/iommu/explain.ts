@@ -1,8 +1,10 @@
+import {isAtLeast, parseKernelRelease} from '../linux/kernel-release.js';
 import type {Device} from './device.js';
 import {groupBy} from './group-by.js';
 import type {Group} from './group.js';
 import type {Host} from './host.js';
 import type {Kernel} from './kernel.js';
+import {isPciBridge} from './pci-class.js';
 import {missingAcs, type Hop} from './pci-path.js';
 import type {SnoopControl} from './snoop-control.js';
 import type {Unit, UnitType} from './unit.js';
@@ -21,7 +23,7 @@ export const explainGroup = (host: Host, group: Group): string[] =>
     noSnoop(group),
     isolation(host.kernel, group),
     viability(group),
-    remedy(group),
+    remedy(host, group),
   ].filter((paragraph) => paragraph !== null);
 
 /** What people call each kind of unit. */
@@ -107,7 +109,7 @@ const rule = ({coherencyRule, release}: Kernel, group: Group): string => {
       const bound = group.devices.filter((device) => device.boundToVfio).length;
       const now =
         bound === 0
-          ? 'None is bound now, so this verdict is for the time when all are; until then an ADD would find nothing that is not coherent.'
+          ? 'None is bound now, so VFIO has no such group yet; this verdict is for the time when all are.'
           : `${bound === 1 ? 'One is' : `${bound} are`} bound now.`;
       return `${kernel} decides when the group is added to a VM: it asks for every member that is bound to a VFIO driver at that moment, and does not look again when members come or go. ${now}`;
     }
@@ -124,20 +126,33 @@ const consequence = (host: Host, group: Group): string => {
   const intel = host.units.some((unit) => unit.type === 'intel-vt-d');
   switch (group.snoopControl.verdict) {
     case 'enforced':
-      return "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation, and guest memory is cached write-back whatever type the guest gave it.";
+      return (
+        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation" +
+        (intel ? ', and guest memory is cached write-back whatever type the guest gave it.' : '.')
+      );
     case 'not-enforced':
       return (
         'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. ' +
-        `${intel ? 'KVM also honours' : 'On Intel CPUs KVM also honours'} the memory types that the guest sets, so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.`
+        `${intel ? 'KVM also honours' : 'On Intel CPUs KVM also honours'} the memory types that the guest sets${
+          looksAtMtrrs(host.kernel)
+            ? ', so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.'
+            : ' in its PAT; since 6.11 it no longer looks at its MTRRs, which made boots slow before.'
+        }`
       );
     case 'unknown':
       return 'What KVM would decide cannot be told from here. With the group in a container, VFIO_CHECK_EXTENSION(VFIO_DMA_CC_IOMMU) answers it after VFIO_SET_IOMMU.';
   }
 };
 
+/** KVM took MTRRs and CR0.CD of a non-coherent guest for its memory types until 6.11 (vmx_get_mt_mask()). */
+const looksAtMtrrs = ({release}: Kernel): boolean => {
+  const version = parseKernelRelease(release ?? '');
+  return version !== null && !isAtLeast(version, 6, 11);
+};
+
 const noSnoop = (group: Group): string | null => {
   const by = groupBy(
-    group.devices.filter((device) => device.bus === 'pci'),
+    group.devices.filter((device) => device.bus === 'pci' && !isPciBridge(device.classCode)),
     (device) => device.noSnoop,
   );
   const addresses = (state: Device['noSnoop']): string =>
@@ -169,29 +184,39 @@ const isolation = (kernel: Kernel, group: Group): string | null => {
   for (const device of group.devices) {
     if (device.hops === null || device.hops.length < 2) continue;
     sentences.push(`Path of ${device.address}: ${device.hops.map(hopName).join(' > ')}.`);
-    // a port that is itself in the group says nothing about why the group is as large as it is, unless it is above
     for (const hop of device.hops.slice(0, -1)) ports.set(hop.address, hop);
   }
-  for (const hop of ports.values()) {
-    const missing = missingAcs(hop);
-    if (missing === null)
-      sentences.push(`The ACS of ${hop.address} is unknown: it takes CAP_SYS_ADMIN to read it.`);
-    else if (hop.acs === null && isSwitchPort(hop)) {
-      sentences.push(
-        `${hop.address} has no ACS, so requests between the devices around it need not pass the IOMMU and they share a group.`,
-      );
-    } else if (missing.length > 0 && isSwitchPort(hop)) {
-      sentences.push(
-        `${hop.address} lacks ${missing.join(', ')} of ACS, so it does not separate the devices behind it.`,
-      );
-    }
-  }
+  const members = new Set(group.devices.map((device) => device.address));
+  for (const hop of ports.values()) sentences.push(...separation(hop, members.has(hop.address)));
   if (kernel.parameters?.some((parameter) => parameter.startsWith('pcie_acs_override'))) {
     sentences.push(
       'pcie_acs_override is on the command line: groups may be split where the hardware does not isolate.',
     );
   }
   return sentences.length === 0 ? null : sentences.join(' ');
+};
+
+/**
+ * Whether a port keeps what is behind it apart. One that does not shares the group of its devices; one in another
+ * group does, for all that its registers say (drivers/iommu/iommu.c, pci_device_group(); drivers/pci/quirks.c,
+ * pci_dev_acs_enabled[]).
+ */
+const separation = (hop: Hop, isMember: boolean): string[] => {
+  if (isMember && hop.port === 'PCIe-to-PCI bridge') {
+    return [`${hop.address} is a PCIe-to-PCI bridge: the IOMMU cannot tell the devices behind it apart.`];
+  }
+  const missing = missingAcs(hop);
+  if (missing === null)
+    return [
+      `The ACS of ${hop.address} is unknown: reading it takes CAP_SYS_ADMIN and a device that is awake.`,
+    ];
+  if (missing.length === 0 || !isSwitchPort(hop)) return [];
+  const lack = hop.acs === null ? 'no ACS' : `${missing.join(', ')} of ACS off`;
+  return [
+    isMember
+      ? `${hop.address} has ${lack}, so requests between the devices around it need not pass the IOMMU and they share a group.`
+      : `${hop.address} has ${lack}, and still the kernel took it to isolate what is behind it, as it does for devices that it knows.`,
+  ];
 };
 
 const isSwitchPort = (hop: Hop): boolean => hop.port === 'downstream switch port' || hop.port === 'root port';
@@ -208,16 +233,18 @@ const viability = (group: Group): string | null => {
   return `VFIO would not accept the group: ${list(inTheWay)}. Unbind ${group.blockers.length === 1 ? 'it' : 'them'}, or bind to vfio-pci instead.`;
 };
 
-const remedy = (group: Group): string | null => {
-  if (group.snoopControl.verdict !== 'not-enforced') return null;
-  const functions = group.devices.filter((device) => device.noSnoop === 'enabled');
+const remedy = (host: Host, group: Group): string | null => {
+  if (group.snoopControl.verdict !== 'not-enforced' || !isX86(host)) return null;
+  const functions = group.devices.filter(
+    (device) => device.noSnoop === 'enabled' && !isPciBridge(device.classCode),
+  );
   const [first] = functions;
   return [
     'What can be done: snoop control is a property of the unit, and no kernel parameter adds it; a slot behind a unit that has it is the real cure.',
     first === undefined
       ? ''
       : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again; KVM still treats the VM as non-coherent.`,
-    'Guest firmware that sets up its MTRRs early avoids the slow boot.',
+    looksAtMtrrs(host.kernel) ? 'Guest firmware that sets up its MTRRs early avoids the slow boot.' : '',
   ]
     .filter(Boolean)
     .join(' ');

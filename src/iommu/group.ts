@@ -4,6 +4,7 @@ import {groupSnoopControl, type GroupSnoopControl} from './coherency.js';
 import {readDevice, type Device, type DeviceContext} from './device.js';
 import type {CoherencyRule} from './kernel.js';
 import {compareAddresses} from './pci-address.js';
+import type {UnitType} from './unit.js';
 import {blockers, type Blocker} from './viability.js';
 
 /** An address range that the IOMMU treats specially for every device of the group. */
@@ -70,7 +71,7 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
   return {
     id,
     type: attributes.text(`${folder}/type`),
-    name: attributes.text(`${folder}/name`),
+    name: mayHaveName(context, devices) ? attributes.text(`${folder}/name`) : null,
     snoopControl: groupSnoopControl(devices, context.rule, [...context.units.values()]),
     viable: inTheWay.length === 0,
     blockers: inTheWay,
@@ -78,6 +79,15 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
     devices,
   };
 };
+
+/**
+ * Names come from VFIO for devices without an IOMMU, and from the drivers of some SoCs and of sPAPR; asking every
+ * group of a large PC for one takes a tenth of the scan (callers of iommu_group_set_name()).
+ */
+const mayHaveName = ({units}: GroupContext, devices: readonly Device[]): boolean =>
+  !devices.some((device) => NAMELESS.has(units.get(device.iommu ?? '')?.type ?? 'unknown'));
+
+const NAMELESS = new Set<UnitType>(['intel-vt-d', 'amd-vi', 'virtio-iommu']);
 
 /** Lines of `0xSTART 0xEND kind` (drivers/iommu/iommu.c, iommu_group_show_resv_regions). */
 const readRegions = (attributes: Attributes, file: string): ReservedRegion[] =>

@@ -8,6 +8,7 @@ import {whyNoGroups, type NoGroups} from './no-groups.js';
 import {compareAddresses} from './pci-address.js';
 import {readPciIds} from './pci-ids.js';
 import {readUnits, type Unit} from './unit.js';
+import {readVfioDevices} from './vfio-devices.js';
 
 /** A machine's IOMMU units and groups. */
 export interface Host {
@@ -41,6 +42,7 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
   const context: GroupContext = {
     attributes,
     units: new Map(units.map((unit) => [unit.name, unit])),
+    vfioDevices: readVfioDevices(attributes),
     ids: names(attributes, options.names),
     paths: options.paths ?? false,
     regions: options.regions ?? false,

@@ -17,9 +17,11 @@ const ECAP_BITS: readonly (readonly [bit: number, name: string])[] = [
 /** Snoop Control. Not to be confused with bit 0, C, which is about the page tables' own accesses. */
 export const ECAP_SC_BIT = 7;
 
-/** Parses a register as intel-iommu prints it: hexadecimal without a prefix. Null when it is something else. */
-export const parseRegister = (text: string): bigint | null =>
-  /^[0-9a-f]{1,16}$/i.test(text) ? BigInt(`0x${text}`) : null;
+/** Parses a register in hexadecimal, which intel-iommu prints without `0x`. Null when it is something else. */
+export const parseRegister = (text: string): bigint | null => {
+  const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(text)?.[1];
+  return digits === undefined ? null : BigInt(`0x${digits}`);
+};
 
 export const hasBit = (register: bigint, bit: number): boolean => ((register >> BigInt(bit)) & 1n) === 1n;
 

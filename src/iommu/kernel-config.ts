@@ -1,4 +1,5 @@
-import {gunzipSync} from 'node:zlib';
+import {gunzipSync, gzipSync} from 'node:zlib';
+import type {Capture} from '../linux/capture.js';
 import type {Attributes} from './attributes.js';
 
 /** The configuration that a kernel was built with. */
@@ -8,20 +9,42 @@ export interface KernelConfig {
   option(name: string): string;
 }
 
+const PACKED = '/proc/config.gz';
+
+const places = (release: string): string[] => [`/boot/config-${release}`, `/lib/modules/${release}/config`];
+
 const LIMIT = 4 * 1024 * 1024;
 
 /** Finds it where distributions leave it; null when none can be read, so that nothing is concluded from it. */
 export const readKernelConfig = (attributes: Attributes, release: string | null): KernelConfig | null => {
   const {tree} = attributes;
-  const packed = tree.inspect('/proc/config.gz', (at) => unpack(at(0, LIMIT)));
-  if (typeof packed === 'string') return parse('/proc/config.gz', packed);
+  const packed = tree.inspect(PACKED, (at) => unpack(at(0, LIMIT)));
+  if (typeof packed === 'string') return parse(PACKED, packed);
   if (release === null || release.includes('/')) return null;
-  for (const path of [`/boot/config-${release}`, `/lib/modules/${release}/config`]) {
+  for (const path of places(release)) {
     const text = tree.text(path, LIMIT);
     if (typeof text === 'string') return parse(path, text);
   }
   return null;
 };
+
+/** Cuts a captured configuration down to what kvfio asks of it: the rest tells who built the kernel, and where. */
+export const cutKernelConfig = (
+  {texts, parts}: Pick<Capture, 'texts' | 'parts'>,
+  release: string | null,
+): void => {
+  for (const path of release === null ? [] : places(release)) {
+    const text = texts[path];
+    if (text !== undefined) texts[path] = relevantOptions(text);
+  }
+  const packed = parts[PACKED]?.['0'];
+  if (packed === undefined) return;
+  const text = unpack(Buffer.from(packed, 'hex'));
+  parts[PACKED] = text === null ? {} : {0: gzipSync(relevantOptions(text)).toString('hex')};
+};
+
+const relevantOptions = (text: string): string =>
+  (text.match(/^CONFIG_\w*(?:IOMMU|SMMU|VFIO|KVM)\w*=[ymn]$/gm) ?? []).map((line) => `${line}\n`).join('');
 
 const parse = (path: string, text: string): KernelConfig => ({
   path,

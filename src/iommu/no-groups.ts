@@ -27,12 +27,12 @@ interface Announcement {
   table: string;
   hardware: string;
   option: string;
-  /** Kernel parameters that switch it off and on. */
-  off: RegExp;
-  on: RegExp | null;
-  /** Option that says whether the driver starts without being asked; null when it always does. */
-  defaultOn: string | null;
-  remedyOn: string;
+  /** Folder that exists while the driver is in the kernel; null where nothing shows it. */
+  driver: string | null;
+  /** Kernel parameters that switch it off; null where there is none. */
+  off: RegExp | null;
+  /** Where the driver may wait to be asked: the option that starts it unasked, and the parameters that ask. */
+  onRequest: {unless: string; asked: RegExp; remedy: string} | null;
 }
 
 const ANNOUNCEMENTS: readonly Announcement[] = [
@@ -40,37 +40,37 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     table: 'DMAR',
     hardware: 'Intel VT-d',
     option: 'CONFIG_INTEL_IOMMU',
+    driver: null,
     off: /^(?:intel_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
-    on: /^intel_iommu=(?:.*,)?(?:on|sm_on)\b/,
-    defaultOn: 'CONFIG_INTEL_IOMMU_DEFAULT_ON',
-    remedyOn: 'boot with intel_iommu=on',
+    onRequest: {
+      unless: 'CONFIG_INTEL_IOMMU_DEFAULT_ON',
+      asked: /^intel_iommu=(?:.*,)?(?:on|sm_on)\b/,
+      remedy: 'boot with intel_iommu=on on the kernel command line',
+    },
   },
   {
     table: 'IVRS',
     hardware: 'AMD-Vi',
     option: 'CONFIG_AMD_IOMMU',
+    driver: null,
     off: /^(?:amd_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
-    on: null,
-    defaultOn: null,
-    remedyOn: 'boot without amd_iommu=off and iommu=off',
+    onRequest: null,
   },
   {
     table: 'VIOT',
     hardware: 'virtio-iommu',
     option: 'CONFIG_VIRTIO_IOMMU',
-    off: /^iommu=(?:.*,)?off\b/,
-    on: null,
-    defaultOn: null,
-    remedyOn: 'boot without iommu=off',
+    driver: '/sys/bus/virtio/drivers/virtio_iommu',
+    off: null,
+    onRequest: null,
   },
   {
     table: 'IORT',
     hardware: 'Arm SMMU',
     option: 'CONFIG_ARM_SMMU_V3',
-    off: /^iommu\.off$/,
-    on: null,
-    defaultOn: null,
-    remedyOn: 'see the kernel log for arm-smmu',
+    driver: '/sys/bus/platform/drivers/arm-smmu-v3',
+    off: null,
+    onRequest: null,
   },
 ];
 
@@ -113,12 +113,13 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
   const [announcement] = announced;
   return announcement === undefined
     ? nothingAnnounced(attributes, config, seen)
-    : notStarted(announcement, kernel, config, seen);
+    : notStarted(attributes, announcement, kernel, config, seen);
 };
 
 /** Firmware names an IOMMU, and still no unit is there: off, or no driver. */
 const notStarted = (
-  {table, hardware, option, off, on, defaultOn, remedyOn}: Announcement,
+  attributes: Attributes,
+  {table, hardware, option, driver, off, onRequest}: Announcement,
   {parameters}: Kernel,
   config: KernelConfig | null,
   seen: string[],
@@ -126,7 +127,7 @@ const notStarted = (
   const has = `firmware announces ${hardware} (table ${table})`;
   const built = config?.option(option);
   const facts = built === undefined ? seen : [...seen, `${option}=${built} in ${config?.path ?? ''}`];
-  const switchedOff = parameters?.find((parameter) => off.test(parameter));
+  const switchedOff = parameters?.find((parameter) => off?.test(parameter));
   if (switchedOff !== undefined) {
     return {
       cause: 'off-on-command-line',
@@ -143,15 +144,23 @@ const notStarted = (
       seen: facts,
     };
   }
+  if (driver !== null && attributes.names(driver) === null) {
+    return {
+      cause: 'no-driver',
+      message: `${has}, but its driver is not in the running kernel, neither built in nor loaded`,
+      remedy: `load ${driver.slice(driver.lastIndexOf('/') + 1)}, or use a kernel with ${option}`,
+      seen: [...facts, `${driver} does not exist`],
+    };
+  }
   if (
-    defaultOn !== null &&
-    config?.option(defaultOn) === 'n' &&
-    !parameters?.some((parameter) => on?.test(parameter))
+    onRequest !== null &&
+    config?.option(onRequest.unless) === 'n' &&
+    !parameters?.some((parameter) => onRequest.asked.test(parameter))
   ) {
     return {
       cause: 'off-by-default',
-      message: `${has}, but this kernel leaves it off unless it is asked for (${defaultOn} is not set)`,
-      remedy: `${remedyOn} on the kernel command line`,
+      message: `${has}, but this kernel leaves it off unless it is asked for (${onRequest.unless} is not set)`,
+      remedy: onRequest.remedy,
       seen: facts,
     };
   }
@@ -185,7 +194,7 @@ const nothingAnnounced = (attributes: Attributes, config: KernelConfig | null, s
   return {
     cause: 'no-hardware',
     message:
-      'firmware announces no IOMMU: it is switched off in the firmware set-up (VT-d, AMD-Vi, SVM), or the machine has none',
+      'firmware announces no IOMMU: it is switched off in the firmware set-up (VT-d, AMD-Vi, IOMMU), or the machine has none',
     remedy: 'enable it in the firmware set-up, or try "kvfio lab"',
     seen,
   };

@@ -61,9 +61,10 @@ export const readAcs = (at: ReadAt): Acs | 'absent' | null => {
   let offset = PCI_EXT_CAP_START;
   for (let hop = 0; hop < MAX_EXTENDED_HOPS && offset >= PCI_EXT_CAP_START; hop++) {
     const header = at(offset, 4);
-    if (header.length < 4) return hop === 0 ? null : 'absent';
-    const value = header.readUInt32LE();
-    if (value === 0 || value === 0xffffffff) return 'absent';
+    const value = header.length < 4 ? ALL_ONES : header.readUInt32LE();
+    // nothing there: either there is no extended space, or it is hidden just as the ordinary capabilities are
+    if (value === ALL_ONES) return typeof findCapability(at, PCI_CAP_ID_EXP) === 'string' ? null : 'absent';
+    if (value === 0) return 'absent';
     if ((value & 0xffff) === PCI_EXT_CAP_ID_ACS) {
       const registers = at(offset + 4, 4);
       if (registers.length < 4) return null;
@@ -80,6 +81,9 @@ export const readAcs = (at: ReadAt): Acs | 'absent' | null => {
 // include/uapi/linux/pci_regs.h
 const PCI_STATUS = 0x06;
 const PCI_STATUS_CAP_LIST = 0x10;
+const PCI_HEADER_TYPE = 0x0e;
+const PCI_HEADER_TYPE_CARDBUS = 2;
+const PCI_CB_CAPABILITY_LIST = 0x14;
 const PCI_CAPABILITY_LIST = 0x34;
 const PCI_CAP_ID_EXP = 0x10;
 const PCI_EXP_FLAGS = 0x02;
@@ -115,6 +119,9 @@ const ACS_FLAGS = [
 const MAX_HOPS = 48;
 const MAX_EXTENDED_HOPS = (4096 - 256) / 8;
 
+/** What reads get for a function that does not answer. */
+const ALL_ONES = 0xffffffff;
+
 const PRIVILEGE = 'the kernel shows only 64 bytes of configuration space without CAP_SYS_ADMIN';
 const ASLEEP = 'the device answers with all ones: it is powered down or gone';
 
@@ -124,9 +131,10 @@ const acsNames = (bits: number): string[] => ACS_FLAGS.filter((_, bit) => bits &
 const findCapability = (at: ReadAt, id: number): number | null | string => {
   const header = at(0, 64);
   if (header.length < 64) return 'its configuration space is shorter than a PCI header';
-  if (header.readUInt32LE(0) === 0xffffffff) return ASLEEP;
+  if (header.readUInt32LE(0) === ALL_ONES) return ASLEEP;
   if (!(header.readUInt16LE(PCI_STATUS) & PCI_STATUS_CAP_LIST)) return null;
-  let offset = header.readUInt8(PCI_CAPABILITY_LIST) & 0xfc;
+  const isCardBus = (header.readUInt8(PCI_HEADER_TYPE) & 0x7f) === PCI_HEADER_TYPE_CARDBUS;
+  let offset = header.readUInt8(isCardBus ? PCI_CB_CAPABILITY_LIST : PCI_CAPABILITY_LIST) & 0xfc;
   for (let hop = 0; hop < MAX_HOPS; hop++) {
     if (offset < 0x40) return null;
     const entry = at(offset, 2);

@@ -51,6 +51,13 @@ const readHop = (attributes: Attributes, path: string, seen: Map<string, Hop>): 
 /** What the kernel asks of a port before it puts the devices behind it into groups of their own (drivers/iommu/iommu.c, REQ_ACS_FLAGS). */
 const REQUIRED_ACS = ['SrcValid', 'ReqRedir', 'CmpltRedir', 'UpstreamFwd'];
 
-/** The required ACS flags that a port does not enable; null when its ACS is unknown. */
-export const missingAcs = (hop: Hop): string[] | null =>
-  hop.acsKnown ? REQUIRED_ACS.filter((flag) => !(hop.acs?.enabled.includes(flag) ?? false)) : null;
+/**
+ * The required ACS flags that a port does not enable; null when its ACS is unknown.
+ *
+ * A flag that is not among a port's capabilities counts as hard-wired on (drivers/pci/pci.c, pci_acs_flags_enabled()).
+ */
+export const missingAcs = ({acs, acsKnown}: Hop): string[] | null => {
+  if (!acsKnown) return null;
+  if (acs === null) return REQUIRED_ACS;
+  return REQUIRED_ACS.filter((flag) => acs.capabilities.includes(flag) && !acs.enabled.includes(flag));
+};

@@ -18,7 +18,7 @@ export interface Selection {
 /**
  * A test for the devices of a selection; null when it has no conditions.
  *
- * @throws Failure when a device is named that the machine does not have; an id that no device has selects nothing
+ * @throws Failure when a device is named that is not among those that were read; an id that no device has selects nothing
  */
 export const selector = (selection: Selection, host: Host): ((device: Device) => boolean) | null => {
   if (Object.values(selection).every((condition) => condition === undefined)) return null;
@@ -44,7 +44,7 @@ const deviceTest = (text: string, host: Host): ((device: Device) => boolean) => 
       code: 'DEVICE_NOT_FOUND',
       kind: 'notFound',
       what: `There is no device ${address}.`,
-      why: 'Neither an IOMMU group nor a PCI or mdev bus of this machine has a device of that name.',
+      why: 'None of the groups and buses that were looked at has a device of that name.',
       hint: 'Run "kvfio groups" to see the devices there are.',
     });
   }

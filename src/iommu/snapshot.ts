@@ -1,14 +1,15 @@
 import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readHost, type Host} from './host.js';
+import {cutKernelConfig} from './kernel-config.js';
 import {relevantParameters} from './kernel.js';
 import {PCI_IDS_PLACES, PciIds} from './pci-ids.js';
 
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
- * Two files are cut down to what is read of them: pci.ids to the names that occur, and the kernel command line
- * to the parameters about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
+ * Three files are cut down to what is read of them: pci.ids to the names that occur, the kernel's configuration and
+ * its command line to what is about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
  */
 export const takeSnapshot = (
   tree: HostTree,
@@ -20,6 +21,7 @@ export const takeSnapshot = (
   const {texts} = recorder.capture;
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
+  cutKernelConfig(recorder.capture, host.kernel.release);
   const devices = [...host.groups.flatMap((group) => group.devices), ...host.ungrouped];
   for (const place of PCI_IDS_PLACES) {
     const text = texts[place];

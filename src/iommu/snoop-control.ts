@@ -45,6 +45,8 @@ export const evidence = (statement: string, rest: Partial<Evidence> = {}): Evide
  * The confidence is that of the weakest part that decided, and the evidence is theirs without repetition.
  */
 export const conjunction = (parts: readonly SnoopControl[]): SnoopControl => {
+  const [only, ...rest] = parts;
+  if (only !== undefined && rest.length === 0) return only;
   const verdict = parts.some((part) => part.verdict === 'not-enforced')
     ? 'not-enforced'
     : parts.some((part) => part.verdict === 'unknown')

@@ -162,7 +162,7 @@ const unitSnoopControl = (
 
 const intelSnoopControl = (unit: string, registers: Register[]): SnoopControl => {
   const ecap = registers.find((register) => register.name === 'ecap');
-  const value = ecap?.value.startsWith('0x') ? BigInt(ecap.value) : null;
+  const value = parseRegister(ecap?.value ?? '');
   if (ecap === undefined || value === null) {
     const file = `${UNITS}/${unit}/intel-iommu/ecap`;
     return {

@@ -87,17 +87,18 @@ export class RecordingTree implements HostTree {
   }
 
   inspect<T>(path: string, look: (at: ReadAt) => T): T | SyscallError {
-    const parts: Record<string, string> = {};
     const result = this.#source.inspect(path, (at) => {
       // opened, so that a replay does not take it for missing even when nothing could be read
-      this.capture.parts[path] = parts;
+      const parts = (this.capture.parts[path] ??= {});
       return look((offset, length) => {
         const bytes = at(offset, length);
-        parts[String(offset)] = bytes.toString('hex');
+        const hex = bytes.toString('hex');
+        // the same place may be looked at twice, for more or for fewer bytes
+        if (hex.length >= (parts[String(offset)] ?? '').length) parts[String(offset)] = hex;
         return bytes;
       });
     });
-    if (result instanceof SyscallError) this.capture.refusals[path] = result.errno;
+    if (result instanceof SyscallError) this.#refuse(this.capture.parts, path, result);
     return result;
   }
 
@@ -110,9 +111,16 @@ export class RecordingTree implements HostTree {
   }
 
   #record<T>(shelf: Record<string, T>, path: string, answer: T | SyscallError): T | SyscallError {
-    if (answer instanceof SyscallError) this.capture.refusals[path] = answer.errno;
+    if (answer instanceof SyscallError) this.#refuse(shelf, path, answer);
     else shelf[path] = answer;
     return answer;
+  }
+
+  /** What went away while it was looked at is missing from the start in a replay. */
+  #refuse<T>(shelf: Record<string, T>, path: string, {errno}: SyscallError): void {
+    // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the keys are paths
+    delete shelf[path];
+    this.capture.refusals[path] = errno;
   }
 }
 

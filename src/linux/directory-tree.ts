@@ -5,6 +5,8 @@ import {TEXT_LIMIT, type HostTree, type Origin, type ReadAt} from './host-tree.j
 
 // A tree from elsewhere may hold pipes and terminals: opening one must neither block nor take it over.
 const OPEN = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+// No attribute of sysfs is a link: one that is would lead to a file of this machine, or to a device of it.
+const OPEN_ATTRIBUTE = OPEN | constants.O_NOFOLLOW;
 
 /** A machine's files as they lie under a folder, `''` for this machine itself. */
 export class DirectoryTree implements HostTree {
@@ -27,8 +29,7 @@ export class DirectoryTree implements HostTree {
         length += read;
         if (length > limit) return new SyscallError('read', os.errno.EFBIG, path);
         // A sysfs attribute is complete after one read that stays below a page; others say so by an empty one.
-        if (read === 0 || (length < 4096 && path.startsWith('/sys/')))
-          return buffer.toString('utf8', 0, length);
+        if (read === 0 || (length < 4096 && isAttribute(path))) return buffer.toString('utf8', 0, length);
       }
     });
   }
@@ -51,7 +52,9 @@ export class DirectoryTree implements HostTree {
   }
 
   #withFile<T>(path: string, use: (fd: number) => T | SyscallError): T | SyscallError {
-    const fd = attempt('open', path, () => openSync(this.#root + path, OPEN));
+    const fd = attempt('open', path, () =>
+      openSync(this.#root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN),
+    );
     if (fd instanceof SyscallError) return fd;
     try {
       return attempt('read', path, () => use(fd));
@@ -60,6 +63,8 @@ export class DirectoryTree implements HostTree {
     }
   }
 }
+
+const isAttribute = (path: string): boolean => path.startsWith('/sys/');
 
 const attempt = <T>(syscall: string, path: string, call: () => T): T | SyscallError => {
   try {

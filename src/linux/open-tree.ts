@@ -3,6 +3,7 @@ import {gunzipSync} from 'node:zlib';
 import {Failure} from '../failure.js';
 import {CaptureTree, type Capture} from './capture.js';
 import {DirectoryTree} from './directory-tree.js';
+import {SyscallError} from './errno.js';
 import type {HostTree} from './host-tree.js';
 
 /** Largest capture that is read or unpacked, in bytes. */
@@ -28,7 +29,9 @@ const openDirectory = (folder: string): HostTree => {
   const tree = new DirectoryTree(root);
   // the root of this machine is a fine sysroot, too
   if (root === '') return tree;
-  if (!(tree.list('/sys') instanceof Error)) return tree;
+  const sys = tree.list('/sys');
+  if (!(sys instanceof SyscallError)) return tree;
+  if (sys.code === 'EACCES') throw unreadable(folder, 'EACCES');
   throw unusable(folder, 'The folder has no folder named sys in it.');
 };
 
@@ -78,17 +81,19 @@ const attempt = <T>(path: string, call: () => T): T => {
   try {
     return call();
   } catch (error) {
-    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    throw new Failure({
-      code: 'SYSROOT_UNREADABLE',
-      kind: errno === 'EACCES' ? 'permission' : 'notFound',
-      what: `${path} cannot be read as a machine.`,
-      why: errno === 'ENOENT' ? 'There is no such file or folder.' : `The kernel answered ${errno}.`,
-      hint: HINT,
-      errno,
-    });
+    throw unreadable(path, error instanceof Error && 'code' in error ? String(error.code) : 'unknown');
   }
 };
+
+const unreadable = (path: string, errno: string): Failure =>
+  new Failure({
+    code: 'SYSROOT_UNREADABLE',
+    kind: errno === 'EACCES' ? 'permission' : 'notFound',
+    what: `${path} cannot be read as a machine.`,
+    why: errno === 'ENOENT' ? 'There is no such file or folder.' : `The kernel answered ${errno}.`,
+    hint: HINT,
+    errno,
+  });
 
 const unusable = (path: string, why: string): Failure =>
   new Failure({

@@ -1,26 +1,29 @@
-import {closeSync, fsyncSync, linkSync, openSync, renameSync, rmSync, writeSync} from 'node:fs';
+import {closeSync, fsyncSync, linkSync, lstatSync, openSync, renameSync, rmSync, writeSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {Failure} from '../failure.js';
 
 /**
  * Writes a whole file or nothing: the bytes go to a temporary neighbour, which then takes the file's name.
  *
- * @param options.force replace a file that exists
+ * @param options.force replace a regular file or a link that exists; devices and pipes are never replaced
  * @throws Failure when the file exists, or its folder is missing or may not be written to
  */
 export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolean}): void => {
   const temporary = join(dirname(path), `.${process.pid}.kvfio-tmp`);
   try {
+    // a process of the same number may have been killed while it wrote
+    rmSync(temporary, {force: true});
     const fd = openSync(temporary, 'wx', 0o644);
     try {
       for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
       fsyncSync(fd);
+      // link() refuses a name that exists, at once and whoever made it; rename() replaces it
+      if (force && !isSpecial(path)) renameSync(temporary, path);
+      else linkSync(temporary, path);
     } finally {
       closeSync(fd);
+      rmSync(temporary, {force: true});
     }
-    // link() refuses a name that exists, at once and whoever made it; rename() replaces it
-    if (force) renameSync(temporary, path);
-    else linkSync(temporary, path);
   } catch (error) {
     const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
     const [kind, why] = REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
@@ -31,20 +34,24 @@ export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolea
       why,
       hint:
         errno === 'EEXIST'
-          ? 'Name another file, or replace this one with --force.'
+          ? 'Name another file, or replace a regular one with --force.'
           : 'Name a file in a folder that exists and that you may write to.',
       errno,
       cause: error,
     });
-  } finally {
-    rmSync(temporary, {force: true});
   }
+};
+
+/** rename() would put a regular file in the place of /dev/null. */
+const isSpecial = (path: string): boolean => {
+  const stats = lstatSync(path, {throwIfNoEntry: false});
+  return stats !== undefined && !stats.isFile() && !stats.isSymbolicLink() && !stats.isDirectory();
 };
 
 const REASONS: Record<string, readonly [Failure['kind'], string]> = {
   ENOENT: ['notFound', 'Its folder does not exist.'],
   ENOTDIR: ['notFound', 'A part of its path is not a folder.'],
-  EEXIST: ['refused', 'It exists already, and --force was not given.'],
+  EEXIST: ['refused', 'It exists already, and is no regular file or --force was not given.'],
   EISDIR: ['usage', 'It is a folder.'],
   EACCES: ['permission', 'Its folder may not be written to.'],
   EROFS: ['permission', 'Its file system is read-only.'],

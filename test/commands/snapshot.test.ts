@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {gunzipSync, gzipSync} from 'node:zlib';
+import type {ErrorDocument} from '../../src/cli/report.js';
+import Groups from '../../src/commands/groups.js';
+import Snapshot, {type SnapshotDocument} from '../../src/commands/snapshot.js';
+import type {GroupsDocument} from '../../src/iommu/groups-document.js';
+import type {Capture} from '../../src/linux/capture.js';
+import {MACHINES} from '../fixtures/machines.js';
+import {intel, machine, pci} from '../support/machine.js';
+import {run, start} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
+
+const PC = MACHINES['a PC whose graphics has an IOMMU unit of its own'] ?? {};
+
+describe('kvfio snapshot', () => {
+  let folder: string;
+  beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'kvfio-snapshot-'))));
+  afterEach(() => {
+    rmSync(folder, {recursive: true});
+  });
+
+  const everything = async (sysroot: string): Promise<unknown> => {
+    const {exit, stdout} = await run(Groups, ['--sysroot', sysroot, '--explain', '--regions', '--json']);
+    assert.equal(exit, 0);
+    return {...documentOf<GroupsDocument>(stdout, 'groups'), origin: null};
+  };
+  const capture = async (sysroot: string, file = 'machine.json'): Promise<string> => {
+    const path = join(folder, file);
+    assert.equal((await run(Snapshot, ['--sysroot', sysroot, path])).exit, 0);
+    return path;
+  };
+
+  const odd = {
+    ...MACHINES,
+    'damaged files': {
+      units: {dmar0: intel('nonsense')},
+      groups: {
+        0: [pci('0000:01:00.0', {unit: 'dmar0', config: Buffer.alloc(20)})],
+        1: {devices: [{...pci('0000:02:00.0'), uevent: {}}], regions: 'garbage\n'},
+      },
+    },
+    'a reason for having no groups': {
+      tables: ['DMAR'],
+      config: 'CONFIG_INTEL_IOMMU=y\n',
+      ungrouped: [pci('0000:01:00.0')],
+    },
+    'names beyond ASCII': {groups: {0: [pci('0000:01:00.0', {driver: 'Größe \u001b[1m'})]}},
+  };
+  for (const [name, spec] of Object.entries(odd)) {
+    it(`replays to the same document for a machine with ${name}`, async () => {
+      using built = machine(spec);
+      const path = await capture(built.root);
+      assert.deepEqual(await everything(path), await everything(built.root));
+    });
+  }
+
+  it('replays a replay', async () => {
+    using built = machine(PC);
+    const [first, second] = [
+      await capture(built.root, 'a.json'),
+      await capture(join(folder, 'a.json'), 'b.json'),
+    ];
+    assert.equal(readFileSync(first, 'utf8'), readFileSync(second, 'utf8'));
+  });
+
+  it('packs a file whose name says so, and replays it', async () => {
+    using built = machine(PC);
+    const [plain, packed] = [await capture(built.root, 'a.json'), await capture(built.root, 'a.json.gz')];
+    assert.equal(gunzipSync(readFileSync(packed)).toString(), readFileSync(plain, 'utf8'));
+    assert.deepEqual(await everything(packed), await everything(plain));
+  });
+
+  it('prints the capture for "-", and nothing else', async () => {
+    using built = machine(PC);
+    const {stdout} = await run(Snapshot, ['--sysroot', built.root, '-']);
+    assert.equal(stdout, readFileSync(await capture(built.root), 'utf8'));
+  });
+
+  it('describes what it wrote in a document that keeps to its schema', async () => {
+    using built = machine(PC);
+    const file = join(folder, 'a.json');
+    const {stdout} = await run(Snapshot, ['--sysroot', built.root, file, '--json']);
+    const document = documentOf<SnapshotDocument>(stdout, 'snapshot');
+    assert.deepEqual(
+      [document.file, document.bytes, document.groups, document.devices],
+      [file, readFileSync(file).length, 3, 5],
+    );
+  });
+
+  it('keeps nothing of the kernel command line and its configuration but what is about IOMMU and VFIO', async () => {
+    for (const where of ['boot/config-6.12.107-1-amd64', 'proc/config.gz']) {
+      using built = machine({
+        tables: ['DMAR'],
+        commandLine: 'secret1=x intel_iommu=off root=secret2',
+        config: '',
+      });
+      const config = 'CONFIG_CMDLINE="secret3"\nCONFIG_INTEL_IOMMU=y\n';
+      writeFileSync(built.path(where), where.endsWith('.gz') ? gzipSync(config) : config);
+      const path = await capture(built.root, where.endsWith('.gz') ? 'a.json' : 'b.json');
+      const {texts, parts} = JSON.parse(readFileSync(path, 'utf8')) as Capture;
+      assert.equal(texts['/proc/cmdline'], 'intel_iommu=off\n');
+      assert.doesNotMatch(JSON.stringify(texts), /secret/);
+      const packed = parts['/proc/config.gz']?.['0'];
+      if (packed !== undefined)
+        assert.doesNotMatch(gunzipSync(Buffer.from(packed, 'hex')).toString(), /secret/);
+      assert.deepEqual(await everything(path), await everything(built.root));
+    }
+  });
+
+  it('keeps of pci.ids only the names that occur', async () => {
+    using built = machine({ungrouped: [pci('0000:01:00.0')]});
+    const {texts} = JSON.parse(readFileSync(await capture(built.root), 'utf8')) as Capture;
+    assert.equal(
+      texts['/usr/share/misc/pci.ids'],
+      '8086  Intel Corporation\n\t10d3  82574L Gigabit Network Connection\nC 02  Network controller\n\t00  Ethernet controller\n',
+    );
+  });
+
+  it('does not replace a file unless it is forced to', async () => {
+    using built = machine(PC);
+    const path = join(folder, 'a.json');
+    writeFileSync(path, 'mine');
+    const {exit} = await run(Snapshot, ['--sysroot', built.root, path]);
+    assert.deepEqual([exit, readFileSync(path, 'utf8')], [5, 'mine']);
+    assert.equal((await run(Snapshot, ['--sysroot', built.root, path, '--force'])).exit, 0);
+    assert.deepEqual(await everything(path), await everything(built.root));
+  });
+
+  const failures: [what: string, argv: (folder: string) => string[], exit: number][] = [
+    ['a folder that does not exist', (at) => [join(at, 'no/file')], 3],
+    ['no file', () => [], 2],
+    ['two documents on stdout', () => ['-'], 2],
+    ['a sysroot that does not exist', (at) => [join(at, 'a'), '--sysroot', join(at, 'nowhere')], 3],
+  ];
+  for (const [what, argv, exit] of failures) {
+    it(`exits with ${exit} for ${what}, and writes nothing`, async () => {
+      const outcome = await run(Snapshot, [...argv(folder), '--json']);
+      const {error} = documentOf<ErrorDocument>(outcome.stdout, 'error');
+      assert.deepEqual([outcome.exit, error.exit], [exit, exit]);
+      assert.deepEqual(readdirSync(folder), []);
+    });
+  }
+
+  it('is taken of this machine, as root and as an ordinary user, and replays to what that user saw', () => {
+    const ownFolder = mkdtempSync(join(tmpdir(), 'kvfio-nobody-'));
+    try {
+      for (const uid of [undefined, 65534]) {
+        const as = uid === undefined ? {} : {uid};
+        const {exit, stdout} = start(['snapshot', '-'], as);
+        assert.equal(exit, 0);
+        const file = join(ownFolder, String(uid));
+        writeFileSync(file, stdout);
+        const document = (...argv: string[]): unknown => {
+          const {stdout: text} = start(['groups', '--json', '--explain', '--regions', ...argv], as);
+          return {...documentOf<GroupsDocument>(text, 'groups'), origin: null};
+        };
+        // as root: the folder is closed to others
+        const replayed = start(['groups', '--json', '--explain', '--regions', '--sysroot', file]);
+        assert.deepEqual(
+          {...documentOf<GroupsDocument>(replayed.stdout, 'groups'), origin: null},
+          document(),
+        );
+      }
+    } finally {
+      rmSync(ownFolder, {recursive: true});
+      assert.equal(existsSync(ownFolder), false);
+    }
+  });
+});

@@ -1,0 +1,149 @@
+import assert from 'node:assert/strict';
+import {amd, folderOf, intel, other, pci, plain, port, type MachineSpec} from '../support/machine.js';
+import {explain} from '../support/read.js';
+
+const card = (unit: string | null, options = {}): ReturnType<typeof pci> =>
+  pci('0000:01:00.0', {unit, ...options});
+const one = (spec: MachineSpec, unit: MachineSpec['units'], options = {}): string =>
+  explain({units: unit ?? {}, groups: {3: [card(Object.keys(unit ?? {})[0] ?? null, options)]}, ...spec});
+
+describe('the explanation of a group', () => {
+  it('names unit, register, value and bit', () => {
+    assert.match(
+      one({}, {dmar0: intel('29a00f0505e')}),
+      /dmar0 \(Intel VT-d\) serves 0000:01:00\.0\. .* reads 0x29a00f0505e \(\/sys\/class\/iommu\/dmar0\/intel-iommu\/ecap.*bit 7, SC \(Snoop Control\), is clear/,
+    );
+  });
+
+  it('says which unit counts where units differ', () => {
+    assert.match(
+      one({}, {dmar0: intel('f050da'), dmar1: intel('29a00f0505e')}),
+      /dmar1 is not-enforced\): what counts is the unit/,
+    );
+  });
+
+  describe('of what a VM gets', () => {
+    it('is real WBINVD and slow boots on Intel, where the kernel honours guest MTRRs', () => {
+      const text = one({release: '6.1.0'}, {dmar0: intel('f00f4a')});
+      assert.match(text, /executes every WBINVD/);
+      assert.match(text, /MTRR/);
+      assert.match(text, /boots/);
+    });
+
+    it("is real WBINVD and the guest's PAT, but not its MTRRs, since 6.11", () => {
+      const text = one({release: '6.11.0'}, {dmar0: intel('f00f4a')});
+      assert.match(text, /executes every WBINVD/);
+      assert.match(text, /PAT/);
+      assert.match(text, /no longer looks at its MTRRs/);
+      assert.doesNotMatch(text, /sets up its MTRRs early/);
+    });
+
+    it('is write-back memory on Intel with snoop control', () => {
+      assert.match(
+        one({}, {dmar0: intel('f00fca')}),
+        /WBINVD as no operation, and guest memory is cached write-back whatever/,
+      );
+    });
+
+    it("does not promise that for AMD, where the guest's PAT always counts", () => {
+      const text = one({}, {ivhd0: amd()});
+      assert.match(text, /WBINVD as no operation/);
+      assert.doesNotMatch(text, /cached write-back whatever/);
+    });
+
+    it('is nothing on other architectures', () => {
+      const text = one({architecture: 'aarch64'}, {'smmu3.0x0000000050000000': plain('arm-smmu-v3')});
+      assert.match(text, /This is no x86 machine/);
+      assert.doesNotMatch(text, /WBINVD/);
+      assert.doesNotMatch(text, /MTRR/);
+    });
+
+    it('is an open question for a unit that cannot be judged', () => {
+      assert.match(one({}, {dmar0: intel('zz')}), /cannot be told from here.*VFIO_DMA_CC_IOMMU/);
+    });
+  });
+
+  describe('of No-Snoop', () => {
+    it('leaves out ports and bridges, which no guest gets', () => {
+      const text = explain({
+        units: {dmar0: intel('f00f4a')},
+        groups: {0: [port('0000:00:1c.0', {unit: 'dmar0'}), card('dmar0')]},
+      });
+      assert.match(text, /0000:01:00\.0 may send No-Snoop/);
+      assert.doesNotMatch(text, /0000:00:1c\.0[^.]* (may|may not) send/);
+    });
+
+    it('says what reaches memory past the caches', () => {
+      assert.match(one({}, {dmar0: intel('f00f4a')}), /reach memory past the caches/);
+      assert.match(one({}, {dmar0: intel('f00fca')}), /which the IOMMU makes coherent/);
+      assert.match(
+        one({}, {dmar0: intel('f00f4a')}, {noSnoop: false}),
+        /KVM does not look at that bit, and the guest can set it/,
+      );
+    });
+  });
+
+  describe('of isolation', () => {
+    const behind = (acs: readonly [number, number] | null, together: boolean, release = '6.12.1'): string => {
+      const root = port('0000:00:1c.0', {unit: 'dmar0', acs});
+      const device = card('dmar0', {parent: folderOf(root)});
+      return explain({
+        release,
+        units: {dmar0: intel('f050da')},
+        groups: together ? {0: [root, device]} : {0: [device], 1: [root]},
+      });
+    };
+
+    it('shows the path to the root port with its ACS', () => {
+      assert.match(
+        behind([0x1d, 0x1d], false),
+        /Path of 0000:01:00\.0: 0000:00:1c\.0 \(root port, ACS SrcValid\+ ReqRedir\+ CmpltRedir\+ UpstreamFwd\+\) > 0000:01:00\.0 \(endpoint\)/,
+      );
+    });
+
+    it('blames a port without ACS that is in the group', () => {
+      assert.match(behind(null, true), /0000:00:1c\.0 has no ACS, so requests between/);
+      assert.match(
+        behind([0x1d, 0x01], true),
+        /0000:00:1c\.0 has ReqRedir, CmpltRedir, UpstreamFwd of ACS off, so/,
+      );
+    });
+
+    it('does not blame a port that the kernel separates without ACS, by a quirk of the device', () => {
+      assert.doesNotMatch(behind(null, false), /share a group/);
+      assert.match(behind(null, false), /0000:00:1c\.0 has no ACS, and still the kernel took it to isolate/);
+    });
+
+    it('takes flags that a port cannot switch for hard-wired, as the kernel does', () => {
+      assert.doesNotMatch(behind([0x0d, 0x0d], false), /has .* of ACS off/);
+    });
+
+    it('says that a conventional bus cannot be told apart', () => {
+      const bridge = port('0000:05:00.0', {unit: 'dmar0', pcie: 7, acs: null, driver: null});
+      const text = explain({
+        units: {dmar0: intel('f050da')},
+        groups: {0: [bridge, pci('0000:06:01.0', {parent: folderOf(bridge), pcie: null, unit: 'dmar0'})]},
+      });
+      assert.match(
+        text,
+        /0000:05:00\.0 is a PCIe-to-PCI bridge: the IOMMU cannot tell the devices behind it apart/,
+      );
+    });
+  });
+
+  it('says which member stands in the way of VFIO', () => {
+    assert.match(
+      one({}, {dmar0: intel('f050da')}, {driver: 'e1000e'}),
+      /would not accept the group: 0000:01:00\.0 is bound to e1000e/,
+    );
+    assert.match(one({}, {dmar0: intel('f050da')}, {driver: 'vfio-pci'}), /would accept the group/);
+  });
+
+  it('explains a mediated device and an empty group', () => {
+    const text = explain({
+      groups: {0: [other('mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', {driver: 'vfio_mdev'})]},
+    });
+    assert.match(text, /a mediated device has no IOMMU of its own/);
+    assert.match(explain({groups: {0: []}}), /Group 0 has no devices/);
+  });
+});

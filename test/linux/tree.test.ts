@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
+import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {createServer} from 'node:net';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {Failure} from '../../src/failure.js';
+import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {SyscallError} from '../../src/linux/errno.js';
+import {openTree} from '../../src/linux/open-tree.js';
+import {descriptors} from '../support/descriptors.js';
+
+describe('a folder as a machine', () => {
+  let root: string;
+  let tree: DirectoryTree;
+
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'kvfio-tree-'));
+    mkdirSync(join(root, 'sys'));
+    mkdirSync(join(root, 'proc'));
+    tree = new DirectoryTree(root);
+  });
+  afterEach(() => {
+    rmSync(root, {recursive: true});
+  });
+
+  const code = (answer: unknown): string => {
+    assert.ok(answer instanceof SyscallError);
+    return answer.code;
+  };
+  const write = (path: string, content: string | Buffer): string => {
+    writeFileSync(join(root, path), content);
+    return path;
+  };
+
+  it('reads a whole file, small or of many pages, under /sys and elsewhere', () => {
+    for (const folder of ['/sys', '/proc']) {
+      for (const length of [0, 1, 4095, 4096, 4097, 64 * 1024]) {
+        assert.equal(tree.text(write(`${folder}/f`, 'x'.repeat(length))), 'x'.repeat(length));
+      }
+    }
+  });
+
+  it('does not mix what it read before into a shorter file', () => {
+    tree.text(write('/sys/long', 'x'.repeat(5000)));
+    assert.equal(tree.text(write('/sys/short', 'y')), 'y');
+  });
+
+  it('refuses a file beyond the limit', () => {
+    assert.equal(code(tree.text(write('/sys/big', Buffer.alloc(64 * 1024 + 1)))), 'EFBIG');
+    assert.equal(tree.text('/sys/big', 1024 * 1024), '\0'.repeat(64 * 1024 + 1));
+  });
+
+  it('reads parts of a file, fewer bytes at its end', () => {
+    write('/sys/config', Buffer.from([0, 1, 2, 3]));
+    assert.deepEqual(
+      tree.inspect('/sys/config', (at) => [at(1, 2), at(3, 2), at(9, 2)].map((bytes) => [...bytes])),
+      [[1, 2], [3], []],
+    );
+  });
+
+  it('passes on what the reader of parts throws, and closes the file', () => {
+    write('/sys/config', 'x');
+    const before = descriptors();
+    assert.throws(() => tree.inspect('/sys/config', () => assert.fail('mine')), /mine/);
+    assert.deepEqual(descriptors(), before);
+  });
+
+  it('leaves no descriptor open, whatever the answer was', () => {
+    mkdirSync(join(root, 'sys/folder'));
+    write('/sys/file', 'x');
+    const before = descriptors();
+    for (const path of ['/sys/file', '/sys/folder', '/sys/missing']) {
+      tree.text(path);
+      tree.inspect(path, (at) => at(0, 1));
+      tree.list(path);
+      tree.link(path);
+    }
+    assert.deepEqual(descriptors(), before);
+  });
+
+  it("answers the kernel's refusal where a file is something else", async () => {
+    mkdirSync(join(root, 'sys/folder'));
+    write('/sys/file', 'x');
+    symlinkSync('loop', join(root, 'sys/loop'));
+    assert.equal(code(tree.text('/sys/folder')), 'EISDIR');
+    assert.equal(code(tree.text('/sys/missing')), 'ENOENT');
+    assert.equal(code(tree.text('/sys/file/below')), 'ENOTDIR');
+    assert.equal(code(tree.text('/sys/loop')), 'ELOOP');
+    assert.equal(code(tree.list('/sys/file')), 'ENOTDIR');
+    assert.equal(code(tree.link('/sys/file')), 'EINVAL');
+    assert.equal(code(tree.text(`/sys/${'x'.repeat(5000)}`)), 'ENAMETOOLONG');
+    assert.equal(code(tree.text('/sys/a\0b')), 'EINVAL');
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(join(root, 'sys/socket'), resolve));
+    assert.equal(code(tree.text('/sys/socket')), 'ENXIO');
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('does not wait at a pipe', () => {
+    assert.equal(spawnSync('mkfifo', [join(root, 'sys/pipe')]).status, 0);
+    assert.equal(tree.text('/sys/pipe'), '');
+  });
+
+  it('does not follow a link in the place of an attribute, which sysfs never has', () => {
+    write('/outside', 'secret');
+    symlinkSync('../outside', join(root, 'sys/attribute'));
+    symlinkSync('/dev/zero', join(root, 'sys/device'));
+    assert.equal(code(tree.text('/sys/attribute')), 'ELOOP');
+    assert.equal(code(tree.inspect('/sys/device', (at) => at(0, 1))), 'ELOOP');
+  });
+
+  it('follows links elsewhere: distributions move pci.ids about', () => {
+    write('/real', 'names');
+    symlinkSync('real', join(root, 'names'));
+    assert.equal(tree.text('/names'), 'names');
+  });
+
+  describe('as --sysroot', () => {
+    const refusal = (path: string): [string, number] => {
+      let failure: unknown;
+      try {
+        openTree(path);
+      } catch (error) {
+        failure = error;
+      }
+      assert.ok(failure instanceof Failure);
+      return [failure.code, failure.exitCode];
+    };
+
+    it('is taken with and without a slash at its end', () => {
+      assert.equal(openTree(`${root}//`).origin.path, root);
+      assert.equal(openTree('/').origin.kind, 'host');
+    });
+
+    it('needs a folder named sys', () => {
+      rmSync(join(root, 'sys'), {recursive: true});
+      assert.deepEqual(refusal(root), ['SYSROOT_UNUSABLE', 2]);
+    });
+
+    it('has to exist', () => {
+      assert.deepEqual(refusal(join(root, 'nowhere')), ['SYSROOT_UNREADABLE', 3]);
+    });
+
+    it('may not be a device or a pipe', () => {
+      assert.deepEqual(refusal('/dev/zero'), ['SYSROOT_UNUSABLE', 2]);
+      assert.equal(spawnSync('mkfifo', [join(root, 'pipe')]).status, 0);
+      assert.deepEqual(refusal(join(root, 'pipe')), ['SYSROOT_UNUSABLE', 2]);
+    });
+  });
+});

@@ -1,0 +1,89 @@
+import {spawnSync} from 'node:child_process';
+import {readdirSync, statSync} from 'node:fs';
+import {join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {Config} from '@oclif/core';
+
+export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
+
+export interface Outcome {
+  exit: number;
+  stdout: string;
+  stderr: string;
+}
+
+let config: Promise<Config> | undefined;
+
+/** What is needed of a command class to run it. */
+interface Runnable {
+  run(argv: string[], config: Config): Promise<unknown>;
+}
+
+/** Runs a command class of the sources in this process; what it prints is caught. */
+export const run = async (command: Runnable, argv: readonly string[]): Promise<Outcome> => {
+  config ??= Config.load(PROJECT);
+  const loaded = await config;
+  const outcome: Outcome = {exit: 0, stdout: '', stderr: ''};
+  const before = process.exitCode;
+  process.exitCode = 0;
+  const restore = [caught('stdout', outcome), caught('stderr', outcome)];
+  try {
+    await command.run([...argv], loaded);
+  } finally {
+    for (const each of restore) each();
+    outcome.exit = exitCode();
+    process.exitCode = before;
+  }
+  return outcome;
+};
+
+/** A command may have set it since, which the compiler does not see. */
+const exitCode = (): number => Number(process.exitCode);
+
+const caught = (stream: 'stdout' | 'stderr', outcome: Outcome): (() => void) => {
+  process[stream].write = (chunk: string | Uint8Array): boolean => {
+    outcome[stream] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+    return true;
+  };
+  return () => {
+    // the stream's own method shows again
+    Reflect.deleteProperty(process[stream], 'write');
+  };
+};
+
+export interface SpawnOptions {
+  env?: Record<string, string>;
+  uid?: number;
+  cwd?: string;
+}
+
+/** Starts the installed program as users do. Its environment is empty but for PATH and what is given. */
+export const start = (argv: readonly string[], {env = {}, uid, cwd}: SpawnOptions = {}): Outcome => {
+  buildOnce();
+  const {status, stdout, stderr} = spawnSync(process.execPath, [join(PROJECT, 'bin/run.js'), ...argv], {
+    encoding: 'utf8',
+    maxBuffer: 64 * 1024 * 1024,
+    env: {PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env},
+    ...(uid === undefined ? {} : {uid, gid: uid}),
+    ...(cwd === undefined ? {} : {cwd}),
+  });
+  return {exit: status ?? -1, stdout, stderr};
+};
+
+let built = false;
+
+/** Compiles the sources unless dist/ is newer than all of them. */
+export const buildOnce = (): void => {
+  if (built) return;
+  built = true;
+  const compiled = statSync(join(PROJECT, 'dist/cli/main.js'), {throwIfNoEntry: false})?.mtimeMs ?? 0;
+  if (newest(join(PROJECT, 'src')) < compiled) return;
+  spawnSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', PROJECT], {
+    stdio: 'ignore',
+  });
+};
+
+const newest = (folder: string): number =>
+  readdirSync(folder, {withFileTypes: true, recursive: true})
+    .filter((entry) => entry.isFile())
+    .reduce((time, entry) => Math.max(time, statSync(join(entry.parentPath, entry.name)).mtimeMs), 0);
