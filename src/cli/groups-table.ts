@@ -21,16 +21,7 @@ export const groupsRows = (document: GroupsDocument): GroupsRow[] => [
 ];
 
 /** What is printed without `--columns`. */
-export const USUAL_GROUPS_COLUMNS = [
-  'group',
-  'address',
-  'name',
-  'driver',
-  'iommu',
-  'snoop',
-  'nosnoop',
-  'viable',
-];
+export const USUAL_GROUPS_COLUMNS = ['group', 'address', 'name', 'driver', 'iommu', 'snoop', 'viable'];
 
 const verdictPaint = (text: string, verdict: Verdict | undefined, paint: ChalkInstance): string => {
   if (verdict === 'enforced') return paint.green(text);
@@ -63,7 +54,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     text: ({group}) => String(group?.id ?? ''),
     compare: (a, b) => (a.group?.id ?? Infinity) - (b.group?.id ?? Infinity) || 0,
   },
-  {name: 'type', text: ({group}) => group?.type ?? ''},
+  {name: 'type', needs: 'details', text: ({group}) => group?.type ?? ''},
   {
     name: 'address',
     text: ({device}) => device?.address ?? '',
@@ -87,7 +78,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   {name: 'vendor', text: ({device}) => device?.vendor ?? device?.vendorId ?? '', flexible: true},
   {name: 'device', text: ({device}) => device?.device ?? device?.deviceId ?? '', flexible: true},
   {name: 'driver', text: ({device}) => device?.driver ?? ''},
-  {name: 'override', text: ({device}) => device?.driverOverride ?? ''},
+  {name: 'override', needs: 'details', text: ({device}) => device?.driverOverride ?? ''},
   {name: 'iommu', text: ({device}) => device?.iommu ?? ''},
   {
     name: 'snoop',
@@ -106,6 +97,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   },
   {
     name: 'nosnoop',
+    needs: 'noSnoop',
     text: ({device}) =>
       device === null
         ? ''
@@ -116,8 +108,12 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     text: viable,
     paint: (text, _row, paint) => (text === 'blocks' ? paint.red(text) : text),
   },
-  {name: 'numa', text: ({device}) => (device?.numaNode == null ? '' : String(device.numaNode))},
-  {name: 'reset', text: ({device}) => device?.resetMethods?.join(' ') ?? ''},
+  {
+    name: 'numa',
+    needs: 'details',
+    text: ({device}) => (device?.numaNode == null ? '' : String(device.numaNode)),
+  },
+  {name: 'reset', needs: 'details', text: ({device}) => device?.resetMethods?.join(' ') ?? ''},
 ];
 
 /** Class, vendor and device in one, as lspci puts it; numbers where there are no names. */

@@ -9,6 +9,8 @@ export interface Column<Row> {
   /** How to sort; by text when absent. */
   compare?: (a: Row, b: Row) => number;
   paint?: (text: string, row: Row, paint: ChalkInstance) => string;
+  /** What has to be read for it beyond what every answer needs. */
+  needs?: 'details' | 'noSnoop';
   /** May be cut to make the table fit a terminal. */
   flexible?: boolean;
 }

@@ -2,8 +2,8 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS} from '../cli/groups-table.js';
-import {tableChoice, tableFlags} from '../cli/table-flags.js';
+import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
+import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
 import {groupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
 import {readHost, requireGroups} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
@@ -18,7 +18,7 @@ export default class Groups extends BaseCommand {
 
   static override description = `A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
 
-SNOOP is the verdict: enforced, not-enforced or unknown. NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root). VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way.
+SNOOP is the verdict: enforced, not-enforced or unknown. VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way. Among the other --columns, NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
 
 Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
 
@@ -78,6 +78,8 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       onlyGroups: flags.group,
       paths: flags.explain,
       regions: flags.regions,
+      details: flags.explain || this.needs(table, 'details'),
+      noSnoop: flags.explain || this.needs(table, 'noSnoop'),
       names: new DirectoryTree(),
     });
     requireGroups(host, flags.group ?? []);
@@ -92,5 +94,11 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     await this.warnOf(document.warnings);
     if (document.noGroups !== null) this.note(noGroupsLine(document.noGroups));
     return document;
+  }
+
+  /** A table reads only what its columns show; a document has it all. */
+  private needs(table: TableChoice<GroupsRow>, what: 'details' | 'noSnoop'): boolean {
+    const columns = table.sort === null ? table.columns : [...table.columns, table.sort.column];
+    return this.jsonEnabled() || columns.some((column) => column.needs === what);
   }
 }

@@ -1,3 +1,4 @@
+import {posix} from 'node:path';
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 
@@ -22,6 +23,8 @@ export type Expectation = 'optional' | 'expected';
 export class Attributes {
   readonly tree: HostTree;
   readonly #warnings = new Map<string, Warning>();
+  /** Paths of files that are there, whatever is wrong with them. */
+  readonly #failed = new Set<string>();
 
   constructor(tree: HostTree) {
     this.tree = tree;
@@ -65,7 +68,7 @@ export class Attributes {
 
   /** Whether a file was there but could not be read or understood: then null does not mean that it is absent. */
   failed(path: string): boolean {
-    return this.warnings.some((warning) => warning.path === path && !isGone(warning));
+    return this.#failed.has(path);
   }
 
   malformed(path: string, message: string): void {
@@ -87,6 +90,7 @@ export class Attributes {
   /** A device that cannot be read in its group is met again on its bus. */
   #warn(warning: Warning): void {
     this.#warnings.set(warning.message, warning);
+    if (!isGone(warning)) this.#failed.add(warning.path);
   }
 }
 
@@ -94,10 +98,12 @@ const isGone = ({code}: {code: string}): boolean => code === 'ENOENT' || code ==
 
 /** Resolves a link's text against the folder that holds the link, without looking at the file system. */
 const canonical = (directory: string, target: string): string => {
-  const parts = target.startsWith('/') ? [] : directory.split('/');
-  for (const part of target.split('/')) {
-    if (part === '..') parts.pop();
-    else if (part !== '' && part !== '.') parts.push(part);
-  }
-  return target.startsWith('/') ? `/${parts.join('/')}` : parts.join('/');
+  // as the kernel writes them: up some levels, then down to the device
+  let levels = 0;
+  while (target.startsWith('../', 3 * levels)) levels++;
+  const rest = target.slice(3 * levels);
+  if (target.startsWith('/') || /(?:^|\/)\.{0,2}(?:\/|$)/.test(rest)) return posix.resolve(directory, target);
+  let end = directory.length;
+  for (let level = 0; level < levels && end > 0; level++) end = directory.lastIndexOf('/', end - 1);
+  return `${directory.slice(0, Math.max(end, 0))}/${rest}`;
 };

@@ -54,6 +54,10 @@ export interface DeviceContext {
   ids: PciIds;
   /** Whether to read the path to the root port with its ACS. */
   paths: boolean;
+  /** Whether to read override, NUMA node and reset methods, which are null otherwise. */
+  details: boolean;
+  /** Whether to read the Enable No Snoop bit, which is unknown otherwise. */
+  noSnoop: boolean;
   /** Hops seen so far: devices behind one port share them. */
   hops: Map<string, Hop>;
 }
@@ -83,12 +87,10 @@ export const readDevice = (context: DeviceContext, path: string): Device | null 
     path,
     ...(isPci ? pciIdentity(context, path, properties) : otherIdentity(context, path, properties, bus)),
     driver,
-    driverOverride: emptyToNull(attributes.text(`${path}/driver_override`)),
     boundToVfio:
       driver !== null && (bus === 'mdev' || VFIO_DRIVER.test(driver) || context.vfioDevices.has(path)),
     iommu,
-    numaNode: numaNode(attributes.text(`${path}/numa_node`)),
-    resetMethods: attributes.text(`${path}/reset_method`)?.split(/\s+/).filter(Boolean) ?? null,
+    ...(context.details ? readDetails(attributes, path) : NO_DETAILS),
     snoopControl:
       iommu === null && attributes.failed(`${path}/iommu`)
         ? undecided('the link to the unit that serves the device could not be read')
@@ -98,7 +100,8 @@ export const readDevice = (context: DeviceContext, path: string): Device | null 
     ? pciNoSnoop(context, path)
     : {state: 'not-applicable' as const, reason: `${bus ?? 'this'} device`};
   // Files that are missing say something only of a device that is still there, and every PCI function has a config.
-  if ((!isPci || noSnoop === null) && isGone(attributes, path)) return null;
+  const isThere = isPci && (context.noSnoop ? noSnoop !== null : iommu !== null);
+  if (!isThere && isGone(attributes, path)) return null;
   return {
     ...facts,
     noSnoop: noSnoop?.state ?? 'unknown',
@@ -106,6 +109,16 @@ export const readDevice = (context: DeviceContext, path: string): Device | null 
     hops: isPci && context.paths ? readPath(attributes, path, context.hops) : null,
   };
 };
+
+type Details = Pick<Device, 'driverOverride' | 'numaNode' | 'resetMethods'>;
+
+const readDetails = (attributes: Attributes, path: string): Details => ({
+  driverOverride: emptyToNull(attributes.text(`${path}/driver_override`)),
+  numaNode: numaNode(attributes.text(`${path}/numa_node`)),
+  resetMethods: attributes.text(`${path}/reset_method`)?.split(/\s+/).filter(Boolean) ?? null,
+});
+
+const NO_DETAILS: Details = {driverOverride: null, numaNode: null, resetMethods: null};
 
 /** Every device has a uevent file; one that cannot be read is there all the same. */
 const isGone = (attributes: Attributes, path: string): boolean =>
@@ -201,8 +214,11 @@ const servingUnit = (attributes: Attributes, path: string): string | null => {
   return target.code === 'EINVAL' ? null : attributes.linkName(`${path}/iommu`);
 };
 
+const NOT_ASKED: NoSnoop = {state: 'unknown', reason: 'it was not asked for'};
+
 /** Null when there is no configuration space. */
-const pciNoSnoop = ({attributes}: DeviceContext, path: string): NoSnoop | null => {
+const pciNoSnoop = ({attributes, noSnoop}: DeviceContext, path: string): NoSnoop | null => {
+  if (!noSnoop) return NOT_ASKED;
   const own = attributes.tree.inspect(`${path}/config`, readNoSnoop);
   if (own instanceof SyscallError && own.code === 'ENOENT') return null;
   if (own instanceof SyscallError) return {state: 'unknown', reason: `its configuration space: ${own.code}`};

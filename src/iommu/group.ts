@@ -4,7 +4,7 @@ import {groupSnoopControl, type GroupSnoopControl} from './coherency.js';
 import {readDevice, type Device, type DeviceContext} from './device.js';
 import type {CoherencyRule} from './kernel.js';
 import {compareAddresses} from './pci-address.js';
-import type {UnitType} from './unit.js';
+import type {Unit, UnitType} from './unit.js';
 import {blockers, type Blocker} from './viability.js';
 
 /** An address range that the IOMMU treats specially for every device of the group. */
@@ -39,6 +39,8 @@ export const GROUPS = '/sys/kernel/iommu_groups';
 export interface GroupContext extends DeviceContext {
   version: KernelVersion | null;
   rule: CoherencyRule;
+  /** The values of `units`. */
+  allUnits: readonly Unit[];
   /** Whether to read reserved regions. */
   regions: boolean;
 }
@@ -70,9 +72,9 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
   const inTheWay = blockers(devices, context.version);
   return {
     id,
-    type: attributes.text(`${folder}/type`),
+    type: context.details ? attributes.text(`${folder}/type`) : null,
     name: mayHaveName(context, devices) ? attributes.text(`${folder}/name`) : null,
-    snoopControl: groupSnoopControl(devices, context.rule, [...context.units.values()]),
+    snoopControl: groupSnoopControl(devices, context.rule, context.allUnits),
     viable: inTheWay.length === 0,
     blockers: inTheWay,
     reservedRegions: context.regions ? readRegions(attributes, `${folder}/reserved_regions`) : null,

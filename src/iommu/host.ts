@@ -30,6 +30,10 @@ export interface HostOptions {
   paths?: boolean;
   /** Read the groups' reserved regions. */
   regions?: boolean;
+  /** Read groups' types, and of devices override, NUMA node and reset methods; default true. */
+  details?: boolean;
+  /** Read the Enable No Snoop bits; default true. */
+  noSnoop?: boolean;
   /** Where names come from when the tree has no pci.ids. */
   names?: HostTree;
 }
@@ -42,10 +46,13 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
   const context: GroupContext = {
     attributes,
     units: new Map(units.map((unit) => [unit.name, unit])),
+    allUnits: units,
     vfioDevices: readVfioDevices(attributes),
     ids: names(attributes, options.names),
     paths: options.paths ?? false,
     regions: options.regions ?? false,
+    details: options.details ?? true,
+    noSnoop: options.noSnoop ?? true,
     hops: new Map(),
     version,
     rule: kernel.coherencyRule,
