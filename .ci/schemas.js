@@ -5,6 +5,7 @@ import {createGenerator} from 'ts-json-schema-generator';
 const DOCUMENTS = [
   ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
+  ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

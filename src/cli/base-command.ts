@@ -64,6 +64,7 @@ export abstract class BaseCommand extends Command {
   }
 
   private get colour(): boolean {
-    return !this.argv.includes('--no-color');
+    const end = this.argv.indexOf('--');
+    return !(end === -1 ? this.argv : this.argv.slice(0, end)).includes('--no-color');
   }
 }

@@ -5,7 +5,7 @@ import {join} from 'node:path';
 import type {GroupsDocument} from '../../src/iommu/groups-document.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
 import type {LabIommu} from '../../src/lab/iommu-choice.js';
-import {bootLab} from '../support/lab.js';
+import {lab} from '../support/lab.js';
 import {comparable, parseLspci} from '../support/lspci.js';
 import type {KernelAnswer} from './kernel-answer.js';
 
@@ -43,7 +43,8 @@ for (const {kernel, iommu, verdict, because} of EXPECTED) {
     before(async function () {
       this.timeout(300_000);
       out = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
-      await bootLab(this, {kernel, iommu, out, script: OBSERVE});
+      const {exitCode, stderr} = await lab(this, {kernel, iommu, out, task: {script: OBSERVE}});
+      assert.equal(exitCode, 0, stderr.toString());
       groups = JSON.parse(readFileSync(join(out, 'groups.json'), 'utf8')) as GroupsDocument;
     });
 
@@ -87,7 +88,7 @@ for (const {kernel, iommu, verdict, because} of EXPECTED) {
       const answer = JSON.parse(readFileSync(join(out, 'answer.json'), 'utf8')) as KernelAnswer;
       const bound = groups.groups.find((group) => group.devices.some((device) => device.boundToVfio));
       assert.equal(bound?.id, answer.group);
-      const enforced = bound?.snoopControl.verdict === 'enforced';
+      const enforced = bound.snoopControl.verdict === 'enforced';
       assert.equal(answer.dmaCcBefore, 0, 'VFIO does not know before VFIO_SET_IOMMU');
       assert.equal(answer.dmaCcAfter, enforced ? 1 : 0);
       assert.equal(answer.registerHits, enforced ? 0 : 1);

@@ -1,39 +1,35 @@
-import assert from 'node:assert/strict';
 import type {Context} from 'mocha';
+import {join} from 'node:path';
 import {Failure} from '../../src/failure.js';
-import type {LabIommu} from '../../src/lab/iommu-choice.js';
-import {runLab} from '../../src/lab/lab.js';
+import {runLab, type LabOptions, type LabResult} from '../../src/lab/lab.js';
+import {buildOnce, PROJECT} from './run.js';
 import {skip} from './skip.js';
 
-export interface LabRun {
-  kernel: string;
-  iommu: LabIommu;
-  /** Folder of the host that the script may write to, as $KVFIO_LAB_OUT. */
-  out: string;
-  script: string;
-}
+/** How this checkout's kvfio is started. */
+export const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
 
-/** Failures that mean that the lab cannot be had on this machine, as opposed to one that does not work. */
-const CANNOT_START = ['cannotDecide', 'permission'];
+/** Failures that mean that this machine cannot have the lab, as opposed to a lab that does not work. */
+const CANNOT_START = [
+  'LAB_PROGRAMS_MISSING',
+  'LAB_WRONG_PROCESSOR',
+  'LAB_NO_PACKAGE_LISTS',
+  'LAB_APT_FAILED',
+];
 
 /**
- * Boots the lab with this checkout's kvfio, runs a script in it, and fails unless it ends with 0.
+ * Runs a task in the lab with this checkout's kvfio.
  *
  * Skips by name, with the reason, where the lab cannot start; with CI set that is a failure.
  */
-export const bootLab = async (context: Context, {kernel, iommu, out, script}: LabRun): Promise<void> => {
-  const result = await runLab({
-    task: {script},
-    kvfio: [process.execPath, `${process.cwd()}/bin/run.js`],
-    kernel,
-    iommu,
-    out,
-    install: process.getuid?.() === 0,
-  }).catch((error: unknown) => {
-    if (process.env['CI'] === undefined && error instanceof Failure && CANNOT_START.includes(error.kind)) {
+export const lab = (
+  context: Context,
+  options: Partial<LabOptions> & Pick<LabOptions, 'task'>,
+): Promise<LabResult> => {
+  buildOnce();
+  return runLab({kvfio: KVFIO, install: process.getuid?.() === 0, ...options}).catch((error: unknown) => {
+    if (process.env['CI'] === undefined && error instanceof Failure && CANNOT_START.includes(error.code)) {
       return skip(context, `${error.message} ${error.hint}`);
     }
     throw error;
   });
-  assert.equal(result.exitCode, 0, `the script failed in the lab: ${result.stderr.toString()}`);
 };

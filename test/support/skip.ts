@@ -8,7 +8,8 @@ import type {Context} from 'mocha';
 export const skip = (context: Context, reason: string): never => {
   const runnable = context.currentTest ?? context.test;
   const mark = (test: unknown): void => void Object.assign(test as object, {skipReason: reason});
-  if (runnable?.type === 'hook') runnable.parent?.eachTest(mark);
+  if (runnable !== undefined && 'type' in runnable && runnable.type === 'hook')
+    runnable.parent?.eachTest(mark);
   else mark(runnable);
   return context.skip();
 };

@@ -1,0 +1,233 @@
+import {Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {Failure} from '../failure.js';
+import {ACCELERATOR_CHOICES} from '../lab/accelerator.js';
+import {descriptorSink} from '../lab/descriptor-sink.js';
+import {LAB_IOMMUS} from '../lab/iommu-choice.js';
+import {runLab, type LabMachine, type LabStreams} from '../lab/lab.js';
+import {LeftSession} from '../lab/session.js';
+import type {Task} from '../lab/task.js';
+import {within} from '../lab/within.js';
+
+/** What `kvfio lab --json` prints. */
+export interface LabDocument extends LabMachine {
+  schemaVersion: 1;
+  /** Exit code of the command, which is also kvfio's own. */
+  exitCode: number;
+  /** What the command wrote, read as UTF-8. */
+  stdout: string;
+  stderr: string;
+  /** Seconds until the command started. */
+  bootSeconds: number;
+  /** Seconds that the command took. */
+  seconds: number;
+}
+
+/** Seconds that a command without a terminal may take. */
+const DEFAULT_LIMIT = 1800;
+
+/** Exit code of a program that a signal ended: 128 plus its number. */
+const SIGNALLED = {SIGINT: 130, SIGPIPE: 141} as const;
+
+export default class Lab extends BaseCommand {
+  static override summary = 'Try everything in a throw-away guest that has an emulated IOMMU, VFIO and KVM.';
+
+  static override description = `Boots a QEMU guest whose root is this host's own file tree, read-only, and runs COMMAND in it as root. kvfio is on its PATH. Without COMMAND it opens a shell on a terminal, and otherwise runs the script that it reads from stdin. The exit code is the command's.
+
+By default the guest has an NVMe disk and a NIC in IOMMU groups of their own, a PCIe switch without ACS behind which a NIC, a USB and a SATA controller share a group that is not viable, and a NIC that is bound to vfio-pci.
+
+What the command writes to stdout and stderr arrives unchanged and apart. On a terminal it gets a terminal instead, and Ctrl-] leaves the guest whatever it is doing. /tmp and /run are the guest's own; with --out it can leave files on the host.`;
+
+  static override usage = 'lab [FLAGS] [-- COMMAND...]';
+
+  static override examples = [
+    {description: 'Look at the groups of the guest', command: '<%= config.bin %> lab -- kvfio groups'},
+    {description: 'Open a shell in a guest with an AMD IOMMU', command: '<%= config.bin %> lab --iommu amd'},
+    {
+      description: 'Use another kernel and keep the answer',
+      command: '<%= config.bin %> lab --kernel 6.12 -- kvfio groups --json > groups.json',
+    },
+    {description: 'Run a script', command: '<%= config.bin %> lab < script.sh'},
+    {
+      description: 'Let the guest write to the host',
+      command: "<%= config.bin %> lab --out results -- sh -c 'dmesg > $KVFIO_LAB_OUT/dmesg'",
+    },
+    {description: 'Choose the devices', command: '<%= config.bin %> lab --pci edu --pci e1000e -- lspci'},
+  ];
+
+  static override flags = {
+    iommu: Flags.option({
+      options: LAB_IOMMUS,
+      default: 'intel' as const,
+      description:
+        'the emulated IOMMU; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver',
+    })(),
+    kernel: Flags.string({
+      helpValue: 'host|6.1|6.12|PATH',
+      description: `the guest's kernel: the host's own, a series of the distribution's packages (downloaded, not installed), or an image; by default the host's where its files are readable, else the distribution's`,
+    }),
+    out: Flags.string({
+      helpValue: 'DIR',
+      description:
+        'folder of the host that the guest may write to, under the same path and as $KVFIO_LAB_OUT',
+    }),
+    pci: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'DEVICE',
+      description: 'a -device argument of QEMU, in place of the default devices; "none" for no device at all',
+    }),
+    accel: Flags.option({
+      options: ACCELERATOR_CHOICES,
+      default: 'auto' as const,
+      description: 'what executes the guest; auto takes KVM where the host nests, else emulation',
+    })(),
+    timeout: Flags.integer({
+      min: 1,
+      helpValue: 'SECONDS',
+      description:
+        'end the guest and exit with 124 when the command takes longer; default 1800, on a terminal none',
+    }),
+    install: Flags.boolean({description: 'install the programs that the lab needs (Debian, as root)'}),
+    verbose: Flags.boolean({char: 'v', description: "show the guest's console on stderr"}),
+  };
+
+  override async run(): Promise<LabDocument | null> {
+    const split = this.argv.indexOf('--');
+    const own = split === -1 ? this.argv : this.argv.slice(0, split);
+    const command = split === -1 ? [] : this.argv.slice(split + 1);
+    const {flags} = await this.parse(Lab, own);
+
+    const interruption = new Interruption();
+    try {
+      const onTerminal = process.stdin.isTTY && process.stdout.isTTY && !this.jsonEnabled();
+      const limit = flags.timeout ?? (onTerminal ? undefined : DEFAULT_LIMIT);
+      const result = await runLab({
+        task: await taskFor(command, {onTerminal, limit, signal: interruption.signal}),
+        kvfio: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
+        iommu: flags.iommu,
+        kernel: flags.kernel,
+        accelerator: flags.accel,
+        pci: flags.pci ?? [],
+        out: flags.out,
+        install: flags.install,
+        streams: streamsFor(command, onTerminal, this.jsonEnabled()),
+        limit,
+        signal: interruption.signal,
+        onNote: (line) => {
+          this.note(line);
+        },
+        onBoot: (machine) => {
+          const hint = onTerminal ? '; Ctrl-] leaves it' : '';
+          if (onTerminal || flags.verbose) this.note(`booting ${described(machine)}${hint}`);
+        },
+        onConsole: flags.verbose
+          ? (line) => {
+              this.note(line);
+            }
+          : undefined,
+      });
+      process.exitCode = result.exitCode;
+      return {
+        schemaVersion: 1,
+        ...result,
+        stdout: result.stdout.toString('utf8'),
+        stderr: result.stderr.toString('utf8'),
+      };
+    } catch (error) {
+      interruption.rethrow();
+      if (error instanceof LeftSession) process.exitCode = SIGNALLED.SIGINT;
+      else if (error instanceof Error && 'code' in error && error.code === 'EPIPE')
+        process.exitCode = SIGNALLED.SIGPIPE;
+      else throw error;
+      return null;
+    } finally {
+      interruption.stop();
+      process.stdin.destroy();
+    }
+  }
+}
+
+const described = ({kernel, iommu, accelerator}: LabMachine): string =>
+  `Linux ${kernel} with ${iommu === 'none' ? 'no IOMMU' : `IOMMU "${iommu}"`} under ${accelerator.toUpperCase()}`;
+
+interface TaskOptions {
+  onTerminal: boolean;
+  limit: number | undefined;
+  signal: AbortSignal;
+}
+
+const taskFor = async (command: string[], {onTerminal, limit, signal}: TaskOptions): Promise<Task> => {
+  if (command.length > 0) return {command};
+  if (onTerminal) return {shell: true};
+  const script = process.stdin.isTTY
+    ? ''
+    : await within(textOf(process.stdin), {seconds: limit, expired: () => scriptTimedOut(limit), signal});
+  if (script.trim() !== '') return {script};
+  throw new Failure({
+    code: 'LAB_NO_COMMAND',
+    kind: 'usage',
+    what: 'kvfio lab was given nothing to run.',
+    why: 'There is no command after "--", no script on stdin, and stdin and stdout are not both a terminal.',
+    hint: 'Name a command, such as "kvfio lab -- kvfio groups", or run it on a terminal for a shell.',
+  });
+};
+
+const scriptTimedOut = (seconds: number | undefined): Failure =>
+  new Failure({
+    code: 'LAB_SCRIPT_TIMEOUT',
+    kind: 'timeout',
+    what: `The script on stdin did not end within ${seconds ?? 0} s.`,
+    why: 'Without a command kvfio lab reads a whole script before it boots, and whoever writes it has not closed it.',
+    hint: 'Name a command after "--", or close what stdin is connected to.',
+  });
+
+const textOf = async (input: NodeJS.ReadStream): Promise<string> => {
+  const parts: Buffer[] = [];
+  for await (const part of input as AsyncIterable<Buffer>) parts.push(part);
+  return Buffer.concat(parts).toString('utf8');
+};
+
+const streamsFor = (command: string[], onTerminal: boolean, json: boolean): LabStreams => {
+  const stderr = descriptorSink(process.stderr.fd);
+  if (onTerminal) {
+    const {stdin: input, stdout: output} = process;
+    return {input, output, ...(!process.stderr.isTTY && {stderr})};
+  }
+  return {
+    ...(command.length > 0 && !process.stdin.isTTY && {stdin: process.stdin}),
+    ...(!json && {stdout: descriptorSink(process.stdout.fd), stderr}),
+  };
+};
+
+/** Turns signals that ask kvfio to end into an abort, so that it ends when the guest is gone. */
+class Interruption {
+  readonly #controller = new AbortController();
+  #received: NodeJS.Signals | null = null;
+
+  readonly #receive = (signal: NodeJS.Signals): void => {
+    this.#received = signal;
+    this.stop();
+    this.#controller.abort();
+  };
+
+  constructor() {
+    for (const signal of ASKING) process.on(signal, this.#receive);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Gives the signals their usual meaning back. */
+  stop(): void {
+    for (const signal of ASKING) process.off(signal, this.#receive);
+  }
+
+  /** Ends the process as the signal that came would have, so that a shell sees how it ended. */
+  rethrow(): void {
+    if (this.#received !== null) process.kill(process.pid, this.#received);
+  }
+}
+
+const ASKING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

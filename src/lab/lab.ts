@@ -1,0 +1,256 @@
+import {accessSync, constants, mkdirSync, realpathSync, truncateSync, writeFileSync} from 'node:fs';
+import {homedir, tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {Failure} from '../failure.js';
+import {chooseAccelerator, type AcceleratorChoice, type LabAccelerator} from './accelerator.js';
+import {Guest, lastLines} from './guest.js';
+import {initrd} from './initrd.js';
+import type {LabIommu} from './iommu-choice.js';
+import {resolveKernel} from './kernel.js';
+import type {LabKernel} from './lab-kernel.js';
+import {findPrograms, type Programs} from './programs.js';
+import {qemuArguments} from './qemu.js';
+import {PID_FILE, removeFolder, removeStale, temporaryFolder} from './scratch.js';
+import {runSession, type DataStreams, type TerminalStreams} from './session.js';
+import {taskFiles, type Task} from './task.js';
+import {topology, type Topology} from './topology.js';
+import {within} from './within.js';
+
+/** Where the session's input comes from and its output goes to. What is absent of a data stream's output is collected. */
+export type LabStreams = Partial<DataStreams> | TerminalStreams;
+
+export interface LabOptions {
+  task: Task;
+  /** Program and arguments that the word `kvfio` means in the guest. */
+  kvfio: string[];
+  /** Default `intel`. */
+  iommu?: LabIommu;
+  /** `host`, a series such as `6.12`, or a path (kernel.ts). */
+  kernel?: string | undefined;
+  /** Default `auto`. */
+  accelerator?: AcceleratorChoice;
+  /** QEMU `-device` arguments that replace the default topology. */
+  pci?: string[];
+  /** Folder of the host that the guest may write to; made where it is missing. */
+  out?: string | undefined;
+  /** Install missing programs. */
+  install?: boolean;
+  /** Absent, the session reads an empty input and its output is in the result. */
+  streams?: LabStreams;
+  /** Default: the process's own. */
+  cwd?: string;
+  environment?: NodeJS.ProcessEnv;
+  /** Seconds until the guest must have booted; default 180, for two labs at once on a slow machine. */
+  bootLimit?: number;
+  /** Seconds that the session may take; default none. */
+  limit?: number | undefined;
+  /** Told each line of the kernel's console, which then says more. */
+  onConsole?: ((line: string) => void) | undefined;
+  /** Told in one line what takes long. */
+  onNote?: (line: string) => void;
+  /** Told what is about to boot. */
+  onBoot?: (machine: LabMachine) => void;
+  /** Ends the lab early; {@link runLab} then rejects with its reason. */
+  signal?: AbortSignal;
+}
+
+export interface LabMachine {
+  /** Release of the guest's kernel. */
+  kernel: string;
+  iommu: LabIommu;
+  accelerator: LabAccelerator;
+}
+
+export interface LabResult extends LabMachine {
+  /** Exit code of the session. */
+  exitCode: number;
+  /** What was collected; empty where a stream went elsewhere. */
+  stdout: Buffer;
+  stderr: Buffer;
+  /** Seconds until the session started. */
+  bootSeconds: number;
+  /** Seconds that the session took. */
+  seconds: number;
+}
+
+/**
+ * Boots a throw-away guest, runs a task in it, and leaves nothing behind: when the promise settles no QEMU and no
+ * temporary file is left. The same holds soon after this process is killed.
+ *
+ * Throws a Failure when the guest cannot be started, dies, or exceeds a limit.
+ */
+export const runLab = async (options: LabOptions): Promise<LabResult> => {
+  if (process.arch !== 'x64') throw wrongProcessor();
+  const {install = false, onNote = () => undefined, signal, iommu = 'intel'} = options;
+  const path = process.env['PATH'] ?? '';
+  const programs = await findPrograms({path, install, signal});
+  const accelerator = chooseAccelerator(options.accelerator ?? 'auto');
+  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kvfio', 'lab');
+  const kernel = await resolveKernel(options.kernel, {cache, path, programs, install, signal, onNote});
+  const out = options.out === undefined ? null : sharedFolder(options.out);
+  signal?.throwIfAborted();
+
+  const machine: LabMachine = {kernel: kernel.release, iommu, accelerator};
+  options.onBoot?.(machine);
+  const started = startGuest({options, machine, kernel, programs, out, layout: topology(options.pci ?? [])});
+  try {
+    return {...machine, ...(await run(started, options))};
+  } finally {
+    await started.guest.stop();
+  }
+};
+
+interface GuestPlan {
+  options: LabOptions;
+  machine: LabMachine;
+  kernel: LabKernel;
+  programs: Programs;
+  /** Real path of the shared folder. */
+  out: string | null;
+  layout: Topology;
+}
+
+interface StartedGuest {
+  guest: Guest;
+  /** Folder through which guest and kvfio hand over data. */
+  share: string;
+}
+
+const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan): StartedGuest => {
+  removeStale(tmpdir());
+  const folder = temporaryFolder(tmpdir());
+  try {
+    const file = (name: string): string => join(folder, name);
+    mkdirSync(file('share'));
+    const image = initrd({
+      kernel,
+      busybox: programs.busybox,
+      settings: settings(options, {kernel, programs, out, layout}),
+      files: taskFiles(options.task, {
+        kvfio: options.kvfio,
+        cwd: options.cwd ?? process.cwd(),
+        environment: options.environment ?? process.env,
+        out: out !== null,
+      }),
+    });
+    writeFileSync(file('initrd'), image);
+    writeFileSync(file('disk'), '');
+    truncateSync(file('disk'), DISK_SIZE);
+    const guest = new Guest({
+      busybox: programs.busybox,
+      qemu: programs['qemu-system-x86_64'],
+      arguments: qemuArguments({
+        ...machine,
+        topology: layout,
+        kernel: kernel.image,
+        initrd: file('initrd'),
+        disk: file('disk'),
+        pidFile: file(PID_FILE),
+        share: file('share'),
+        out,
+        talkative: options.onConsole !== undefined,
+      }),
+      folder,
+      onConsole: options.onConsole ?? (() => undefined),
+    });
+    return {guest, share: file('share')};
+  } catch (error) {
+    removeFolder(folder);
+    throw error;
+  }
+};
+
+/** Room for a file system on the NVMe disk; the file behind it is sparse. */
+const DISK_SIZE = 64 * 1024 * 1024;
+
+/** Variables of SECOND_STAGE in guest-scripts.ts. */
+const settings = (
+  {streams = {}}: LabOptions,
+  {kernel, programs, out, layout}: Pick<GuestPlan, 'kernel' | 'programs' | 'out' | 'layout'>,
+): Record<string, string> => ({
+  release: kernel.release,
+  modules: kernel.modules ?? '',
+  modprobe: programs.modprobe,
+  vfio_ports: layout.vfioPorts.join(' '),
+  out: out ?? '',
+  terminal: flag(isTerminal(streams)),
+  terminal_stderr: flag(isTerminal(streams) && streams.stderr === undefined),
+  stdin: flag(!isTerminal(streams) && streams.stdin !== undefined),
+});
+
+const flag = (value: boolean): string => (value ? 'yes' : '');
+
+/** Boots the guest, runs the session, and measures both. */
+const run = async (
+  {guest, share}: StartedGuest,
+  options: LabOptions,
+): Promise<Omit<LabResult, keyof LabMachine>> => {
+  const {bootLimit = 180, limit, signal} = options;
+  const output: Record<'stdout' | 'stderr', Buffer[]> = {stdout: [], stderr: []};
+  const streams = options.streams ?? {};
+  const spawned = performance.now();
+  await within(guest.begun(), {seconds: bootLimit, expired: () => bootTimedOut(bootLimit, guest), signal});
+  const begun = performance.now();
+  const exitCode = await runSession({
+    guest,
+    share,
+    limit,
+    signal,
+    streams: isTerminal(streams)
+      ? streams
+      : {
+          stdin: streams.stdin,
+          stdout: streams.stdout ?? ((data) => void output.stdout.push(data)),
+          stderr: streams.stderr ?? ((data) => void output.stderr.push(data)),
+        },
+  });
+  return {
+    exitCode,
+    stdout: Buffer.concat(output.stdout),
+    stderr: Buffer.concat(output.stderr),
+    bootSeconds: seconds(begun - spawned),
+    seconds: seconds(performance.now() - begun),
+  };
+};
+
+const seconds = (milliseconds: number): number => Math.round(milliseconds) / 1000;
+
+const isTerminal = (streams: LabStreams): streams is TerminalStreams => 'output' in streams;
+
+/** The folder of `--out`, made where it is missing, by the path under which the guest sees it too. */
+const sharedFolder = (out: string): string => {
+  try {
+    mkdirSync(out, {recursive: true});
+    accessSync(out, constants.W_OK | constants.X_OK);
+    return realpathSync(out);
+  } catch (error) {
+    const errno = (error as NodeJS.ErrnoException).code ?? 'EIO';
+    throw new Failure({
+      code: 'LAB_OUT',
+      kind: errno === 'EEXIST' || errno === 'ENOTDIR' ? 'usage' : 'permission',
+      what: `The lab cannot write to ${out}.`,
+      why:
+        errno === 'EEXIST' || errno === 'ENOTDIR' ? 'It is not a folder.' : `The kernel answered ${errno}.`,
+      hint: 'Give a folder that this user may write to with --out.',
+      errno,
+    });
+  }
+};
+
+const bootTimedOut = (limit: number, guest: Guest): Failure =>
+  new Failure({
+    code: 'LAB_BOOT_TIMEOUT',
+    kind: 'timeout',
+    what: `The lab guest did not boot within ${limit} s.`,
+    why: lastLines(guest.console).join('\n'),
+    hint: 'Try another kernel with --kernel, or look at the whole console with --verbose.',
+  });
+
+const wrongProcessor = (): Failure =>
+  new Failure({
+    code: 'LAB_WRONG_PROCESSOR',
+    kind: 'cannotDecide',
+    what: 'The lab cannot run on this host.',
+    why: `It boots an x86-64 guest from the programs of the host, whose processor is ${process.arch}.`,
+    hint: 'Run kvfio lab on an x86-64 host.',
+  });

@@ -1,0 +1,122 @@
+import {accessSync, constants, readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {Failure} from '../failure.js';
+import {runChild} from './child.js';
+
+/** Programs that the lab starts, and the Debian package that has each. */
+const PACKAGES = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  busybox: 'busybox-static',
+  modprobe: 'kmod',
+  depmod: 'kmod',
+} as const;
+
+export type ProgramName = keyof typeof PACKAGES;
+
+/** Full paths of the programs. */
+export type Programs = Record<ProgramName, string>;
+
+export interface FindOptions {
+  /** Colon-separated folders; the system's own folders are looked into as well. */
+  path: string;
+  /** Install what is missing: Debian only, as root. */
+  install: boolean;
+  signal: AbortSignal | undefined;
+}
+
+/** Finds every program, and fails with all that are missing at once. */
+export const findPrograms = async ({path, install, signal}: FindOptions): Promise<Programs> => {
+  const missing = packagesOf(lookUp(path).missing);
+  if (missing.length > 0 && install) await installPackages(missing, path, signal);
+  const {found, missing: still} = lookUp(path);
+  if (still.length > 0) throw missingPrograms(still);
+  return found as Programs;
+};
+
+/** The full path of a program, or null. */
+export const which = (name: string, path: string): string | null =>
+  [...path.split(':'), '/usr/local/sbin', '/usr/sbin', '/usr/bin', '/sbin', '/bin']
+    .filter((folder) => folder.startsWith('/'))
+    .map((folder) => join(folder, name))
+    .find((file) => isExecutable(file)) ?? null;
+
+/** Whether an ELF program needs no loader and no libraries, so that it runs in an otherwise empty initramfs. */
+export const isStatic = (elf: Buffer): boolean => {
+  if (elf.toString('latin1', 0, 4) !== '\x7fELF') return false;
+  const [offset, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
+  return !Array.from({length: count}, (_, index) => elf.readUInt32LE(offset + index * size)).includes(
+    PT_INTERP,
+  );
+};
+
+const PT_INTERP = 3;
+
+const lookUp = (path: string): {found: Partial<Programs>; missing: ProgramName[]} => {
+  const found: Partial<Programs> = {};
+  const missing: ProgramName[] = [];
+  for (const name of Object.keys(PACKAGES) as ProgramName[]) {
+    const file = which(name, path);
+    if (file !== null && (name !== 'busybox' || isStatic(readFileSync(file)))) found[name] = file;
+    else missing.push(name);
+  }
+  return {found, missing};
+};
+
+const isExecutable = (file: string): boolean => {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+const packagesOf = (names: ProgramName[]): string[] => [...new Set(names.map((name) => PACKAGES[name]))];
+
+const missingPrograms = (names: ProgramName[]): Failure => {
+  const described = names.map((name) => (name === 'busybox' ? 'busybox (statically linked)' : name));
+  return new Failure({
+    code: 'LAB_PROGRAMS_MISSING',
+    kind: 'cannotDecide',
+    what: 'The lab cannot start on this host.',
+    why: `It needs programs that are not installed: ${described.join(', ')}.`,
+    hint: `Run "apt-get install --no-install-recommends ${packagesOf(names).join(' ')}" as root, or kvfio lab --install.`,
+  });
+};
+
+const installPackages = async (
+  packages: string[],
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> => {
+  const aptGet = which('apt-get', path);
+  if (aptGet === null || process.getuid?.() !== 0) {
+    throw new Failure({
+      code: 'LAB_CANNOT_INSTALL',
+      kind: aptGet === null ? 'cannotDecide' : 'permission',
+      what: `The packages ${packages.join(', ')} cannot be installed.`,
+      why: aptGet === null ? 'This host has no apt-get.' : 'Installing packages needs root.',
+      hint: `Install ${packages.join(', ')} (names of Debian) by the means of this host, then run kvfio lab again.`,
+    });
+  }
+  await runApt(aptGet, ['update', '-q'], signal);
+  await runApt(aptGet, ['install', '-q', '-y', '--no-install-recommends', ...packages], signal);
+};
+
+/** Runs apt-get; what it says is told only where it fails. */
+export const runApt = async (
+  aptGet: string,
+  args: string[],
+  signal: AbortSignal | undefined,
+  cwd = '/',
+): Promise<void> => {
+  const {code, stderr} = await runChild(aptGet, args, {signal, cwd});
+  if (code === 0) return;
+  throw new Failure({
+    code: 'LAB_APT_FAILED',
+    kind: 'cannotDecide',
+    what: `"apt-get ${args.join(' ')}" failed.`,
+    why: stderr.trim() || 'It gave no reason.',
+    hint: 'Repair what apt-get names, such as the network or the package sources, then run kvfio lab again.',
+  });
+};

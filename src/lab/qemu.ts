@@ -1,0 +1,81 @@
+import type {LabAccelerator} from './accelerator.js';
+import {iommuChoice, machineFor, type LabIommu} from './iommu-choice.js';
+import type {Topology} from './topology.js';
+
+export interface MachineParts {
+  accelerator: LabAccelerator;
+  iommu: LabIommu;
+  topology: Topology;
+  /** Paths of the files that QEMU reads and writes. */
+  kernel: string;
+  initrd: string;
+  disk: string;
+  pidFile: string;
+  /** Folder through which guest and kvfio hand over data. */
+  share: string;
+  /** Folder of the host that the guest may write to, or null. */
+  out: string | null;
+  /** Have the kernel say on its console what it does. */
+  talkative: boolean;
+}
+
+/** Descriptors that QEMU inherits, one socket for each serial port of the guest. */
+export const SERIAL_DESCRIPTORS = {console: 3, control: 4, terminal: 5} as const;
+
+/** Each port has an interrupt of its own that no PCI device of q35 is routed to: ISA ports of QEMU cannot share one. */
+const SERIAL_PORTS = {
+  console: 'iobase=0x3f8,irq=4',
+  control: 'iobase=0x2f8,irq=3',
+  terminal: 'iobase=0x3e8,irq=7',
+} as const;
+
+/** QEMU's arguments for the guest. */
+export const qemuArguments = (parts: MachineParts): string[] => {
+  const {accelerator, iommu, topology} = parts;
+  const {devices, kernelParameters} = iommuChoice(iommu);
+  return [
+    ...['-nodefaults', '-no-user-config', '-no-reboot', '-display', 'none', '-pidfile', parts.pidFile],
+    ...['-machine', machineFor(accelerator), '-smp', '2', '-m', '2048'],
+    // KVM is tried with AMD's only, on Linux 6.1 that was itself emulated; with Intel's it is not.
+    // "max" has SVM under TCG, so that the guest has a KVM of its own; QEMU emulates no VMX
+    ...(accelerator === 'kvm'
+      ? ['-accel', 'kvm', '-cpu', 'host']
+      : ['-accel', 'tcg,thread=multi', '-cpu', 'max']),
+    ...['-kernel', parts.kernel, '-initrd', parts.initrd],
+    ...['-append', [...BASE_PARAMETERS, loglevel(parts.talkative), ...kernelParameters].join(' ')],
+    ...Object.entries(SERIAL_DESCRIPTORS).flatMap(([name, descriptor]) => [
+      ...['-chardev', `socket,id=${name},fd=${descriptor}`],
+      ...['-device', `isa-serial,chardev=${name},${SERIAL_PORTS[name as keyof typeof SERIAL_PORTS]}`],
+    ]),
+    ...devices.flatMap((device) => ['-device', device]),
+    ...fileTree('host', '/', '0x1b', ',readonly=on,multidevs=remap'),
+    ...fileTree('lab', parts.share, '0x1c', ''),
+    ...(parts.out === null ? [] : fileTree('out', parts.out, '0x1e', ',multidevs=remap')),
+    ...(topology.disk === null
+      ? []
+      : [
+          '-blockdev',
+          `driver=raw,node-name=${topology.disk},file.driver=file,file.filename=${escaped(parts.disk)}`,
+        ]),
+    ...topology.devices.flatMap((device) => ['-device', device]),
+  ];
+};
+
+const BASE_PARAMETERS = [
+  'console=ttyS0,115200',
+  // a panic reboots at once, which -no-reboot makes the end of QEMU
+  'panic=-1',
+  // on a busy host QEMU's timer can be late enough for the kernel to panic ("timer doesn't work through
+  // Interrupt-remapped IO-APIC", check_timer in arch/x86/kernel/apic/io_apic.c)
+  'no_timer_check',
+];
+
+const loglevel = (talkative: boolean): string => (talkative ? 'loglevel=7' : 'quiet loglevel=4');
+
+const fileTree = (tag: string, path: string, slot: string, options: string): string[] => [
+  ...['-fsdev', `local,id=${tag},path=${escaped(path)},security_model=none${options}`],
+  ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag},addr=${slot}`],
+];
+
+/** QEMU reads a doubled comma as one that belongs to the value. */
+const escaped = (value: string): string => value.replaceAll(',', ',,');

@@ -1,0 +1,39 @@
+import type {Socket} from 'node:net';
+import type {ReadStream, WriteStream} from 'node:tty';
+
+/** Ctrl-], as in telnet and `virsh console`. */
+const ESCAPE = 0x1d;
+
+export interface TerminalParts {
+  input: ReadStream;
+  output: WriteStream;
+  /** The guest's serial port. */
+  port: Socket;
+  /** Tells the guest a line of its control port. */
+  tell: (line: string) => void;
+  /** Called when the user wants out whatever the guest is doing. */
+  onEscape: () => void;
+}
+
+/** Joins the user's terminal to one of the guest. The function that it returns gives the terminal back. */
+export const joinTerminal = ({input, output, port, tell, onEscape}: TerminalParts): (() => void) => {
+  const onData = (data: Buffer): void => {
+    const escape = data.indexOf(ESCAPE);
+    if (escape === -1) port.write(data);
+    else onEscape();
+  };
+  const resize = (): void => {
+    tell(`size ${output.rows} ${output.columns}`);
+  };
+  port.on('data', (data: Buffer) => output.write(data));
+  input.setRawMode(true);
+  input.on('data', onData);
+  output.on('resize', resize);
+  resize();
+  return () => {
+    input.off('data', onData);
+    output.off('resize', resize);
+    input.setRawMode(false);
+    input.pause();
+  };
+};

@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import {candidates, dependencyOf, newestFirst, seriesAmong, seriesOf} from '../../src/lab/debian-packages.js';
+
+const NAMES = [
+  'linux-image-amd64',
+  'linux-image-6.12-amd64',
+  'linux-image-6.1.0-9-amd64',
+  'linux-image-6.1.0-56-amd64-unsigned',
+  'linux-image-6.1.0-56-amd64',
+  'linux-image-6.1.0-56-amd64-dbg',
+  'linux-image-6.1.0-56-cloud-amd64',
+  'linux-image-6.1.0-56-rt-amd64-unsigned',
+  'linux-image-6.12.99+deb12-amd64',
+  'linux-image-6.12.117+deb12-amd64-unsigned',
+  'linux-image-6.12.117+deb12-rt-amd64',
+];
+
+describe('kernel packages of Debian', () => {
+  it('are ranked by number, not by letter, the signed first', () => {
+    assert.deepEqual(newestFirst(NAMES, '6.1'), [
+      'linux-image-6.1.0-56-amd64',
+      'linux-image-6.1.0-56-amd64-unsigned',
+      'linux-image-6.1.0-9-amd64',
+    ]);
+    assert.deepEqual(newestFirst(NAMES, '6.12'), [
+      'linux-image-6.12.117+deb12-amd64-unsigned',
+      'linux-image-6.12.99+deb12-amd64',
+    ]);
+  });
+
+  it('have a series unless they are of another flavour', () => {
+    assert.equal(seriesOf('linux-image-6.12.117+deb12-amd64'), '6.12');
+    for (const name of [
+      'linux-image-6.12.117+deb12-cloud-amd64',
+      'linux-image-6.12.117+deb12-rt-amd64',
+      'linux-image-6.12-amd64',
+    ])
+      assert.equal(seriesOf(name), null);
+  });
+
+  it('are summed up as series, newest first', () => {
+    assert.deepEqual(seriesAmong(NAMES), ['6.12', '6.1']);
+  });
+});
+
+describe('answers of apt-cache', () => {
+  it('give the version that would be downloaded, and none where there is none', () => {
+    const policy = `linux-image-6.1.0-56-amd64:
+  Installed: (none)
+  Candidate: 6.1.192-2
+  Version table:
+     6.1.192-2 500
+        500 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+linux-image-6.1.0-9-amd64:
+  Installed: (none)
+  Candidate: (none)
+  Version table:
+`;
+    assert.deepEqual(candidates(policy), new Map([['linux-image-6.1.0-56-amd64', '6.1.192-2']]));
+  });
+
+  it('give what a meta package stands for', () => {
+    assert.equal(
+      dependencyOf('linux-image-amd64\n  Depends: linux-image-6.1.0-56-amd64\n'),
+      'linux-image-6.1.0-56-amd64',
+    );
+    assert.equal(dependencyOf('N: Unable to locate package linux-image-amd64\n'), null);
+  });
+});
