@@ -1,0 +1,47 @@
+#!/usr/bin/env node
+// npm run demo: the same guest twice, with an IOMMU that lacks snoop control and with one that has it.
+// Where the lab cannot start, this host and a captured guest stand in for it.
+import {spawnSync} from 'node:child_process';
+import {fileURLToPath} from 'node:url';
+
+const KVFIO = fileURLToPath(new URL('run.js', import.meta.url));
+const CAPTURE = fileURLToPath(new URL('../test/fixtures/lab-intel.json', import.meta.url));
+
+/** In the guest: all groups, then the one whose device is ready to be assigned, in words. */
+const TOUR = `
+kvfio groups
+echo
+kvfio groups --explain --group "$(kvfio groups --driver vfio-pci --columns group --no-header)"
+`;
+
+/** Exit codes of a lab that cannot start on this host: it cannot be made here, or it needs rights. */
+const CANNOT_START = [8, 4];
+
+const kvfio = (...args) => spawnSync(process.execPath, [KVFIO, ...args], {stdio: 'inherit'}).status ?? 1;
+
+const say = (text) => process.stdout.write(`\n== ${text}\n\n`);
+
+const isRoot = process.getuid?.() === 0;
+
+const lab = (iommu) =>
+  kvfio('lab', '--iommu', iommu, ...(isRoot ? ['--install'] : []), '--', 'sh', '-c', TOUR);
+
+const standIn = () => {
+  say('The lab cannot start here, for the reason above. This host:');
+  const here = kvfio('groups');
+  say('A captured lab guest whose IOMMU lacks snoop control:');
+  return (
+    here ||
+    kvfio('groups', '--sysroot', CAPTURE) ||
+    kvfio('groups', '--sysroot', CAPTURE, '--driver', 'vfio-pci', '--explain')
+  );
+};
+
+say('A guest whose IOMMU cannot force No-Snoop DMA to be coherent (kvfio lab --iommu intel)');
+const first = lab('intel');
+if (CANNOT_START.includes(first)) process.exitCode = standIn();
+else if (first !== 0) process.exitCode = first;
+else {
+  say('The same guest with an IOMMU that can (kvfio lab --iommu intel-snoop)');
+  process.exitCode = lab('intel-snoop');
+}
