@@ -1,3 +1,4 @@
+import {setFlagsFromString} from 'node:v8';
 import {run} from '@oclif/core';
 import {failureOf} from './failure-of.js';
 import {reportFailure} from './report.js';
@@ -9,6 +10,8 @@ import {reportFailure} from './report.js';
  * @param dir URL or path of the file that was started; oclif finds package.json from there.
  */
 export const main = async (dir: string): Promise<void> => {
+  // A command is over before optimised code pays: compiling it costs a third of the time of a scan of 5,000 devices.
+  setFlagsFromString('--no-opt');
   const argv = process.argv.slice(2);
   try {
     await run(argv, dir);
