@@ -14,8 +14,8 @@ echo
 kvfio groups --explain --group "$(kvfio groups --driver vfio-pci --columns group --no-header)"
 `;
 
-/** Exit codes of a lab that cannot start on this host: it cannot be made here, or it needs rights. */
-const CANNOT_START = [8, 4];
+/** Exit codes of a lab that cannot start on this host: it cannot be made here, needs rights, or a kernel to be found. */
+const CANNOT_START = [8, 4, 3];
 
 const kvfio = (...args) => spawnSync(process.execPath, [KVFIO, ...args], {stdio: 'inherit'}).status ?? 1;
 

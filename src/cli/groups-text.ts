@@ -22,7 +22,16 @@ export const groupsLines = async (
   document: GroupsDocument,
   {table: {columns, sort, header, csv}, explain, regions, paint, width}: GroupsTextOptions,
 ): Promise<string[]> => {
-  if (explain) return document.groups.flatMap((group) => explanationLines(group, {paint, width}));
+  if (explain) {
+    return [
+      ...document.groups.flatMap((group) => explanationLines(group, {paint, width})),
+      ...document.ungrouped.flatMap((device) => [
+        paint.bold(`Device ${printable(device.address)}: in no group`),
+        ...paragraphs(device.explanation, width),
+        '',
+      ]),
+    ];
+  }
   const unsorted = groupsRows(document);
   const rows = sort === null ? unsorted : sorted(unsorted, sort.column, sort.descending);
   if (csv) return csvLines(rows, columns, header);
@@ -40,10 +49,13 @@ const explanationLines = (
   {paint, width}: Pick<GroupsTextOptions, 'paint' | 'width'>,
 ): string[] => [
   paint.bold(`Group ${group.id}: ${headline(group.snoopControl)}`),
-  ...(group.explanation ?? []).flatMap((paragraph) => wrapped(printable(paragraph), width, '  ')),
+  ...paragraphs(group.explanation, width),
   ...(group.reservedRegions === null ? [] : regionLines([group])),
   '',
 ];
+
+const paragraphs = (texts: readonly string[] | null, width: number | null): string[] =>
+  (texts ?? []).flatMap((text) => wrapped(printable(text), width, '  '));
 
 const CONFIDENCE = {exact: 'exact', 'by-type': 'by type of IOMMU', none: 'nothing to go by'} as const;
 

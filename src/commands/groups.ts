@@ -64,6 +64,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     }),
     explain: Flags.boolean({
       char: 'e',
+      exclusive: ['csv', 'columns', 'sort', 'no-header'],
       description: 'say in words what the verdict rests on and what it means',
     }),
     regions: Flags.boolean({description: 'show the reserved regions of each group'}),

@@ -1,3 +1,4 @@
+import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
 import type {Device} from './device.js';
 import type {CoherencyRule} from './kernel.js';
 import {isPciBridge} from './pci-class.js';
@@ -20,8 +21,10 @@ export const groupSnoopControl = (
   devices: readonly Device[],
   rule: CoherencyRule,
   units: readonly Unit[],
+  version: KernelVersion | null,
 ): GroupSnoopControl => {
-  const allMembers = rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units);
+  const allMembers =
+    rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units, version);
   const bound = devices.filter((device) => device.boundToVfio);
   const boundMembers = rule === 'devices' && bound.length > 0 ? all(bound) : null;
   return {...(boundMembers ?? allMembers), boundMembers, allMembers};
@@ -38,6 +41,7 @@ const containerDomain = (
   devices: readonly Device[],
   rule: 'container' | 'all-units',
   units: readonly Unit[],
+  version: KernelVersion | null,
 ): SnoopControl => {
   if (devices.length > 0 && devices.every((device) => device.bus === 'mdev')) {
     return {
@@ -54,12 +58,18 @@ const containerDomain = (
   const types = new Map(units.map((unit) => [unit.name, unit.type]));
   const isIntel = devices.some((device) => types.get(device.iommu ?? '') === 'intel-vt-d');
   return isIntel
-    ? conjunction(units.filter((unit) => unit.type === 'intel-vt-d').map(beforeAttachment))
+    ? conjunction(
+        units
+          .filter((unit) => unit.type === 'intel-vt-d')
+          .map((unit) =>
+            version !== null && isAtLeast(version, 5, 13) ? inScalableMode(unit) : unit.snoopControl,
+          ),
+      )
     : all(devices);
 };
 
 /** From 5.13 to 5.18 a unit counts as enforcing while it runs in scalable mode, which sysfs does not show. */
-const beforeAttachment = ({name, registers, snoopControl}: Unit): SnoopControl =>
+const inScalableMode = ({name, registers, snoopControl}: Unit): SnoopControl =>
   snoopControl.verdict === 'not-enforced' && registers.some((register) => register.flags.includes('SMTS'))
     ? {
         verdict: 'unknown',

@@ -26,6 +26,23 @@ export const explainGroup = (host: Host, group: Group): string[] =>
     remedy(host, group),
   ].filter((paragraph) => paragraph !== null);
 
+/** Says of a device that is in no group what that means for passing it through. */
+export const explainUngrouped = (host: Host, device: Device): string[] => {
+  const ignored = host.kernel.parameters?.find((parameter) =>
+    /^intel_iommu=(?:.*,)?igfx_off\b/.test(parameter),
+  );
+  return [
+    `${describe(device)} is in no IOMMU group: ${statements([device.snoopControl])}.`,
+    host.noGroups === null
+      ? 'Other devices of this machine are in groups, so the kernel leaves out this one or its unit.'
+      : `This machine has no groups: ${host.noGroups.message}.`,
+    ...(ignored === undefined || !(device.classCode?.startsWith('03') ?? false)
+      ? []
+      : [`${ignored} on the command line switches off the unit of the integrated graphics.`]),
+    'VFIO does not take it, except without any protection (noiommu), and KVM would then take the VM for non-coherent.',
+  ];
+};
+
 /** What people call each kind of unit. */
 export const UNIT_NAMES: Record<UnitType, string> = {
   'intel-vt-d': 'Intel VT-d',
@@ -94,7 +111,11 @@ const others = (host: Host, unit: Unit): string => {
   );
   if (different.length === 0) return '';
   const parts = different.map((other) => `${other.name} is ${other.snoopControl.verdict}`);
-  return ` Units of this machine differ (${parts.join(', ')}): what counts is the unit that serves the device.`;
+  const counts =
+    host.kernel.coherencyRule === 'all-units' && unit.type === 'intel-vt-d'
+      ? 'this kernel asks them all'
+      : 'what counts is the unit that serves the device';
+  return ` Units of this machine differ (${parts.join(', ')}): ${counts}.`;
 };
 
 const differing = ({snoopControl: {boundMembers, allMembers}}: Group): string | null =>
@@ -123,17 +144,18 @@ const rule = ({coherencyRule, release}: Kernel, group: Group): string => {
 /** What the VM gets (arch/x86/kvm/x86.c, need_emulate_wbinvd(); arch/x86/kvm/vmx/vmx.c, vmx_get_mt_mask()). */
 const consequence = (host: Host, group: Group): string => {
   if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
-  const intel = host.units.some((unit) => unit.type === 'intel-vt-d');
   switch (group.snoopControl.verdict) {
     case 'enforced':
       return (
-        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation" +
-        (intel ? ', and guest memory is cached write-back whatever type the guest gave it.' : '.')
+        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation." +
+        (isAmd(host)
+          ? ''
+          : ' On Intel CPUs guest memory is cached write-back whatever type the guest gave it.')
       );
     case 'not-enforced':
       return (
         'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. ' +
-        `${intel ? 'KVM also honours' : 'On Intel CPUs KVM also honours'} the memory types that the guest sets${
+        `On Intel CPUs KVM also honours the memory types that the guest sets${
           looksAtMtrrs(host.kernel)
             ? ', so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.'
             : ' in its PAT; since 6.11 it no longer looks at its MTRRs, which made boots slow before.'
@@ -187,6 +209,13 @@ const isolation = (kernel: Kernel, group: Group): string | null => {
     for (const hop of device.hops.slice(0, -1)) ports.set(hop.address, hop);
   }
   const members = new Set(group.devices.map((device) => device.address));
+  for (const functions of groupBy(group.devices.filter(isFunctionWithoutAcs), slotOf).values()) {
+    if (functions.length < 2) continue;
+    const addresses = list(functions.map((device) => device.address));
+    sentences.push(
+      `${addresses} are functions of one device without ACS, so they may reach each other and share a group.`,
+    );
+  }
   for (const hop of ports.values()) sentences.push(...separation(hop, members.has(hop.address)));
   if (kernel.parameters?.some((parameter) => parameter.startsWith('pcie_acs_override'))) {
     sentences.push(
@@ -195,6 +224,13 @@ const isolation = (kernel: Kernel, group: Group): string | null => {
   }
   return sentences.length === 0 ? null : sentences.join(' ');
 };
+
+const isFunctionWithoutAcs = ({hops}: Device): boolean => {
+  const own = hops?.at(-1);
+  return own !== undefined && own.acsKnown && own.acs === null;
+};
+
+const slotOf = ({address}: Device): string => address.slice(0, address.lastIndexOf('.'));
 
 /**
  * Whether a port keeps what is behind it apart. One that does not shares the group of its devices; one in another
@@ -228,6 +264,9 @@ const hopName = (hop: Hop): string => {
 
 const viability = (group: Group): string | null => {
   if (group.devices.length === 0) return null;
+  if (group.devices.every((device) => device.bus === 'pci' && device.iommu === null)) {
+    return 'This is a group of VFIO without an IOMMU (noiommu): nothing confines the DMA of its devices, and using it taints the kernel.';
+  }
   if (group.viable) return 'VFIO would accept the group as its members are bound now.';
   const inTheWay = group.blockers.map(({address, driver}) => `${address} is bound to ${driver}`);
   return `VFIO would not accept the group: ${list(inTheWay)}. Unbind ${group.blockers.length === 1 ? 'it' : 'them'}, or bind to vfio-pci instead.`;
@@ -240,7 +279,7 @@ const remedy = (host: Host, group: Group): string | null => {
   );
   const [first] = functions;
   return [
-    'What can be done: snoop control is a property of the unit, and no kernel parameter adds it; a slot behind a unit that has it is the real cure.',
+    `What can be done: ${cure(group)}.`,
     first === undefined
       ? ''
       : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again; KVM still treats the VM as non-coherent.`,
@@ -249,6 +288,19 @@ const remedy = (host: Host, group: Group): string | null => {
     .filter(Boolean)
     .join(' ');
 };
+
+const cure = (group: Group): string => {
+  const served = group.devices.filter((device) => device.iommu !== null);
+  if (served.length === 0)
+    return 'a device behind an IOMMU that has snoop control; no kernel parameter adds it here';
+  if (served.every((device) => device.snoopControl.verdict === 'enforced')) {
+    return 'Linux 5.19 or newer looks only at the unit that serves the device, which has snoop control';
+  }
+  return 'snoop control is a property of the unit, and no kernel parameter adds it; a slot behind a unit that has it is the real cure';
+};
+
+/** AMD's nested page tables leave the guest's memory types to the guest, coherent or not. */
+const isAmd = ({units}: Host): boolean => units.some((unit) => unit.type === 'amd-vi');
 
 const isX86 = (host: Host): boolean =>
   host.kernel.architecture === null

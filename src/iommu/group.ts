@@ -74,7 +74,7 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
     id,
     type: context.details ? attributes.text(`${folder}/type`) : null,
     name: mayHaveName(context, devices) ? attributes.text(`${folder}/name`) : null,
-    snoopControl: groupSnoopControl(devices, context.rule, context.allUnits),
+    snoopControl: groupSnoopControl(devices, context.rule, context.allUnits, context.version),
     viable: inTheWay.length === 0,
     blockers: inTheWay,
     reservedRegions: context.regions ? readRegions(attributes, `${folder}/reserved_regions`) : null,

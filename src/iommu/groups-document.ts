@@ -1,7 +1,7 @@
 import type {Origin} from '../linux/host-tree.js';
 import type {Warning} from './attributes.js';
 import type {Device} from './device.js';
-import {explainGroup} from './explain.js';
+import {explainGroup, explainUngrouped} from './explain.js';
 import type {Group} from './group.js';
 import type {Host} from './host.js';
 import type {Kernel} from './kernel.js';
@@ -10,6 +10,12 @@ import type {Unit} from './unit.js';
 
 /** A device, and whether the filters of the call select it. */
 export type ListedDevice = Device & {matched: boolean};
+
+/** A device in no group. */
+export type UngroupedDevice = ListedDevice & {
+  /** Paragraphs for people; null unless asked for. */
+  explanation: string[] | null;
+};
 
 /** A group with all its devices: filters never make a group look smaller than it is. */
 export type ListedGroup = Omit<Group, 'devices'> & {
@@ -29,7 +35,7 @@ export interface GroupsDocument {
   /** Groups with at least one device that is selected. */
   groups: ListedGroup[];
   /** Selected devices that are in no group. */
-  ungrouped: ListedDevice[];
+  ungrouped: UngroupedDevice[];
   /** Why the machine has no groups; null when it has some. */
   noGroups: NoGroups | null;
   warnings: Warning[];
@@ -55,7 +61,9 @@ export const groupsDocument = (
       }))
       // without a filter an empty group is shown, too
       .filter((group) => wanted === null || group.devices.some((device) => device.matched)),
-    ungrouped: host.ungrouped.map(listed).filter((device) => device.matched),
+    ungrouped: host.ungrouped
+      .map((device) => ({...listed(device), explanation: explain ? explainUngrouped(host, device) : null}))
+      .filter((device) => device.matched),
     noGroups: host.noGroups,
     warnings: host.warnings,
   };

@@ -13,7 +13,8 @@ export interface NoGroups {
     | 'off-by-default'
     | 'no-driver'
     | 'not-started'
-    | 'no-devices';
+    | 'no-devices'
+    | 'cannot-tell';
   /** One sentence for people, without a full stop. */
   message: string;
   /** What to do about it, one sentence without a full stop. */
@@ -31,8 +32,8 @@ interface Announcement {
   driver: string | null;
   /** Kernel parameters that switch it off; null where there is none. */
   off: RegExp | null;
-  /** Where the driver may wait to be asked: the option that starts it unasked, and the parameters that ask. */
-  onRequest: {unless: string; asked: RegExp; remedy: string} | null;
+  /** Where the driver may wait to be asked: the options that start it unasked, and the parameters that ask. */
+  onRequest: {unless: readonly string[]; asked: RegExp; remedy: string} | null;
 }
 
 const ANNOUNCEMENTS: readonly Announcement[] = [
@@ -43,7 +44,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     driver: null,
     off: /^(?:intel_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
     onRequest: {
-      unless: 'CONFIG_INTEL_IOMMU_DEFAULT_ON',
+      unless: ['CONFIG_INTEL_IOMMU_DEFAULT_ON', 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF'],
       asked: /^intel_iommu=(?:.*,)?(?:on|sm_on)\b/,
       remedy: 'boot with intel_iommu=on on the kernel command line',
     },
@@ -64,14 +65,6 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     off: null,
     onRequest: null,
   },
-  {
-    table: 'IORT',
-    hardware: 'Arm SMMU',
-    option: 'CONFIG_ARM_SMMU_V3',
-    driver: '/sys/bus/platform/drivers/arm-smmu-v3',
-    off: null,
-    onRequest: null,
-  },
 ];
 
 const TABLES = '/sys/firmware/acpi/tables';
@@ -85,8 +78,8 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
   const announced = ANNOUNCEMENTS.filter(({table}) => tables?.includes(table) ?? false);
   const seen = [
     tables === null
-      ? `${TABLES} does not exist`
-      : `firmware tables: ${announced.map(({table}) => table).join(', ') || 'neither DMAR, IVRS, VIOT nor IORT'}`,
+      ? `${TABLES} cannot be seen`
+      : `firmware tables: ${announced.map(({table}) => table).join(', ') || 'neither DMAR, IVRS nor VIOT'}`,
     `IOMMU units: ${units.map((unit) => unit.name).join(', ') || 'none'}`,
     ...(kernel.parameters === null
       ? []
@@ -112,7 +105,7 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
   }
   const [announcement] = announced;
   return announcement === undefined
-    ? nothingAnnounced(attributes, config, seen)
+    ? nothingAnnounced(attributes, config, tables !== null, seen)
     : notStarted(attributes, announcement, kernel, config, seen);
 };
 
@@ -154,12 +147,13 @@ const notStarted = (
   }
   if (
     onRequest !== null &&
-    config?.option(onRequest.unless) === 'n' &&
+    config !== null &&
+    onRequest.unless.every((option) => config.option(option) === 'n') &&
     !parameters?.some((parameter) => onRequest.asked.test(parameter))
   ) {
     return {
       cause: 'off-by-default',
-      message: `${has}, but this kernel leaves it off unless it is asked for (${onRequest.unless} is not set)`,
+      message: `${has}, but this kernel leaves it off unless it is asked for (${onRequest.unless[0] ?? ''} is not set)`,
       remedy: onRequest.remedy,
       seen: facts,
     };
@@ -172,7 +166,12 @@ const notStarted = (
   };
 };
 
-const nothingAnnounced = (attributes: Attributes, config: KernelConfig | null, seen: string[]): NoGroups => {
+const nothingAnnounced = (
+  attributes: Attributes,
+  config: KernelConfig | null,
+  tablesSeen: boolean,
+  seen: string[],
+): NoGroups => {
   const virtio = virtioIommu(attributes);
   if (virtio !== null) {
     const built = config?.option('CONFIG_VIRTIO_IOMMU');
@@ -181,6 +180,23 @@ const nothingAnnounced = (attributes: Attributes, config: KernelConfig | null, s
       message: `the virtio-iommu device ${virtio} is there, but ${built === 'n' ? 'this kernel was built without its driver' : 'no driver is bound to it'} (CONFIG_VIRTIO_IOMMU)`,
       remedy: 'use a kernel with CONFIG_VIRTIO_IOMMU',
       seen: [...seen, `virtio-iommu device: ${virtio}`],
+    };
+  }
+  const smmu = armSmmu(attributes);
+  if (smmu !== null) {
+    return {
+      cause: 'no-driver',
+      message: `firmware describes the SMMU ${smmu}, but no driver runs it`,
+      remedy: 'use a kernel with CONFIG_ARM_SMMU and CONFIG_ARM_SMMU_V3, and look for arm-smmu in its log',
+      seen: [...seen, `platform device: ${smmu}`],
+    };
+  }
+  if (!tablesSeen) {
+    return {
+      cause: 'cannot-tell',
+      message: 'no IOMMU unit runs, and the firmware tables that would announce one cannot be seen from here',
+      remedy: 'look for iommu lines in the kernel log; in a container, run kvfio on the host',
+      seen,
     };
   }
   if (hasHypervisorFlag(attributes)) {
@@ -207,6 +223,14 @@ const virtioIommu = (attributes: Attributes): string | null =>
       attributes.text(`/sys/bus/pci/devices/${name}/vendor`) === '0x1af4' &&
       attributes.text(`/sys/bus/pci/devices/${name}/device`) === '0x1057',
   ) ?? null;
+
+/**
+ * A platform device made for an SMMU of the IORT table or the device tree. The table alone says nothing: it
+ * describes interrupt controllers and root complexes, too (drivers/acpi/arm64/iort.c).
+ */
+const armSmmu = (attributes: Attributes): string | null =>
+  (attributes.names('/sys/bus/platform/devices') ?? []).find((name) => /^arm-smmu(?:-v3)?\./.test(name)) ??
+  null;
 
 /** The first processor's flags stand in the first kilobytes; the whole file grows with the number of processors. */
 const hasHypervisorFlag = (attributes: Attributes): boolean => {

@@ -8,8 +8,8 @@ import {PCI_IDS_PLACES, PciIds} from './pci-ids.js';
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
- * Three files are cut down to what is read of them: pci.ids to the names that occur, the kernel's configuration and
- * its command line to what is about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
+ * Four files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's flags,
+ * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
  */
 export const takeSnapshot = (
   tree: HostTree,
@@ -22,6 +22,7 @@ export const takeSnapshot = (
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
   cutKernelConfig(recorder.capture, host.kernel.release);
+  cutProcessorInfo(recorder.capture);
   const devices = [...host.groups.flatMap((group) => group.devices), ...host.ungrouped];
   for (const place of PCI_IDS_PLACES) {
     const text = texts[place];
@@ -37,3 +38,13 @@ export const takeSnapshot = (
 };
 
 const COMMAND_LINE = '/proc/cmdline';
+
+/** Beside the flags, the file has the board's serial number on some machines. */
+const cutProcessorInfo = ({parts}: Capture): void => {
+  const info = parts[PROCESSOR_INFO]?.['0'];
+  if (info === undefined) return;
+  const flags = /^flags\s*:.*$/m.exec(Buffer.from(info, 'hex').toString('latin1'))?.[0] ?? '';
+  parts[PROCESSOR_INFO] = {0: Buffer.from(`${flags}\n`, 'latin1').toString('hex')};
+};
+
+const PROCESSOR_INFO = '/proc/cpuinfo';

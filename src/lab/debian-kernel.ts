@@ -1,4 +1,4 @@
-import {existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync} from 'node:fs';
+import {existsSync, readdirSync, renameSync, rmSync, symlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {Failure} from '../failure.js';
 import {runChild} from './child.js';
@@ -25,7 +25,6 @@ export interface KernelSource {
  * downloaded and unpacked under the cache folder unless it is there, and never installed.
  */
 export const debianKernel = async (series: string | null, source: KernelSource): Promise<LabKernel> => {
-  mkdirSync(source.cache, {recursive: true});
   removeStale(source.cache);
   const wanted = (await currentPackage(series, source)) ?? newestUnpacked(series, source.cache);
   if (wanted === null) throw noPackages(series);

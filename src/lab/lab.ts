@@ -1,4 +1,4 @@
-import {accessSync, constants, mkdirSync, realpathSync, truncateSync, writeFileSync} from 'node:fs';
+import {mkdirSync, truncateSync, writeFileSync} from 'node:fs';
 import {homedir, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../failure.js';
@@ -15,6 +15,7 @@ import {runSession, type DataStreams, type TerminalStreams} from './session.js';
 import {taskFiles, type Task} from './task.js';
 import {topology, type Topology} from './topology.js';
 import {within} from './within.js';
+import {writableFolder} from './writable-folder.js';
 
 /** Where the session's input comes from and its output goes to. What is absent of a data stream's output is collected. */
 export type LabStreams = Partial<DataStreams> | TerminalStreams;
@@ -85,9 +86,9 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
   const path = process.env['PATH'] ?? '';
   const programs = await findPrograms({path, install, signal});
   const accelerator = chooseAccelerator(options.accelerator ?? 'auto');
-  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'kvfio', 'lab');
+  const cache = writableFolder(join(cacheHome(), 'kvfio', 'lab'), 'in XDG_CACHE_HOME');
   const kernel = await resolveKernel(options.kernel, {cache, path, programs, install, signal, onNote});
-  const out = options.out === undefined ? null : sharedFolder(options.out);
+  const out = options.out === undefined ? null : writableFolder(options.out, 'with --out');
   signal?.throwIfAborted();
 
   const machine: LabMachine = {kernel: kernel.release, iommu, accelerator};
@@ -117,8 +118,9 @@ interface StartedGuest {
 }
 
 const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan): StartedGuest => {
-  removeStale(tmpdir());
-  const folder = temporaryFolder(tmpdir());
+  const temporary = writableFolder(tmpdir(), 'in TMPDIR');
+  removeStale(temporary);
+  const folder = temporaryFolder(temporary);
   try {
     const file = (name: string): string => join(folder, name);
     mkdirSync(file('share'));
@@ -213,29 +215,15 @@ const run = async (
   };
 };
 
+/** XDG Base Directory Specification: what is not an absolute path does not count. */
+const cacheHome = (): string => {
+  const home = process.env['XDG_CACHE_HOME'] ?? '';
+  return home.startsWith('/') ? home : join(homedir(), '.cache');
+};
+
 const seconds = (milliseconds: number): number => Math.round(milliseconds) / 1000;
 
 const isTerminal = (streams: LabStreams): streams is TerminalStreams => 'output' in streams;
-
-/** The folder of `--out`, made where it is missing, by the path under which the guest sees it too. */
-const sharedFolder = (out: string): string => {
-  try {
-    mkdirSync(out, {recursive: true});
-    accessSync(out, constants.W_OK | constants.X_OK);
-    return realpathSync(out);
-  } catch (error) {
-    const errno = (error as NodeJS.ErrnoException).code ?? 'EIO';
-    throw new Failure({
-      code: 'LAB_OUT',
-      kind: errno === 'EEXIST' || errno === 'ENOTDIR' ? 'usage' : 'permission',
-      what: `The lab cannot write to ${out}.`,
-      why:
-        errno === 'EEXIST' || errno === 'ENOTDIR' ? 'It is not a folder.' : `The kernel answered ${errno}.`,
-      hint: 'Give a folder that this user may write to with --out.',
-      errno,
-    });
-  }
-};
 
 const bootTimedOut = (limit: number, guest: Guest): Failure =>
   new Failure({

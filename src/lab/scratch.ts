@@ -1,21 +1,24 @@
-import {lstatSync, mkdtempSync, readFileSync, readdirSync, rmSync} from 'node:fs';
+import {lstatSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 
-/** `kvfio-lab-PID-START-XXXXXX`: the process that owns the folder and when it started. */
-const NAME = /^kvfio-lab-(\d+)-(\d+)-/;
+/**
+ * `kvfio-lab-PID-START-SPACE-XXXXXX`: the process that owns the folder, when it started, and the PID namespace in
+ * which that number means it. Containers may share a folder, and what lives in another one cannot be seen from here.
+ */
+const NAME = /^kvfio-lab-(\d+)-(\d+)-(\d+)-/;
 
 /** File in the folder that QEMU writes its process id into. */
 export const PID_FILE = 'qemu.pid';
 
 /** Makes a private folder whose name says which process it belongs to, so that {@link removeStale} can tell. */
 export const temporaryFolder = (parent: string): string =>
-  mkdtempSync(join(parent, `kvfio-lab-${process.pid}-${startOf('self') ?? '0'}-`));
+  mkdtempSync(join(parent, `kvfio-lab-${process.pid}-${startOf('self') ?? '0'}-${pidNamespace()}-`));
 
 /** Removes what processes that no longer live left in `parent`, including a QEMU. */
 export const removeStale = (parent: string): void => {
   for (const entry of readdirSync(parent)) {
-    const [, pid, start] = NAME.exec(entry) ?? [];
-    if (pid === undefined || startOf(pid) === start) continue;
+    const [, pid, start, space] = NAME.exec(entry) ?? [];
+    if (pid === undefined || space !== pidNamespace() || startOf(pid) === start) continue;
     const folder = join(parent, entry);
     if (lstatSync(folder, {throwIfNoEntry: false})?.uid === process.getuid?.()) removeFolder(folder);
   }
@@ -42,3 +45,6 @@ const startOf = (pid: string): string | null => {
     return null;
   }
 };
+
+/** Number of this process's PID namespace. */
+const pidNamespace = (): string => readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');

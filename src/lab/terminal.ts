@@ -1,3 +1,4 @@
+import {spawnSync} from 'node:child_process';
 import type {Socket} from 'node:net';
 import type {ReadStream, WriteStream} from 'node:tty';
 
@@ -25,8 +26,16 @@ export const joinTerminal = ({input, output, port, tell, onEscape}: TerminalPart
   const resize = (): void => {
     tell(`size ${output.rows} ${output.columns}`);
   };
-  port.on('data', (data: Buffer) => output.write(data));
+  let begun = false;
+  port.on('data', (data: Buffer) => {
+    // the guest's driver starts its port with a break, which arrives as a NUL
+    const start = begun || data[0] !== 0 ? 0 : 1;
+    begun = true;
+    output.write(data.subarray(start));
+  });
   input.setRawMode(true);
+  // libuv leaves output processing on, which would add to what the guest's terminal has done already
+  spawnSync('stty', ['-opost'], {stdio: ['inherit', 'ignore', 'ignore']});
   input.on('data', onData);
   output.on('resize', resize);
   resize();

@@ -8,7 +8,7 @@ import type {ErrorDocument} from '../../src/cli/report.js';
 import Groups from '../../src/commands/groups.js';
 import type {GroupsDocument} from '../../src/iommu/groups-document.js';
 import {MACHINES} from '../fixtures/machines.js';
-import {machine, pci, type Machine} from '../support/machine.js';
+import {intel, machine, pci, type Machine} from '../support/machine.js';
 import {buildOnce, PROJECT, run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {STEERING} from '../support/steering.js';
@@ -73,6 +73,19 @@ describe('kvfio groups', () => {
         ['0000:01:00.0', 'enforced', 'no', 'on', 'flr bus', 'vfio-pci', '1'],
         ['0000:01:00.1', 'enforced', 'blocks', 'on', '-', '-', '-'],
       ]);
+    });
+
+    it('explains a device in no group', async () => {
+      using built = machine({
+        units: {dmar0: intel('f050da')},
+        commandLine: 'intel_iommu=on,igfx_off',
+        groups: {0: [pci('0000:01:00.0', {unit: 'dmar0'})]},
+        ungrouped: [pci('0000:00:02.0', {classCode: '030000'})],
+      });
+      const {stdout, exit} = await run(Groups, ['--sysroot', built.root, '--device', '00:02.0', '--explain']);
+      assert.equal(exit, 0);
+      assert.match(stdout, /Device 0000:00:02\.0: in no group/);
+      assert.match(stdout, /intel_iommu=on,igfx_off on the command line switches off the unit/);
     });
 
     it('sorts by a column, upwards and downwards', async () => {

@@ -110,6 +110,16 @@ describe('kvfio snapshot', () => {
     }
   });
 
+  it('keeps of cpuinfo only the flags, for some boards put their serial number there', async () => {
+    using built = machine({cpuFlags: 'fpu hypervisor\nSerial\t\t: 10000000abcd1234'});
+    const {stdout} = await run(Snapshot, ['-', '--sysroot', built.root]);
+    const {parts} = JSON.parse(stdout) as Capture;
+    assert.equal(
+      Buffer.from(parts['/proc/cpuinfo']?.['0'] ?? '', 'hex').toString(),
+      'flags\t\t: fpu hypervisor\n',
+    );
+  });
+
   it('keeps of pci.ids only the names that occur', async () => {
     using built = machine({ungrouped: [pci('0000:01:00.0')]});
     const {texts} = JSON.parse(readFileSync(await capture(built.root), 'utf8')) as Capture;

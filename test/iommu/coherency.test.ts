@@ -78,6 +78,19 @@ describe('the verdict on a group', () => {
   });
 
   describe('before 5.19, on Intel, by all units of the machine', () => {
+    it('is unknown from 5.13 on for a unit that may run in scalable mode, and what bit 7 says before', () => {
+      const scalable = {dmar0: intel('80000f0505e')};
+      const at = (release: string): unknown =>
+        read({release, units: scalable, groups: {0: [pci('0000:00:02.0', {unit: 'dmar0'})]}}).groups[0]
+          ?.snoopControl.verdict;
+      assert.deepEqual(['5.10.0', '5.13.0', '5.18.0', '5.19.0'].map(at), [
+        'not-enforced',
+        'unknown',
+        'unknown',
+        'not-enforced',
+      ]);
+    });
+
     it('is not enforced where one unit is not, whichever serves the device', () => {
       assert.equal(verdict('5.18.9', [withIt]).verdict, 'not-enforced');
     });

@@ -41,7 +41,7 @@ describe('the explanation of a group', () => {
     it('is write-back memory on Intel with snoop control', () => {
       assert.match(
         one({}, {dmar0: intel('f00fca')}),
-        /WBINVD as no operation, and guest memory is cached write-back whatever/,
+        /WBINVD as no operation\. On Intel CPUs guest memory is cached write-back whatever/,
       );
     });
 
@@ -129,6 +129,32 @@ describe('the explanation of a group', () => {
         /0000:05:00\.0 is a PCIe-to-PCI bridge: the IOMMU cannot tell the devices behind it apart/,
       );
     });
+  });
+
+  describe('before 5.19, where every Intel unit counts', () => {
+    const text = one({release: '5.15.0'}, {dmar0: intel('f050da'), dmar1: intel('29a00f0505e')});
+
+    it('does not say that only the unit of the device counts', () => {
+      assert.match(text, /dmar1 is not-enforced\): this kernel asks them all/);
+      assert.doesNotMatch(text, /what counts is the unit/);
+    });
+
+    it('recommends a newer kernel to a device whose own unit has snoop control', () => {
+      assert.match(text, /Linux 5\.19 or newer looks only at the unit that serves the device/);
+      assert.doesNotMatch(text, /a slot behind a unit that has it/);
+    });
+  });
+
+  it('names functions of one device that share a group for want of ACS', () => {
+    const functions = ['0000:00:1f.0', '0000:00:1f.3'].map((address) => pci(address, {unit: 'dmar0'}));
+    assert.match(
+      explain({units: {dmar0: intel('f050da')}, groups: {0: functions}}),
+      /0000:00:1f\.0 and 0000:00:1f\.3 are functions of one device without ACS/,
+    );
+  });
+
+  it('warns of a group without an IOMMU', () => {
+    assert.match(explain({groups: {0: [card(null, {driver: 'vfio-pci'})]}}), /noiommu.*taints the kernel/);
   });
 
   it('says which member stands in the way of VFIO', () => {

@@ -29,7 +29,7 @@ const ROWS: Row[] = [
     /built without IOMMU support/,
   ],
   ['firmware without a table', {tables: ['APIC', 'FACP']}, 'no-hardware', /firmware announces no IOMMU/],
-  ['a machine without ACPI', {tables: null}, 'no-hardware', /firmware announces no IOMMU/],
+  ['a machine without ACPI', {tables: null}, 'cannot-tell', /cannot be seen from here/],
   [
     'a virtual machine',
     {cpuFlags: 'fpu hypervisor lahf_lm'},
@@ -72,6 +72,22 @@ const ROWS: Row[] = [
     {tables: ['DMAR'], config: 'CONFIG_INTEL_IOMMU=y\n# CONFIG_INTEL_IOMMU_DEFAULT_ON is not set\n'},
     'off-by-default',
     /leaves it off unless it is asked for/,
+  ],
+  [
+    "Debian's kernel, which waits only for integrated graphics",
+    {
+      tables: ['DMAR'],
+      config:
+        'CONFIG_INTEL_IOMMU=y\n# CONFIG_INTEL_IOMMU_DEFAULT_ON is not set\nCONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF=y\n',
+    },
+    'not-started',
+    /started no IOMMU unit/,
+  ],
+  [
+    'an IORT table, which need not describe an SMMU',
+    {tables: ['IORT']},
+    'no-hardware',
+    /firmware announces no IOMMU/,
   ],
   [
     'a kernel that waited and was asked',
