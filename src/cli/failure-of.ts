@@ -1,10 +1,17 @@
 import {Errors} from '@oclif/core';
 import {Failure} from '../failure.js';
 
-/** oclif's own sentence, without its pointer to --help, which {@link Failure.hint} gives. */
+/** oclif's own sentence on one line, without its pointer to --help, which {@link Failure.hint} gives. */
 const sentence = (message: string): string =>
   message
     .replace(/\n*See more help with --help\s*$/, '')
+    .replace(/^The following errors? occurred:\s*/, '')
+    .replace(/--(\S+)=true\b/g, '--$1')
+    .replace(
+      /^(?:command|Command) (\S+) not found$/,
+      (_, id: string) => `There is no command "${id.replaceAll(':', ' ')}"`,
+    )
+    .replace(/^(Missing \d+ required args?):\n(\S+)[^]*$/, '$1: $2')
     .trim()
     .replace(/\s*\n+\s*/g, '; ');
 

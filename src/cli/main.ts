@@ -1,5 +1,6 @@
 import {setFlagsFromString} from 'node:v8';
 import {run} from '@oclif/core';
+import {EXIT_CODES} from '../failure.js';
 import {failureOf} from './failure-of.js';
 import {reportFailure} from './report.js';
 
@@ -13,6 +14,8 @@ export const main = async (dir: string): Promise<void> => {
   // A command is over before optimised code pays: compiling it costs a third of the time of a scan of 5,000 devices.
   setFlagsFromString('--no-opt');
   const argv = process.argv.slice(2);
+  // before oclif's own listener, which throws
+  process.stdout.prependListener('error', endOfOutput);
   try {
     await run(argv, dir);
     await written();
@@ -29,6 +32,16 @@ export const main = async (dir: string): Promise<void> => {
       colour: !own.includes('--no-color'),
     });
   }
+};
+
+/** Ends the process when stdout takes nothing more: in peace when its reader went away, else with the reason. */
+const endOfOutput = (error: NodeJS.ErrnoException): void => {
+  if (error.code === 'EPIPE') return;
+  const errno = error.code ?? 'EIO';
+  process.stderr.write(
+    `kvfio: The answer could not be written.\n  The kernel answered ${errno} for standard output.\n  Make room, or write it elsewhere.\n`,
+  );
+  process.exit(EXIT_CODES.kernelRefused);
 };
 
 /** Until stdout has taken everything, or its reader has gone away: `| head` is no failure. */

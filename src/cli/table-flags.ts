@@ -2,10 +2,10 @@ import {Flags} from '@oclif/core';
 import {Failure} from '../failure.js';
 import type {Column} from './table.js';
 
-/** Flags of every command that prints a table. */
-export const tableFlags = {
+/** Flags of every command that prints a table, for the columns that it has. */
+export const tableFlags = <Row>(columns: readonly Column<Row>[]) => ({
   columns: Flags.string({
-    description: 'columns to print, separated by commas',
+    description: `columns to print, separated by commas: ${columns.map(({name}) => name).join(', ')}`,
     helpGroup: 'TABLE',
     helpValue: 'NAME,…',
   }),
@@ -13,7 +13,7 @@ export const tableFlags = {
   reverse: Flags.boolean({description: 'sort downwards', helpGroup: 'TABLE', dependsOn: ['sort']}),
   'no-header': Flags.boolean({description: 'leave out the line of column names', helpGroup: 'TABLE'}),
   csv: Flags.boolean({description: 'print comma-separated values', helpGroup: 'TABLE', exclusive: ['json']}),
-};
+});
 
 /** What the flags of a table ask for. */
 export interface TableChoice<Row> {

@@ -69,7 +69,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     }),
     regions: Flags.boolean({description: 'show the reserved regions of each group'}),
     sysroot: sysrootFlag,
-    ...tableFlags,
+    ...tableFlags(GROUPS_COLUMNS),
   };
 
   async run(): Promise<GroupsDocument> {
@@ -94,6 +94,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     }
     await this.warnOf(document.warnings);
     if (document.noGroups !== null) this.note(noGroupsLine(document.noGroups));
+    if (wanted !== null && isEmpty(document)) this.note('no device matches.');
     return document;
   }
 
@@ -103,3 +104,6 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     return this.jsonEnabled() || columns.some((column) => column.needs === what);
   }
 }
+
+const isEmpty = ({groups, ungrouped}: GroupsDocument): boolean =>
+  groups.length === 0 && ungrouped.length === 0;

@@ -21,6 +21,7 @@ export const explainGroup = (host: Host, group: Group): string[] =>
     rule(host.kernel, group),
     consequence(host, group),
     noSnoop(group),
+    ...paths(group),
     isolation(host.kernel, group),
     viability(group),
     remedy(host, group),
@@ -200,13 +201,22 @@ const noSnoop = (group: Group): string | null => {
   return sentences.length === 0 ? null : sentences.join(' ');
 };
 
+/** The way to each device that is behind a port; ports that are members themselves are on the way to others. */
+const paths = (group: Group): string[] => {
+  const shown = group.devices.filter(
+    (device) =>
+      device.hops !== null &&
+      device.hops.length > 1 &&
+      (!isPciBridge(device.classCode) || group.devices.length === 1),
+  );
+  return shown.map(({address, hops}) => `Path of ${address}: ${(hops ?? []).map(hopName).join(' > ')}.`);
+};
+
 const isolation = (kernel: Kernel, group: Group): string | null => {
   const sentences: string[] = [];
   const ports = new Map<string, Hop>();
   for (const device of group.devices) {
-    if (device.hops === null || device.hops.length < 2) continue;
-    sentences.push(`Path of ${device.address}: ${device.hops.map(hopName).join(' > ')}.`);
-    for (const hop of device.hops.slice(0, -1)) ports.set(hop.address, hop);
+    for (const hop of device.hops?.slice(0, -1) ?? []) ports.set(hop.address, hop);
   }
   const members = new Set(group.devices.map((device) => device.address));
   for (const functions of groupBy(group.devices.filter(isFunctionWithoutAcs), slotOf).values()) {
@@ -216,7 +226,10 @@ const isolation = (kernel: Kernel, group: Group): string | null => {
       `${addresses} are functions of one device without ACS, so they may reach each other and share a group.`,
     );
   }
-  for (const hop of ports.values()) sentences.push(...separation(hop, members.has(hop.address)));
+  const byFinding = groupBy(ports.values(), (hop) => separation(hop, members.has(hop.address)));
+  for (const [finding, hops] of byFinding) {
+    if (finding !== null) sentences.push(finding.replace(WHO, list(hops.map((hop) => hop.address))));
+  }
   if (kernel.parameters?.some((parameter) => parameter.startsWith('pcie_acs_override'))) {
     sentences.push(
       'pcie_acs_override is on the command line: groups may be split where the hardware does not isolate.',
@@ -237,23 +250,23 @@ const slotOf = ({address}: Device): string => address.slice(0, address.lastIndex
  * group does, for all that its registers say (drivers/iommu/iommu.c, pci_device_group(); drivers/pci/quirks.c,
  * pci_dev_acs_enabled[]).
  */
-const separation = (hop: Hop, isMember: boolean): string[] => {
+const separation = (hop: Hop, isMember: boolean): string | null => {
   if (isMember && hop.port === 'PCIe-to-PCI bridge') {
-    return [`${hop.address} is a PCIe-to-PCI bridge: the IOMMU cannot tell the devices behind it apart.`];
+    return `PCIe-to-PCI bridge ${WHO}: the IOMMU cannot tell the devices behind it apart.`;
   }
   const missing = missingAcs(hop);
-  if (missing === null)
-    return [
-      `The ACS of ${hop.address} is unknown: reading it takes CAP_SYS_ADMIN and a device that is awake.`,
-    ];
-  if (missing.length === 0 || !isSwitchPort(hop)) return [];
-  const lack = hop.acs === null ? 'no ACS' : `${missing.join(', ')} of ACS off`;
-  return [
-    isMember
-      ? `${hop.address} has ${lack}, so requests between the devices around it need not pass the IOMMU and they share a group.`
-      : `${hop.address} has ${lack}, and still the kernel took it to isolate what is behind it, as it does for devices that it knows.`,
-  ];
+  if (missing === null) {
+    return `ACS unknown at ${WHO}: reading it takes CAP_SYS_ADMIN and a device that is awake.`;
+  }
+  if (missing.length === 0 || !isSwitchPort(hop)) return null;
+  const lack = hop.acs === null ? 'No ACS' : `ACS without ${missing.join(', ')}`;
+  return isMember
+    ? `${lack} at ${WHO}: requests between the devices around it need not pass the IOMMU, so they share a group.`
+    : `${lack} at ${WHO}, and still the kernel took it to isolate what is behind it, as it does for devices that it knows.`;
 };
+
+/** Stands for the ports of which a sentence is true. */
+const WHO = '{}';
 
 const isSwitchPort = (hop: Hop): boolean => hop.port === 'downstream switch port' || hop.port === 'root port';
 
@@ -266,6 +279,9 @@ const viability = (group: Group): string | null => {
   if (group.devices.length === 0) return null;
   if (group.devices.every((device) => device.bus === 'pci' && device.iommu === null)) {
     return 'This is a group of VFIO without an IOMMU (noiommu): nothing confines the DMA of its devices, and using it taints the kernel.';
+  }
+  if (group.devices.every((device) => isPciBridge(device.classCode))) {
+    return 'Bridges are all it has, which VFIO never takes: there is nothing to assign.';
   }
   if (group.viable) return 'VFIO would accept the group as its members are bound now.';
   const inTheWay = group.blockers.map(({address, driver}) => `${address} is bound to ${driver}`);

@@ -50,7 +50,8 @@ export const qemuArguments = (parts: MachineParts): string[] => {
     ...devices.flatMap((device) => ['-device', device]),
     ...fileTree('host', '/', '0x1b', ',readonly=on,multidevs=remap'),
     ...fileTree('lab', parts.share, '0x1c', ''),
-    ...(parts.out === null ? [] : fileTree('out', parts.out, '0x1e', ',multidevs=remap')),
+    // also without --out, so that the numbers of the groups do not depend on it
+    ...fileTree('out', parts.out ?? parts.share, '0x1e', ',multidevs=remap'),
     ...(topology.disk === null
       ? []
       : [

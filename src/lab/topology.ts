@@ -1,3 +1,5 @@
+import {Failure} from '../failure.js';
+
 /** What sits on the guest's PCI buses. */
 export interface Topology {
   /** QEMU's `-device` arguments, bridges before what is behind them. */
@@ -55,8 +57,19 @@ export const NO_DEVICES = 'none';
  * The topology to build.
  *
  * @param own the user's own `-device` arguments, which replace the default; `['none']` leaves the buses empty
+ * @throws Failure for `none` beside others
  */
-export const topology = (own: string[]): Topology =>
-  own.length === 0
-    ? DEFAULT
-    : {devices: own.filter((device) => device !== NO_DEVICES), vfioPorts: [], disk: null};
+export const topology = (own: string[]): Topology => {
+  if (own.length === 0) return DEFAULT;
+  const devices = own.filter((device) => device !== NO_DEVICES);
+  if (devices.length > 0 && devices.length < own.length) {
+    throw new Failure({
+      code: 'LAB_PCI',
+      kind: 'usage',
+      what: 'The command line was not understood.',
+      why: `--pci ${NO_DEVICES} means no device at all, and other devices were named, too.`,
+      hint: `Leave out --pci ${NO_DEVICES}, or the others.`,
+    });
+  }
+  return {devices, vfioPorts: [], disk: null};
+};

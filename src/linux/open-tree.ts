@@ -43,7 +43,12 @@ const parseCapture = (path: string, bytes: Buffer): Capture => {
       (packed ? gunzipSync(bytes, {maxOutputLength: CAPTURE_LIMIT}) : bytes).toString('utf8'),
     );
   } catch {
-    throw unusable(path, 'The file is no capture: it does not hold JSON.');
+    throw unusable(
+      path,
+      packed
+        ? 'The packed file is damaged, or holds no JSON.'
+        : 'The file is no capture: it does not hold JSON.',
+    );
   }
   if (isCapture(document)) return document;
   const version = isRecord(document) ? document['kvfioCapture'] : undefined;
@@ -90,8 +95,14 @@ const unreadable = (path: string, errno: string): Failure =>
     code: 'SYSROOT_UNREADABLE',
     kind: errno === 'EACCES' ? 'permission' : 'notFound',
     what: `${path} cannot be read as a machine.`,
-    why: errno === 'ENOENT' ? 'There is no such file or folder.' : `The kernel answered ${errno}.`,
-    hint: HINT,
+    why:
+      errno === 'ENOENT'
+        ? 'There is no such file or folder.'
+        : errno === 'EACCES'
+          ? 'You may not read it (EACCES).'
+          : `The kernel answered ${errno}.`,
+    hint:
+      errno === 'EACCES' ? 'Run kvfio as a user who may read it, or have it copied to where you may.' : HINT,
     errno,
   });
 

@@ -51,7 +51,7 @@ const isSpecial = (path: string): boolean => {
 const REASONS: Record<string, readonly [Failure['kind'], string]> = {
   ENOENT: ['notFound', 'Its folder does not exist.'],
   ENOTDIR: ['notFound', 'A part of its path is not a folder.'],
-  EEXIST: ['refused', 'It exists already, and is no regular file or --force was not given.'],
+  EEXIST: ['refused', 'It exists already.'],
   EISDIR: ['usage', 'It is a folder.'],
   EACCES: ['permission', 'Its folder may not be written to.'],
   EROFS: ['permission', 'Its file system is read-only.'],
