@@ -4,10 +4,20 @@ import type * as FfiRs from 'ffi-rs';
 import {Failure} from '../failure.js';
 import {SyscallError} from './errno.js';
 import {IOCTLS, type IoctlName} from './ioctl.js';
+import {syscallNumber, type SyscallName} from './syscalls.js';
 
 export const O_RDONLY = 0o0;
 export const O_RDWR = 0o2;
 const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const AF_UNIX = 1;
+const SOCK_STREAM = 1;
+const SOCK_NONBLOCK = O_NONBLOCK;
+const SOCK_CLOEXEC = O_CLOEXEC;
+const SOL_SOCKET = 1;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_CMSG_CLOEXEC = 0x40000000;
+const SIZEOF_POLLFD = 8;
 
 /**
  * open(2), always with O_CLOEXEC. Creates no file.
@@ -59,6 +69,92 @@ export const ioctl = (
 };
 
 /**
+ * syscall(2): any call, by its name in the kernel. Not repeated when interrupted.
+ *
+ * @param args - up to six: integers, and addresses of memory that stays where it is (`PinnedMemory`), of up to 53 bits
+ * @returns what the kernel answered, which is not negative
+ * @throws {@link SyscallError}
+ */
+export const syscall = (name: SyscallName, args: readonly (number | bigint)[]): number =>
+  calls().syscall(syscallNumber(name), args).orThrow(name);
+
+/**
+ * socket(2) of the family AF_UNIX: a stream that never blocks (SOCK_NONBLOCK) and is closed on exec.
+ *
+ * @throws {@link SyscallError}, as do the calls below
+ */
+export const socket = (): number =>
+  calls()
+    .socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+    .orThrow('socket');
+
+/**
+ * connect(2).
+ *
+ * @param address - `struct sockaddr_un`
+ * @param name - names the address in an error
+ */
+export const connect = (fd: number, address: Buffer, name: string): void => {
+  calls().connect(int32(fd), address, address.length).orThrow('connect', name);
+};
+
+/** bind(2), with the parameters of {@link connect}. */
+export const bindSocket = (fd: number, address: Buffer, name: string): void => {
+  calls().bind(int32(fd), address, address.length).orThrow('bind', name);
+};
+
+/** listen(2). */
+export const listen = (fd: number, backlog: number): void => {
+  calls().listen(int32(fd), int32(backlog)).orThrow('listen');
+};
+
+/** accept4(2). The new socket never blocks either. */
+export const accept = (fd: number): number =>
+  calls()
+    .accept4(int32(fd), 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK)
+    .orThrow('accept4');
+
+/** getsockopt(2) at the level SOL_SOCKET, of an option that is as long as `value`. */
+export const getsockopt = (fd: number, option: number, value: Buffer): void => {
+  const length = Buffer.alloc(4);
+  length.writeInt32LE(value.length);
+  calls().getsockopt(int32(fd), SOL_SOCKET, int32(option), value, length).orThrow('getsockopt');
+};
+
+/** sendmsg(2). `header` is a `struct msghdr` whose addresses stay valid; SIGPIPE is never raised. */
+export const sendmsg = (fd: number, header: Buffer): number =>
+  calls().sendmsg(int32(fd), header, MSG_NOSIGNAL).orThrow('sendmsg');
+
+/** recvmsg(2). Descriptors that come with the message are closed on exec. */
+export const recvmsg = (fd: number, header: Buffer): number =>
+  calls().recvmsg(int32(fd), header, MSG_CMSG_CLOEXEC).orThrow('recvmsg');
+
+/**
+ * poll(2).
+ *
+ * @param fds - `struct pollfd`s
+ * @param timeout - milliseconds
+ * @returns how many of them are ready
+ */
+export const poll = (fds: Buffer, timeout: number): number =>
+  calls()
+    .poll(fds, fds.length / SIZEOF_POLLFD, int32(timeout))
+    .orThrow('poll');
+
+/** {@link poll} in a thread of libuv's pool. `fds` is over an ArrayBuffer of its own. */
+export const pollInBackground = async (fds: Buffer, timeout: number): Promise<number> => {
+  const answer = await calls().pollInBackground(fds, fds.length / SIZEOF_POLLFD, int32(timeout));
+  // ffi-rs keeps no reference to an argument, so this function does until the kernel has written to it
+  return fds.length === 0 ? 0 : answer.orThrow('poll');
+};
+
+/** eventfd(2), non-blocking, at 0. */
+export const eventfd = (): number =>
+  calls()
+    .eventfd(0, O_CLOEXEC | O_NONBLOCK)
+    .orThrow('eventfd');
+
+/**
  * Address of a Buffer's first byte, for a structure that points to another one.
  *
  * @param buffer - over an ArrayBuffer of its own: V8 may move a small one made with `Buffer.alloc`
@@ -97,6 +193,18 @@ interface Calls {
   close: (fd: number) => Answer;
   ioctlAt: (fd: number, request: number, argument: Buffer) => Answer;
   ioctlOf: (fd: number, request: number, argument: bigint) => Answer;
+  syscall: (number: number, args: readonly (number | bigint)[]) => Answer;
+  socket: (family: number, type: number, protocol: number) => Answer;
+  connect: (fd: number, address: Buffer, length: number) => Answer;
+  bind: (fd: number, address: Buffer, length: number) => Answer;
+  listen: (fd: number, backlog: number) => Answer;
+  accept4: (fd: number, address: 0, length: 0, flags: number) => Answer;
+  getsockopt: (fd: number, level: number, option: number, value: Buffer, length: Buffer) => Answer;
+  sendmsg: (fd: number, header: Buffer, flags: number) => Answer;
+  recvmsg: (fd: number, header: Buffer, flags: number) => Answer;
+  poll: (fds: Buffer, count: number, timeout: number) => Answer;
+  pollInBackground: (fds: Buffer, count: number, timeout: number) => Promise<Answer>;
+  eventfd: (initial: number, flags: number) => Answer;
   addressOf: (buffer: Buffer) => bigint;
 }
 
@@ -133,6 +241,7 @@ const bind = ({
   DataType: {BigInt: I64_EXACT, I32, I64, String: STRING, U8Array},
 }: typeof FfiRs): Calls => {
   const BYTES = arrayConstructor({type: U8Array, length: 0}); // the length of an argument is not looked at
+  const SEVEN_LONGS = Array.from({length: 7}, () => I64);
   const returningInt =
     (funcName: string, ...paramsType: FfiRs.FieldType[]) =>
     (...paramsValue: unknown[]): Answer => {
@@ -151,6 +260,40 @@ const bind = ({
     close: returningInt('close', I32),
     ioctlAt: returningInt('ioctl', I32, I64, BYTES),
     ioctlOf: returningInt('ioctl', I32, I64, I64_EXACT),
+    socket: returningInt('socket', I32, I32, I32),
+    connect: returningInt('connect', I32, BYTES, I32),
+    bind: returningInt('bind', I32, BYTES, I32),
+    listen: returningInt('listen', I32, I32),
+    accept4: returningInt('accept4', I32, I64, I64, I32),
+    getsockopt: returningInt('getsockopt', I32, I32, I32, BYTES, BYTES),
+    // these two return a long, of which no message needs the upper half
+    sendmsg: returningInt('sendmsg', I32, BYTES, I32),
+    recvmsg: returningInt('recvmsg', I32, BYTES, I32),
+    poll: returningInt('poll', BYTES, I64, I32),
+    pollInBackground: async (...paramsValue) => {
+      const {value, errnoCode} = await load<FfiRs.DataType.I32, true, true>({
+        library: 'libc',
+        funcName: 'poll',
+        retType: I32,
+        paramsType: [BYTES, I64, I32],
+        paramsValue,
+        errno: true,
+        runInNewThread: true,
+      });
+      return new Answer(value, errnoCode);
+    },
+    eventfd: returningInt('eventfd', I32, I32),
+    syscall: (number, [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]) => {
+      const {value, errnoCode} = load<FfiRs.DataType.I64, true>({
+        library: 'libc',
+        funcName: 'syscall',
+        retType: I64,
+        paramsType: SEVEN_LONGS,
+        paramsValue: [number, Number(a), Number(b), Number(c), Number(d), Number(e), Number(f)],
+        errno: true,
+      });
+      return new Answer(value, errnoCode);
+    },
     addressOf: (buffer) => {
       const address: unknown = load({
         library: 'libc',

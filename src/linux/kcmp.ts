@@ -1,0 +1,18 @@
+import {syscall} from './libc.js';
+
+// include/uapi/linux/kcmp.h
+const KCMP_FILE = 0;
+const KCMP_FILES = 2;
+
+/**
+ * Whether two descriptors, of whichever processes, are of one open file: dup()ed, inherited or passed on.
+ *
+ * @throws {@link SyscallError}; EBADF when one is not open, EPERM when kvfio may not trace one of the processes, ENOSYS
+ * without CONFIG_KCMP
+ */
+export const sameFile = (pid: number, fd: number, otherPid: number, otherFd: number): boolean =>
+  syscall('kcmp', [pid, otherPid, KCMP_FILE, fd, otherFd]) === 0;
+
+/** Whether two threads have one table of descriptors. They do unless one called unshare(CLONE_FILES). */
+export const shareDescriptors = (tid: number, otherTid: number): boolean =>
+  syscall('kcmp', [tid, otherTid, KCMP_FILES]) === 0;

@@ -1,0 +1,51 @@
+/** What /proc/PID/status says of a process or thread. null where this kernel has no such line. */
+export interface ProcessStatus {
+  /** As the kernel prints it: a backslash and a newline are escaped, other bytes are the process's own choice. */
+  name: string;
+  /** `R` running, `S` sleeping, `D` not interruptible, `T` stopped, `t` stopped by a tracer, `Z` zombie, `X` dead. */
+  state: string | null;
+  tgid: number | null;
+  /** Process that traces this thread, 0 for none. */
+  tracerPid: number | null;
+  /** Effective user id. */
+  uid: number | null;
+  /** Process ids from this /proc's PID namespace down to the process's own. */
+  nsPids: number[] | null;
+  /** Effective capabilities, capability N at bit N. */
+  capEff: bigint | null;
+  /** 0 none, 1 strict, 2 filters. */
+  seccomp: number | null;
+  seccompFilters: number | null;
+  /** Such as `shstk` and `wrss` (Linux 6.6 and newer, with user shadow stacks built in). */
+  threadFeatures: string[] | null;
+}
+
+/** Parses /proc/PID/status (proc_pid_status in fs/proc/array.c). Unknown lines are passed over. */
+export const parseProcessStatus = (text: string): ProcessStatus => {
+  const values = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const colon = line.indexOf(':');
+    const key = line.slice(0, Math.max(0, colon));
+    if (key !== '' && !values.has(key)) values.set(key, line.slice(colon + 1).trim());
+  }
+  const words = (key: string): string[] | null => values.get(key)?.split(/\s+/).filter(Boolean) ?? null;
+  const number = (key: string, index = 0): number | null => decimal(words(key)?.[index]);
+  return {
+    name: values.get('Name') ?? '',
+    state: values.get('State')?.charAt(0) ?? null,
+    tgid: number('Tgid'),
+    tracerPid: number('TracerPid'),
+    uid: number('Uid', 1),
+    nsPids: words('NSpid')?.map(Number) ?? null,
+    capEff: hexadecimal(values.get('CapEff')),
+    seccomp: number('Seccomp'),
+    seccompFilters: number('Seccomp_filters'),
+    threadFeatures: words('x86_Thread_features'),
+  };
+};
+
+const decimal = (text: string | undefined): number | null =>
+  text !== undefined && /^\d+$/.test(text) ? Number(text) : null;
+
+const hexadecimal = (text: string | undefined): bigint | null =>
+  text !== undefined && /^[0-9a-f]+$/.test(text) ? BigInt(`0x${text}`) : null;

@@ -1,0 +1,71 @@
+/**
+ * Numbers of the system calls that kvfio makes by number, in itself or in another process, in the kernel's spelling.
+ *
+ * Sources: arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h (arm64).
+ */
+const X64 = {
+  read: 0,
+  close: 3,
+  poll: 7,
+  rt_sigreturn: 15,
+  ioctl: 16,
+  select: 23,
+  pause: 34,
+  nanosleep: 35,
+  socket: 41,
+  accept: 43,
+  sendmsg: 46,
+  recvmsg: 47,
+  bind: 49,
+  wait4: 61,
+  semop: 65,
+  ptrace: 101,
+  rt_sigtimedwait: 128,
+  rt_sigsuspend: 130,
+  futex: 202,
+  io_getevents: 208,
+  restart_syscall: 219,
+  semtimedop: 220,
+  clock_nanosleep: 230,
+  epoll_wait: 232,
+  pselect6: 270,
+  ppoll: 271,
+  epoll_pwait: 281,
+  accept4: 288,
+  process_vm_readv: 310,
+  process_vm_writev: 311,
+  kcmp: 312,
+  io_pgetevents: 333,
+  pidfd_open: 434,
+  pidfd_getfd: 438,
+  epoll_pwait2: 441,
+} as const;
+
+export type SyscallName = keyof typeof X64;
+
+const ARM64: Partial<Record<SyscallName, number>> = {
+  ioctl: 29,
+  close: 57,
+  ppoll: 73,
+  ptrace: 117,
+  socket: 198,
+  bind: 200,
+  sendmsg: 211,
+  recvmsg: 212,
+  wait4: 260,
+  process_vm_readv: 270,
+  process_vm_writev: 271,
+  kcmp: 272,
+  pidfd_open: 434,
+  pidfd_getfd: 438,
+};
+
+/** Numbers on x86-64, where kvfio makes other processes execute calls. */
+export const SYSCALLS_X64: Readonly<Record<SyscallName, number>> = X64;
+
+/** The number of a call on this machine. */
+export const syscallNumber = (name: SyscallName): number => {
+  const number = (process.arch === 'arm64' ? ARM64 : SYSCALLS_X64)[name];
+  if (number === undefined) throw new RangeError(`${name} is no system call of ${process.arch}`);
+  return number;
+};
