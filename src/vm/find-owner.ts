@@ -1,0 +1,240 @@
+import {readdirSync} from 'node:fs';
+import {Failure} from '../failure.js';
+import type {Descriptor} from '../linux/descriptor.js';
+import {SyscallError} from '../linux/errno.js';
+import {sameFile} from '../linux/kcmp.js';
+import {Pidfd} from '../linux/pidfd.js';
+import {processStart} from '../linux/process-start.js';
+import {Process} from '../linux/process.js';
+import {KVM_VM} from './receive-vm.js';
+
+/** A process that may have created a VM: it has a descriptor of it. */
+export interface OwnerCandidate {
+  pid: number;
+  /** Its name. The process chose it. */
+  comm: string;
+  /** Number of the VM's descriptor in it. */
+  vmFd: number;
+  /** KVM itself names this process as the creator. */
+  proven: boolean;
+}
+
+export interface FindOwnerOptions {
+  /** A process that is likely to be the owner: who listened at the socket, or was named. */
+  hint?: number;
+  /** Where debugfs is mounted. */
+  debugfs?: string;
+}
+
+/**
+ * The processes that may own a VM, the likeliest first. There is at least one.
+ *
+ * That a process has a descriptor of this very VM is proved by kcmp(2). Whether it created the VM or only inherited
+ * or received the descriptor, KVM tells root in debugfs, and then only that process is returned. Otherwise whoever
+ * uses a candidate goes on to the next when it answers EIO, which KVM does before it looks at a request.
+ *
+ * @param vm - a descriptor of kvfio's own
+ * @throws {@link Failure}: notFound when no process has it, permission when kvfio may not see who has
+ */
+export const findOwners = (
+  vm: Descriptor,
+  {hint, debugfs = '/sys/kernel/debug'}: FindOwnerOptions = {},
+): [OwnerCandidate, ...OwnerCandidate[]] => {
+  const holders: Holder[] = [];
+  let hidden = 0;
+  for (const pid of processes()) {
+    if (pid === process.pid) continue;
+    const fds = unlessHidden(pid, () => descriptorsOf(vm, pid), []);
+    if (fds === null) hidden += 1;
+    else if (fds.length > 0) holders.push({pid, fds, start: processStart(pid) ?? Infinity});
+  }
+  // who inherited a descriptor began later than who created the VM
+  holders.sort((a, b) => Number(b.pid === hint) - Number(a.pid === hint) || a.start - b.start);
+  const creators = holders.filter((holder) => isCreator(holder, debugfs));
+  const chosen = creators.length === 1 ? creators : holders;
+  const [first, ...others] = chosen.map(({pid, fds}) => ({
+    pid,
+    comm: commOf(pid),
+    vmFd: fds[0] ?? -1,
+    proven: creators.length === 1,
+  }));
+  if (first === undefined) throw noOwner(hidden);
+  return [first, ...others];
+};
+
+/** Whether a process still has this VM under this number, and is not another one with the same process id. */
+export const holdsVm = (vm: Descriptor, {pid, vmFd}: Pick<OwnerCandidate, 'pid' | 'vmFd'>): boolean =>
+  unlessHidden(pid, () => isThisVm(vm, pid, vmFd), false) ?? false;
+
+/**
+ * A descriptor of kvfio's own for the VM of a process. The caller closes it.
+ *
+ * @param vmFd - its number in the process, needed when that has several VMs
+ * @throws {@link Failure}: notFound, permission, or usage when it would have to be guessed
+ */
+export const vmOfProcess = (pid: number, vmFd?: number): Descriptor => {
+  const subject = `Process ${pid}`;
+  try {
+    // held from here on, so that its number cannot pass to another process
+    using pidfd = Pidfd.open(pid);
+    const links = new Process(pid).descriptors();
+    const vms = [...links].filter(([, link]) => link === KVM_VM).map(([fd]) => fd);
+    if (vmFd !== undefined && !vms.includes(vmFd)) throw notAVmThere(subject, vmFd, links.get(vmFd), vms);
+    const [first, ...others] = vmFd === undefined ? distinct(pid, vms) : [vmFd];
+    if (first === undefined) throw noVmThere(subject);
+    if (others.length > 0) throw severalVms(subject, [first, ...others]);
+    const vm = pidfd.getfd(first);
+    if (new Process(process.pid).descriptor(vm.fd) === KVM_VM) return vm;
+    vm[Symbol.dispose](); // replaced meanwhile
+    throw noVmThere(subject);
+  } catch (error) {
+    throw error instanceof SyscallError ? notReadable(subject, error) : error;
+  }
+};
+
+interface Holder {
+  pid: number;
+  fds: number[];
+  /** Clock ticks after boot. */
+  start: number;
+}
+
+const processes = (): number[] =>
+  readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => Number.isInteger(pid) && pid > 0);
+
+/** Numbers of the descriptors that a process has of a VM. */
+const descriptorsOf = (vm: Descriptor, pid: number): number[] =>
+  [...new Process(pid).descriptors()]
+    .filter(([fd, link]) => link === KVM_VM && isThisVm(vm, pid, fd))
+    .map(([fd]) => fd);
+
+const isThisVm = (vm: Descriptor, pid: number, fd: number): boolean => {
+  try {
+    return sameFile(process.pid, vm.fd, pid, fd);
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === 'EBADF') return false; // closed meanwhile
+    if (error instanceof SyscallError && error.code === 'ENOSYS') throw noKcmp(error);
+    throw error;
+  }
+};
+
+/** One descriptor of each VM in a process. */
+const distinct = (pid: number, fds: readonly number[]): number[] =>
+  fds.filter((fd, index) => !fds.slice(0, index).some((other) => sameFile(pid, fd, pid, other)));
+
+/**
+ * KVM names a VM's folder in debugfs after the thread that created it and the number that its descriptor got
+ * (kvm_create_vm_debugfs in virt/kvm/kvm_main.c). Threads may have ended and descriptors moved: no is not certain.
+ */
+const isCreator = ({pid, fds}: Holder, debugfs: string): boolean => {
+  const folders = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
+  const tids = folders.length === 0 ? [] : (orNull(() => new Process(pid).tasks()) ?? []);
+  return tids.some((tid) => fds.some((fd) => folders.includes(`${tid}-${fd}`)));
+};
+
+const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';
+
+/** What is read of a process: null when kvfio may not, `gone` when the process ends. */
+const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    // readlink in /proc/PID/fd is EACCES too when the process is gone (proc_pid_readlink in fs/proc/base.c)
+    if (error.code === 'EACCES' || error.code === 'EPERM') return processStart(pid) === null ? gone : null;
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') return gone;
+    throw error;
+  }
+};
+
+const orNull = <T>(read: () => T): T | null => {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null;
+    throw error;
+  }
+};
+
+const noOwner = (hidden: number): Failure =>
+  hidden === 0 || maySeeAll()
+    ? new Failure({
+        code: 'OWNER_GONE',
+        kind: 'notFound',
+        what: 'The owner of the VM was not found.',
+        why: `No other process of this PID namespace has a descriptor of it${hidden === 0 ? '' : ` (${hidden} could not be looked at)`}.`,
+        hint: 'Start the VM anew; or run kvfio where its VMM runs, when that is in another container.',
+      })
+    : new Failure({
+        code: 'OWNER_HIDDEN',
+        kind: 'permission',
+        what: 'The owner of the VM was not found.',
+        why: `It may be one of the ${hidden} processes whose descriptors you may not see.`,
+        hint: 'Run kvfio as root, or with CAP_SYS_PTRACE.',
+      });
+
+const CAP_SYS_PTRACE = 19n;
+
+/** With this capability only a process that a security module protects is hidden. */
+const maySeeAll = (): boolean =>
+  (((new Process(process.pid).status().capEff ?? 0n) >> CAP_SYS_PTRACE) & 1n) === 1n;
+
+const noKcmp = (cause: SyscallError): Failure =>
+  new Failure({
+    code: 'NO_KCMP',
+    kind: 'cannotDecide',
+    what: 'The owner of the VM cannot be told.',
+    why: 'This kernel has no kcmp (CONFIG_KCMP), which compares open files of two processes.',
+    hint: 'Use a VMM that speaks the agent protocol (--via agent).',
+    errno: cause.code,
+    cause,
+  });
+
+const noVmThere = (subject: string): Failure =>
+  new Failure({
+    code: 'NO_VM_IN_PROCESS',
+    kind: 'notFound',
+    what: `${subject} has no VM.`,
+    why: `None of its descriptors is ${KVM_VM}.`,
+    hint: 'Name the process that created the VM; the parent of a VMM has none itself.',
+  });
+
+const notAVmThere = (subject: string, fd: number, link: string | undefined, vms: number[]): Failure =>
+  new Failure({
+    code: 'NO_VM_IN_PROCESS',
+    kind: 'notFound',
+    what: `${subject} has no VM with the descriptor ${fd}.`,
+    why: link === undefined ? 'That number is not open there.' : `That is ${link}.`,
+    hint: vms.length === 0 ? 'Name the process that created the VM.' : `Its VMs: ${vms.join(', ')}.`,
+  });
+
+const severalVms = (subject: string, fds: number[]): Failure =>
+  new Failure({
+    code: 'SEVERAL_VMS',
+    kind: 'usage',
+    what: `${subject} has ${fds.length} VMs.`,
+    why: `Which one is meant would be a guess: descriptors ${fds.join(', ')}.`,
+    hint: 'Choose one with --vm-fd.',
+  });
+
+const notReadable = (subject: string, error: SyscallError): Failure => {
+  const denied = error.code === 'EACCES' || error.code === 'EPERM';
+  const gone = ['ENOENT', 'ESRCH', 'EINVAL', 'EBADF'].includes(error.code);
+  return new Failure({
+    code: denied ? 'PROCESS_NOT_PERMITTED' : gone ? 'PROCESS_NOT_FOUND' : 'PROCESS_NOT_READ',
+    kind: denied ? 'permission' : gone ? 'notFound' : 'kernelRefused',
+    what: `${subject} could not be looked at.`,
+    why: denied
+      ? `The kernel does not let you see its descriptors (${error.code}).`
+      : gone
+        ? 'There is no such process, or it ended meanwhile.'
+        : `The kernel answered ${error.code} to ${error.syscall}.`,
+    hint: denied
+      ? 'Run kvfio as root, or with CAP_SYS_PTRACE.'
+      : 'Look for the process with "pgrep -a qemu", and name its process id, not that of a thread.',
+    errno: error.code,
+    cause: error,
+  });
+};

@@ -1,0 +1,179 @@
+import type {Descriptor} from '../../linux/descriptor.js';
+import {SyscallError} from '../../linux/errno.js';
+import {SIZEOF_KVM_CREATE_DEVICE, SIZEOF_KVM_DEVICE_ATTR, IOCTLS, type IoctlName} from '../../linux/ioctl.js';
+import type {PtraceObserver} from '../../linux/ptrace.js';
+import type {Owner} from '../owner.js';
+import {close, HandOver, leftBehind} from './hand-over.js';
+import {OwnerProcess} from './owner-process.js';
+import {withUnderstudy} from './rehearsal.js';
+import type {StoppedThread} from './stopped-thread.js';
+
+export interface InjectOptions {
+  /** Milliseconds that the owner's thread has for stopping, and for each call. @default 5000 */
+  patience?: number;
+  /** Is told of each ptrace request. */
+  observe?: PtraceObserver;
+}
+
+/**
+ * The owner of a VM, unmodified and unaware: one of its threads is stopped for a moment and made to execute the calls.
+ *
+ * When kvfio ends, for whatever reason and at whatever moment, the thread goes on as it was; a call that had begun is
+ * carried out wholly. All work is done synchronously, so SIGINT and SIGTERM take effect before or after it.
+ *
+ * Every method throws a {@link Failure} when the owner cannot be used at the moment, and has changed nothing then.
+ *
+ * @example
+ * using owner = InjectedOwner.open(pid);
+ * const device = owner.together(() => {
+ *   const device = owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO);
+ *   owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, owner.giveDescriptor(group));
+ *   return device;
+ * });
+ */
+export class InjectedOwner implements Owner {
+  readonly way = 'inject';
+  readonly #process: OwnerProcess;
+  readonly #handOver: HandOver;
+  #stopped: StoppedThread | null = null;
+  #isTidy = false;
+
+  /**
+   * Looks at a process, and leaves it alone.
+   *
+   * @throws {@link Failure} when it cannot be made to execute anything, or may not
+   */
+  static open(pid: number, {patience = 5000, observe = () => undefined}: InjectOptions = {}): InjectedOwner {
+    return new InjectedOwner(OwnerProcess.open(pid, {patience, observe}));
+  }
+
+  private constructor(process: OwnerProcess) {
+    this.#process = process;
+    this.#handOver = new HandOver(process.pidfd);
+  }
+
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  createDevice(vmFd: number, type: number): number {
+    return this.#whileStopped((thread) => {
+      ioctl(thread, vmFd, 'KVM_CREATE_DEVICE', () => {
+        const bytes = Buffer.alloc(SIZEOF_KVM_CREATE_DEVICE);
+        bytes.writeUInt32LE(type, 0);
+        return bytes;
+      });
+      return thread.data(SIZEOF_KVM_CREATE_DEVICE).readInt32LE(4);
+    });
+  }
+
+  setDeviceAttr(deviceFd: number, group: number, attr: number, fd: number): void {
+    this.#whileStopped((thread) => {
+      ioctl(thread, deviceFd, 'KVM_SET_DEVICE_ATTR', (address) => {
+        const bytes = Buffer.alloc(SIZEOF_KVM_DEVICE_ATTR + 4);
+        bytes.writeUInt32LE(group, 4);
+        bytes.writeBigUInt64LE(BigInt(attr), 8);
+        bytes.writeBigUInt64LE(address + BigInt(SIZEOF_KVM_DEVICE_ATTR), 16);
+        bytes.writeInt32LE(fd, SIZEOF_KVM_DEVICE_ATTR);
+        return bytes;
+      });
+    });
+  }
+
+  giveDescriptor(descriptor: Descriptor): number {
+    return this.#whileStopped((thread) => this.#handOver.give(thread, descriptor));
+  }
+
+  closeDescriptor(fd: number): void {
+    this.#whileStopped((thread) => {
+      close(thread, fd);
+    });
+  }
+
+  /** Needs no stop. */
+  takeDescriptor(fd: number): Descriptor {
+    return this.#process.pidfd.getfd(fd);
+  }
+
+  together<T>(work: () => T): T {
+    return this.#whileStopped(work);
+  }
+
+  [Symbol.dispose](): void {
+    this.#process[Symbol.dispose]();
+  }
+
+  #whileStopped<T>(work: (thread: StoppedThread) => T): T {
+    if (this.#stopped !== null) return work(this.#stopped);
+    InjectedOwner.#rehearse();
+    const remains = this.#isTidy ? [] : this.#remains();
+    return this.#process.whileStopped((thread) => {
+      this.#stopped = thread;
+      try {
+        for (const fd of remains) close(thread, fd);
+        this.#isTidy = true;
+        return work(thread);
+      } finally {
+        this.#stopped = null;
+      }
+    });
+  }
+
+  static #rehearsed = false;
+
+  /** Does once with another process all that an owner would have to wait for. */
+  static #rehearse(): void {
+    if (InjectedOwner.#rehearsed) return;
+    InjectedOwner.#rehearsed = true;
+    withUnderstudy((pid) => {
+      using understudy = InjectedOwner.open(pid, {patience: 100});
+      for (let round = 0; round < REHEARSALS; round += 1) understudy.#practise();
+    });
+  }
+
+  /** The kernel refuses what is for VMs. */
+  #practise(): void {
+    this.together(() => {
+      const fd = this.giveDescriptor(this.#process.pidfd);
+      for (const request of [
+        () => this.createDevice(fd, 0),
+        () => {
+          this.setDeviceAttr(fd, 0, 0, fd);
+        },
+      ]) {
+        try {
+          request();
+        } catch (error) {
+          if (!(error instanceof SyscallError)) throw error;
+        }
+      }
+      this.closeDescriptor(fd);
+    });
+  }
+
+  #remains(): number[] {
+    return leftBehind(this.#process.process, exists);
+  }
+}
+
+/** @param data - what the request points to, which the owner finds at `address` */
+const ioctl = (
+  thread: StoppedThread,
+  fd: number,
+  request: IoctlName,
+  data: (address: bigint) => Buffer,
+): void => {
+  thread.call({name: 'ioctl', label: `ioctl(${request})`, args: (at) => [fd, IOCTLS[request], at], data});
+};
+
+/** Beyond them it gets little faster. */
+const REHEARSALS = 8;
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+};

@@ -1,0 +1,227 @@
+import {readlinkSync} from 'node:fs';
+import {Failure} from '../../failure.js';
+import {EM_X86_64} from '../../linux/elf.js';
+import {SyscallError} from '../../linux/errno.js';
+import {shareDescriptors} from '../../linux/kcmp.js';
+import {Pidfd} from '../../linux/pidfd.js';
+import {Process} from '../../linux/process.js';
+import type {PtraceObserver} from '../../linux/ptrace.js';
+import {SECCOMP_MODE_STRICT, candidates, hasShadowStack, readTask, type Task} from './candidates.js';
+import {findCodeSites, type CodeSites} from './code-sites.js';
+import {KVM_RUN} from './interrupted-call.js';
+import {permissionFailure} from './permission.js';
+import {refusal, refuse, type Reason, type Subject} from './refusals.js';
+import {stopThread, type Unsuitable} from './stop-thread.js';
+import {StoppedThread} from './stopped-thread.js';
+import {NoAnswer, ThreadGone} from './thread-errors.js';
+
+interface Manner {
+  /** Milliseconds. */
+  patience: number;
+  observe: PtraceObserver;
+}
+
+/** The process that owns a VM, held by its pidfd, and whose threads can be stopped. */
+export class OwnerProcess implements Disposable {
+  readonly pidfd: Pidfd;
+  readonly process: Process;
+  readonly #subject: Subject;
+  readonly #manner: Manner;
+  #sites: CodeSites;
+
+  /**
+   * Checks all that can be checked from outside.
+   *
+   * @throws {@link Failure}
+   */
+  static open(pid: number, manner: Manner): OwnerProcess {
+    const subject = {pid, comm: ''};
+    if (process.arch !== 'x64') throw refuse(subject, refusal.architecture(process.arch));
+    if (pid === process.pid) throw refuse(subject, refusal.itself());
+    if (readlinkSync('/proc/self') !== String(process.pid)) throw refuse(subject, refusal.otherProc());
+    return whileReading(subject, () => {
+      const pidfd = Pidfd.open(pid);
+      try {
+        return new OwnerProcess(pidfd, new Process(pid), manner);
+      } catch (error) {
+        pidfd[Symbol.dispose]();
+        throw error;
+      }
+    });
+  }
+
+  private constructor(pidfd: Pidfd, owner: Process, manner: Manner) {
+    this.pidfd = pidfd;
+    this.process = owner;
+    this.#manner = manner;
+    this.#subject = {pid: pidfd.pid, comm: owner.comm()};
+    this.#checkState();
+    this.#checkProgram();
+    this.#sites = this.#findCode();
+  }
+
+  get pid(): number {
+    return this.pidfd.pid;
+  }
+
+  [Symbol.dispose](): void {
+    this.pidfd[Symbol.dispose]();
+  }
+
+  /** Stops the thread that this disturbs least, works with it, and lets it go as it was. */
+  whileStopped<T>(work: (thread: StoppedThread) => T): T {
+    return whileReading(
+      this.#subject,
+      () => {
+        const thread = this.#stop();
+        let result: T;
+        try {
+          result = work(thread);
+        } catch (error) {
+          releaseQuietly(thread);
+          throw error;
+        }
+        thread.release();
+        return result;
+      },
+      this.#manner.patience,
+    );
+  }
+
+  /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
+  #stop(): StoppedThread {
+    const giveUp = performance.now() + HOPE;
+    for (;;) {
+      this.#checkState();
+      const reasons = new Set<Unsuitable | 'traced'>();
+      for (const task of candidates(this.process)) {
+        if (!shareDescriptors(this.pid, task.tid)) continue;
+        const outcome = this.#tryToStop(task);
+        if (outcome instanceof StoppedThread) return outcome;
+        reasons.add(outcome);
+      }
+      if (reasons.has('other-code')) this.#sites = this.#findCode();
+      if (this.pidfd.exited) throw refuse(this.#subject, refusal.gone());
+      if (performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
+      pause();
+    }
+  }
+
+  #tryToStop({tid, status}: Task): StoppedThread | Unsuitable | 'traced' {
+    const filtered = (status.seccomp ?? 0) !== 0;
+    if (filtered) this.#checkSeccomp();
+    try {
+      return stopThread({tid, sites: this.#sites, filtered, ...this.#manner});
+    } catch (error) {
+      if (!(error instanceof SyscallError) || error.syscall !== 'ptrace(PTRACE_SEIZE)') throw error;
+      // that kvfio may trace it was seen when its memory was read
+      if (error.code === 'EPERM' && (readTask(this.process, tid)?.status.tracerPid ?? 0) !== 0)
+        return 'traced';
+      if (filtered) throw refuse(this.#subject, refusal.seccompNotSuspended(error.code), error);
+      throw permissionFailure(this.#subject, error);
+    }
+  }
+
+  #checkState(): void {
+    const {state} = this.process.status();
+    if (state === 'Z' || state === 'X') throw refuse(this.#subject, refusal.zombie());
+    if (state === 'T') throw refuse(this.#subject, refusal.stopped());
+    const tracer = this.#tracer();
+    if (tracer !== null) throw refuse(this.#subject, refusal.traced(tracer));
+  }
+
+  /** Who traces the process, for longer than another kvfio does. */
+  #tracer(): string | null {
+    const giveUp = performance.now() + HOPE;
+    for (;;) {
+      const {tracerPid} = this.process.status();
+      if (tracerPid === null || tracerPid === 0) return null;
+      if (performance.now() > giveUp) return describe(tracerPid);
+      pause();
+    }
+  }
+
+  #checkProgram(): void {
+    if (this.process.cmdline().length === 0 && this.process.maps().length === 0) {
+      this.#checkState(); // it may have just ended
+      throw refuse(this.#subject, refusal.kernelThread());
+    }
+    const elf = this.process.elf();
+    if (elf !== null && (elf.bits !== 64 || elf.machine !== EM_X86_64)) {
+      throw refuse(this.#subject, refusal.bits32());
+    }
+    if (elf?.noteOwners.includes('Go') === true) throw refuse(this.#subject, refusal.go());
+  }
+
+  /** Suspending filters needs a privilege that tracing does not. */
+  #checkSeccomp(): void {
+    const {capEff, seccomp} = new Process(process.pid).status();
+    const mayAdministrate = (((capEff ?? 0n) >> CAP_SYS_ADMIN) & 1n) === 1n;
+    if (!mayAdministrate || (seccomp ?? 0) !== 0) {
+      throw refuse(this.#subject, refusal.seccompNotSuspended('EPERM'));
+    }
+  }
+
+  #findCode(): CodeSites {
+    const sites = findCodeSites(this.process.maps(), (start, size) => this.process.memory(start, size));
+    if (sites === null) throw refuse(this.#subject, refusal.noCode());
+    return sites;
+  }
+
+  #whyNone(reasons: ReadonlySet<Unsuitable | 'traced'>): Reason {
+    const tasks = this.process.tasks().flatMap((tid) => readTask(this.process, tid) ?? []);
+    const tracer = tasks.find(({status}) => (status.tracerPid ?? 0) !== 0)?.status.tracerPid;
+    if (tracer != null) return refusal.traced(describe(tracer));
+    if (reasons.has('sigreturn-filtered')) return refusal.sigreturnFiltered();
+    if (reasons.has('compat-mode')) return refusal.bits32();
+    if (tasks.some(({status}) => hasShadowStack(status))) return refusal.shadowStacks();
+    if (tasks.every(({status}) => status.seccomp === SECCOMP_MODE_STRICT)) return refusal.seccompStrict();
+    const inKvmRun = tasks.some(
+      ({syscall}) => syscall?.kind === 'syscall' && syscall.args[1] === BigInt(KVM_RUN),
+    );
+    if (reasons.has('kvm-run') || (reasons.size === 0 && inKvmRun)) return refusal.onlyVcpus();
+    return refusal.noThread(reasons.size === 0 ? 'none can be interrupted' : [...reasons].join(', '));
+  }
+}
+
+/** Milliseconds for what passes by itself: another kvfio at work, an unlucky moment of a thread. */
+const HOPE = 200;
+
+const CAP_SYS_ADMIN = 21n;
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+const pause = (): void => void Atomics.wait(never, 0, 0, 1);
+
+const describe = (pid: number): string => {
+  try {
+    return `process ${pid} (${new Process(pid).comm()})`;
+  } catch {
+    return `process ${pid}`;
+  }
+};
+
+/** After a failure that matters more than one of letting go. */
+const releaseQuietly = (thread: StoppedThread): void => {
+  try {
+    thread.release();
+  } catch (error) {
+    if (!(error instanceof ThreadGone)) throw error;
+  }
+};
+
+/** Turns what can happen to any process at any time into failures. */
+const whileReading = <T>(subject: Subject, work: () => T, patience = 0): T => {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof ThreadGone) throw refuse(subject, refusal.gone(), error);
+    if (error instanceof NoAnswer)
+      throw refuse(subject, refusal.noAnswer(error.during, patience / 1000), error);
+    if (error instanceof Failure || !(error instanceof SyscallError)) throw error;
+    const ownReading = error.path?.startsWith('/proc/') === true || error.syscall === 'pidfd_open';
+    if (!ownReading) throw error;
+    if (error.code === 'ENOENT' || error.code === 'ESRCH') throw refuse(subject, refusal.gone(), error);
+    if (error.code === 'EACCES' || error.code === 'EPERM') throw permissionFailure(subject, error);
+    throw error;
+  }
+};

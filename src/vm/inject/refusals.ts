@@ -1,0 +1,135 @@
+import {Failure, type FailureKind} from '../../failure.js';
+
+/** Begins every sentence about an owner: `The VM's owner, process 4711 (qemu-system-x86),`. */
+export interface Subject {
+  pid: number;
+  comm: string;
+}
+
+export type Reason = [code: string, kind: FailureKind, why: string, hint: string];
+
+const AGENT = 'or have the VM served by a VMM that speaks the agent protocol (--via agent)';
+
+/** Why an owner is not made to execute anything. Nothing has been changed then. */
+export const refusal = {
+  /** kvfio runs on another architecture. */
+  architecture: (arch: string): Reason => [
+    'INJECT_ARCHITECTURE',
+    'refused',
+    `Making another process execute a system call is implemented for x86-64, and this is ${arch}.`,
+    `Use a VM of kvfio's own, ${AGENT}.`,
+  ],
+  itself: (): Reason => [
+    'INJECT_SELF',
+    'refused',
+    'That is kvfio itself, and a process cannot trace itself.',
+    'Use --via direct.',
+  ],
+  gone: (): Reason => [
+    'OWNER_GONE',
+    'notFound',
+    'The process has ended, or executes another program now.',
+    'Start the VM and try again.',
+  ],
+  zombie: (): Reason => [
+    'OWNER_DEAD',
+    'refused',
+    'It is a zombie: its first thread has ended, and with that its descriptors are out of reach.',
+    'Start the VM anew.',
+  ],
+  stopped: (): Reason => [
+    'OWNER_STOPPED',
+    'refused',
+    'It is stopped (state T), by SIGSTOP or a terminal, and whoever did that may be looking at it.',
+    'Continue it with "kill -CONT" and try again.',
+  ],
+  traced: (tracer: string): Reason => [
+    'OWNER_TRACED',
+    'refused',
+    `It is traced already, by ${tracer}, and a thread has one tracer at a time.`,
+    'End that debugger or tracer and try again.',
+  ],
+  otherProc: (): Reason => [
+    'OTHER_PID_NAMESPACE',
+    'refused',
+    'The /proc that is mounted here belongs to another PID namespace than kvfio, so its process numbers are of others.',
+    "Run kvfio in the PID namespace of this /proc, or mount the namespace's own.",
+  ],
+  bits32: (): Reason => [
+    'OWNER_32BIT',
+    'refused',
+    'It executes 32-bit code, whose registers and signal frames are different ones.',
+    `Use a 64-bit VMM, ${AGENT}.`,
+  ],
+  go: (): Reason => [
+    'OWNER_GO',
+    'refused',
+    'It is a Go program, whose threads run on stacks of a few KiB that have no room for a signal frame.',
+    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
+  ],
+  kernelThread: (): Reason => [
+    'OWNER_KERNEL_THREAD',
+    'refused',
+    'It is a kernel thread, which has no code or memory of its own.',
+    'Name the process that created the VM.',
+  ],
+  shadowStacks: (): Reason => [
+    'OWNER_SHADOW_STACK',
+    'refused',
+    'Its threads have shadow stacks (x86_Thread_features: shstk), with which they cannot return from a call that they did not make.',
+    `Start the VMM with GLIBC_TUNABLES=glibc.cpu.x86_shstk=off, ${AGENT}.`,
+  ],
+  seccompStrict: (): Reason => [
+    'OWNER_SECCOMP_STRICT',
+    'refused',
+    'Its threads are in seccomp strict mode, in which any other call than read, write and exit is death.',
+    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
+  ],
+  seccompNotSuspended: (errno: string): Reason => [
+    'OWNER_SECCOMP',
+    'refused',
+    `Its threads have seccomp filters, which may kill it for a call that is not its own, and this kernel does not let kvfio suspend them (${errno}).`,
+    `Run kvfio with CAP_SYS_ADMIN, outside of a sandbox, on a kernel with CONFIG_CHECKPOINT_RESTORE, ${AGENT}.`,
+  ],
+  sigreturnFiltered: (): Reason => [
+    'OWNER_SECCOMP_SIGRETURN',
+    'refused',
+    'Its seccomp filters forbid rt_sigreturn, so it would be killed if kvfio ended before its work was done.',
+    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
+  ],
+  onlyVcpus: (): Reason => [
+    'OWNER_ONLY_VCPUS',
+    'refused',
+    'All its threads that could be stopped are running vCPUs (KVM_RUN).',
+    `Try again while the VM is paused, ${AGENT}.`,
+  ],
+  noThread: (reasons: string): Reason => [
+    'OWNER_NO_THREAD',
+    'refused',
+    `None of its threads can be stopped and continued without a trace: ${reasons}.`,
+    `Try again, ${AGENT}.`,
+  ],
+  noCode: (): Reason => [
+    'OWNER_NO_CODE',
+    'refused',
+    'Its code has no "syscall; ret" or no rt_sigreturn stub, which every C library has.',
+    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
+  ],
+  noAnswer: (during: string, seconds: number): Reason => [
+    'OWNER_NO_ANSWER',
+    'timeout',
+    `Its thread did not get through ${during} within ${seconds} s; it is let go as kvfio ends, and finishes that by itself.`,
+    'Look at what it waits for in /proc/PID/task/*/stack, and try again.',
+  ],
+} satisfies Record<string, (...args: never[]) => Reason>;
+
+/** The failure that a {@link Reason} makes for an owner. */
+export const refuse = ({pid, comm}: Subject, [code, kind, why, hint]: Reason, cause?: unknown): Failure =>
+  new Failure({
+    code,
+    kind,
+    what: `The VM's owner, process ${pid}${comm === '' ? '' : ` (${comm})`}, was not made to execute anything.`,
+    why,
+    hint,
+    cause,
+  });

@@ -1,0 +1,152 @@
+import {SyscallError} from '../../linux/errno.js';
+import type {ProcessMemory} from '../../linux/memory.js';
+import type {Tracee} from '../../linux/ptrace.js';
+import type {Registers} from '../../linux/registers.js';
+import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
+import type {CodeSites} from './code-sites.js';
+import {wantsRestart} from './interrupted-call.js';
+import type {SignalFrame} from './signal-frame.js';
+import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+
+/** A system call that the owner is to make. */
+export interface OwnerCall {
+  name: SyscallName;
+  /** Names the call in an error, such as `ioctl(KVM_CREATE_DEVICE)`. */
+  label?: string;
+  /** @param data - address at which the owner finds {@link data} */
+  args: (data: bigint) => readonly (number | bigint)[];
+  /** At most {@link SignalFrame} ROOM bytes that the call reads and writes. */
+  data?: (address: bigint) => Buffer;
+}
+
+/** All by which a stopped thread is held. */
+export interface Grip {
+  thread: Tracee;
+  memory: ProcessMemory;
+  frame: SignalFrame;
+  sites: CodeSites;
+  /** Milliseconds that the thread has for each call. */
+  patience: number;
+}
+
+/**
+ * A thread of the owner that is stopped, and made to execute system calls.
+ *
+ * From the first register that is changed to the last that is put back, the thread is about to execute rt_sigreturn from
+ * a signal frame with its complete original state: that is what it does when kvfio dies, whenever that is. A call is
+ * made by stopping at the entry of that rt_sigreturn and making it another call, with one request. After that call the
+ * thread is about to execute rt_sigreturn again. While kvfio lives it puts the original registers back itself.
+ *
+ * Meanwhile all signals but SIGKILL and SIGSTOP are blocked, and come after the thread is let go.
+ */
+export class StoppedThread {
+  readonly #grip: Grip;
+  readonly #original: Registers;
+  readonly #signalMask: bigint;
+  #state: 'armed' | 'at-sigreturn' | 'after-call' | 'lost' = 'armed';
+
+  /**
+   * @param grip - on a thread that is about to execute rt_sigreturn, with all signals blocked
+   * @param original - registers to be put back
+   * @param signalMask - likewise
+   */
+  constructor(grip: Grip, original: Registers, signalMask: bigint) {
+    this.#grip = grip;
+    this.#original = original;
+    this.#signalMask = signalMask;
+  }
+
+  /**
+   * @returns what the kernel answered, which is not negative
+   * @throws {@link SyscallError} with the owner's error number; {@link NoAnswer}; {@link ThreadGone}
+   */
+  call({name, label = name, args, data}: OwnerCall): number {
+    return whileThere(() => {
+      const {data: at} = this.#grip.frame;
+      if (data !== undefined) this.#grip.memory.write(at, data(at));
+      const answer = this.#make(SYSCALLS_X64[name], args(at), label);
+      if (answer < 0) throw new SyscallError(label, -answer);
+      return answer;
+    });
+  }
+
+  /** What the last call left in the first `size` bytes of its data. */
+  data(size: number): Buffer {
+    return whileThere(() => this.#grip.memory.read(this.#grip.frame.data, size));
+  }
+
+  /** Lets the thread go, exactly as it was found. */
+  release(): void {
+    this.#grip.memory[Symbol.dispose]();
+    if (this.#state === 'lost') return;
+    whileThere(() => {
+      // at the entry of rt_sigreturn the original orig_rax would be taken for a call to make: the frame does it there
+      if (this.#state !== 'at-sigreturn') {
+        this.#grip.thread.setSignalMask(this.#signalMask);
+        this.#grip.thread.setRegisters(this.#original);
+      }
+      this.#grip.thread.detach();
+    });
+  }
+
+  /** Makes a call until it has done something. */
+  #make(number: number, args: readonly (number | bigint)[], label: string): number {
+    const registers = this.#registersFor(number, args);
+    this.#advance(label);
+    for (;;) {
+      this.#state = 'at-sigreturn';
+      this.#grip.thread.setRegisters(registers);
+      this.#advance(label);
+      this.#state = 'after-call';
+      let after = this.#grip.thread.registers();
+      while (wantsRestart(after.getSigned('rax'))) {
+        // where a signal or other work is pending the kernel makes the call again by itself
+        this.#advance(label);
+        if (this.#grip.thread.registers().getSigned('orig_rax') === SYSCALLS_X64.rt_sigreturn) break;
+        this.#advance(label);
+        after = this.#grip.thread.registers();
+      }
+      if (after.get('rsp') !== this.#grip.frame.stackForCalls)
+        throw new Error('the owner executed something else');
+      if (!wantsRestart(after.getSigned('rax'))) return after.getSigned('rax');
+    }
+  }
+
+  /** Registers with which a thread that enters rt_sigreturn enters another call. */
+  #registersFor(number: number, args: readonly (number | bigint)[]): Registers {
+    const [rdi = 0n, rsi = 0n, rdx = 0n, r10 = 0n, r8 = 0n, r9 = 0n] = args.map(BigInt);
+    return this.#original.with({
+      orig_rax: BigInt(number),
+      ...{rdi, rsi, rdx, r10, r8, r9},
+      // behind a syscall instruction, because the kernel makes an interrupted call again by going back to it
+      rip: this.#grip.sites.syscall.address + SYSCALL_INSTRUCTION,
+      rsp: this.#grip.frame.stackForCalls,
+    });
+  }
+
+  /** Lets the thread run to the next entry or exit of a system call. */
+  #advance(label: string): void {
+    const deadline = performance.now() + this.#grip.patience;
+    this.#grip.thread.continueToSyscall();
+    for (;;) {
+      const stop = this.#grip.thread.waitUntil(deadline);
+      if (stop === null) throw this.#lost(label);
+      if (stop.kind === 'gone') throw this.#gone();
+      if (stop.kind === 'syscall') return;
+      // all others are blocked: SIGSTOP, and the stop that it leads to, from which tracing goes on
+      this.#grip.thread.continueToSyscall(stop.kind === 'signal' ? stop.signal : 0);
+    }
+  }
+
+  #lost(label: string): NoAnswer {
+    this.#state = 'lost';
+    return new NoAnswer(label);
+  }
+
+  #gone(): ThreadGone {
+    this.#state = 'lost';
+    return new ThreadGone();
+  }
+}
+
+const SYSCALL_INSTRUCTION = 2n;

@@ -1,0 +1,132 @@
+import {once} from 'node:events';
+import {Worker} from 'node:worker_threads';
+import {Failure} from '../failure.js';
+import {SyscallError} from '../linux/errno.js';
+import {setGuestMemory} from '../linux/kvm-vcpu.js';
+import {Kvm, type Vm} from '../linux/kvm.js';
+import {addressOf} from '../linux/libc.js';
+import type {VcpuTask} from './vcpu-worker.js';
+import {COUNTER_AT, MEMORY_SIZE, PROGRAM_AT, WBINVD_PROGRAM} from './wbinvd-guest.js';
+
+/** What the VM executes: nothing, as it has no vCPU, or WBINVD without end. */
+export const GUESTS = ['idle', 'wbinvd'] as const;
+export type Guest = (typeof GUESTS)[number];
+
+const PAGE = 4096;
+
+/** A VM of this process, to try things on. */
+export class MinimalVm implements AsyncDisposable {
+  readonly vm: Vm;
+  readonly #vcpu: WbinvdLoop | null;
+
+  /**
+   * @param onFailure - called at most once, when the guest cannot go on
+   * @throws {@link Failure} when this host cannot run such a VM
+   */
+  static create(guest: Guest, onFailure: (failure: Failure) => void): MinimalVm {
+    try {
+      using kvm = Kvm.open();
+      return new MinimalVm(kvm.createVm(), guest, onFailure);
+    } catch (error) {
+      throw error instanceof SyscallError ? noVm(error) : error;
+    }
+  }
+
+  private constructor(vm: Vm, guest: Guest, onFailure: (failure: Failure) => void) {
+    this.vm = vm;
+    try {
+      this.#vcpu = guest === 'wbinvd' ? new WbinvdLoop(vm, onFailure) : null;
+    } catch (error) {
+      vm[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** How often the guest has executed WBINVD; null when it does not do that. */
+  get wbinvds(): bigint | null {
+    return this.#vcpu?.count ?? null;
+  }
+
+  /** Stops the guest and waits until it does. */
+  async stop(): Promise<void> {
+    await this.#vcpu?.stop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    this.vm[Symbol.dispose]();
+  }
+}
+
+/** The one vCPU of a VM, in a thread of its own, and the memory that it executes from. */
+class WbinvdLoop {
+  readonly #memory = new SharedArrayBuffer(MEMORY_SIZE + PAGE);
+  readonly #offset: number;
+  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
+  readonly #ended: Promise<unknown>;
+
+  constructor(vm: Vm, onFailure: (failure: Failure) => void) {
+    if (process.arch !== 'x64') throw noWbinvd(`a processor of ${process.arch} has no such instruction`);
+    const bytes = Buffer.from(this.#memory);
+    const address = addressOf(bytes);
+    this.#offset = Number(-address & BigInt(PAGE - 1));
+    WBINVD_PROGRAM.copy(bytes, this.#offset + PROGRAM_AT);
+    setGuestMemory(vm, address + BigInt(this.#offset), MEMORY_SIZE);
+    const task: VcpuTask = {vmFd: vm.fd, memory: this.#memory, offset: this.#offset, stop: this.#stop};
+    const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), {workerData: task});
+    worker.on('error', (error) => {
+      onFailure(noWbinvd(error instanceof Error ? error.message : String(error)));
+    });
+    this.#ended = once(worker, 'exit').catch(() => undefined);
+  }
+
+  get count(): bigint {
+    return new DataView(this.#memory).getBigUint64(this.#offset + COUNTER_AT, true);
+  }
+
+  async stop(): Promise<void> {
+    Atomics.store(this.#stop, 0, 1);
+    await this.#ended;
+  }
+}
+
+const noVm = (error: SyscallError): Failure => {
+  const [kind, why, hint] = REASONS[error.code] ?? [
+    'kernelRefused',
+    `The kernel answered ${error.code} to ${error.syscall}.`,
+    'Look at the messages of KVM with dmesg.',
+  ];
+  return new Failure({
+    code: 'NO_VM_CREATED',
+    kind,
+    what: 'No VM could be created.',
+    why,
+    hint,
+    errno: error.code,
+    cause: error,
+  });
+};
+
+const REASONS: Record<string, [Failure['kind'], string, string]> = {
+  ENOENT: [
+    'cannotDecide',
+    'There is no /dev/kvm.',
+    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
+  ],
+  ENODEV: [
+    'cannotDecide',
+    '/dev/kvm has no driver.',
+    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
+  ],
+  EACCES: ['permission', 'You may not open /dev/kvm.', 'Join the group kvm, or run kvfio as root.'],
+  EPERM: ['permission', 'A security policy keeps you from /dev/kvm.', 'Run kvfio outside the container.'],
+};
+
+const noWbinvd = (why: string): Failure =>
+  new Failure({
+    code: 'GUEST_STOPPED',
+    kind: 'cannotDecide',
+    what: 'The guest cannot execute WBINVD here.',
+    why: `Its vCPU ended: ${why}.`,
+    hint: 'Use --guest idle, which needs no vCPU.',
+  });

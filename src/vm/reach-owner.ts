@@ -1,0 +1,256 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Failure} from '../failure.js';
+import type {Deadline} from '../linux/deadline.js';
+import type {Descriptor} from '../linux/descriptor.js';
+import {SyscallError} from '../linux/errno.js';
+import {Process} from '../linux/process.js';
+import {AgentClient} from './agent-client.js';
+import {findOwners, holdsVm, vmOfProcess, type OwnerCandidate} from './find-owner.js';
+import {InjectedOwner} from './inject/injected-owner.js';
+import type {Owner, OwnerWay} from './owner.js';
+import {receiveVm, refuseStranger, type ReceivedVm} from './receive-vm.js';
+
+/** What can be asked for: one way, or the first that can work. */
+export const VIAS = ['auto', 'direct', 'agent', 'inject'] as const;
+export type Via = (typeof VIAS)[number];
+
+/** Where a VM is to be had: at the socket of its VMM, or in a process that has it. */
+export type VmPlace = {socket: string} | {pid: number; vmFd: number | undefined};
+
+export interface ReachOptions {
+  via: Via;
+  deadline: Deadline;
+  /** Milliseconds for one answer of an agent, and for one call that is made in the owner. */
+  patience: number;
+  /** Wait for the socket, or for the process's VM, to appear. */
+  wait: boolean;
+}
+
+/** A VM, and the process that is to execute what is done with it. Nothing has been done to either. */
+export interface ReachedVm extends OwnerCandidate, Disposable {
+  way: OwnerWay;
+  /** Where it was received from; null when it was taken from a process. */
+  socket: string | null;
+  /** The agent of its owner; null for other ways. */
+  agent: AgentClient | null;
+  /**
+   * Makes sure who the owner is when several processes have the VM and KVM does not say who created it: each makes a
+   * request that creates nothing, which KVM refuses to the creator for another reason than to the others.
+   *
+   * @throws {@link Failure} as {@link open} does
+   */
+  settle: () => void;
+  /** Throws unless descriptors may be handed to its owner: see {@link refuseStranger}. */
+  checkTrust: () => void;
+  /**
+   * Makes its owner usable. The caller disposes of it, before the VM.
+   *
+   * @throws {@link Failure} when it cannot be made to execute anything; kernelRefused when none of the processes that
+   * have the VM created it
+   */
+  open: () => Owner;
+}
+
+/**
+ * Finds a VM and who owns it, and chooses the way.
+ *
+ * @throws {@link Failure}
+ */
+export const reachVm = async (place: VmPlace, options: ReachOptions): Promise<ReachedVm> => {
+  if (options.via === 'direct') throw notKvfios();
+  if ('socket' in place) return received(await receiveVm(place.socket, options), options);
+  if (options.via === 'agent') throw noSocket();
+  const vm = await waitForVm(place, options);
+  try {
+    return injected(vm, {hint: place.pid, socket: null, ...options});
+  } catch (error) {
+    vm[Symbol.dispose]();
+    throw error;
+  }
+};
+
+const received = (vm: ReceivedVm, options: ReachOptions): ReachedVm => {
+  try {
+    const byAgent = options.via === 'agent' || (options.via === 'auto' && vm.agent !== null);
+    return byAgent
+      ? throughAgent(vm, options)
+      : injected(vm.vm, {hint: vm.peer.pid, socket: vm.address, received: vm, ...options});
+  } catch (error) {
+    vm[Symbol.dispose]();
+    throw error;
+  }
+};
+
+const throughAgent = (vm: ReceivedVm, {patience}: ReachOptions): ReachedVm => {
+  const agent = new AgentClient(vm, undefined, patience);
+  const {pid} = vm.peer;
+  const listener = {pid, comm: commOf(pid), vmFd: agent.vmFd, proven: false};
+  // who listens may be a helper of the owner
+  const owner = holdsVm(vm.vm, listener) ? listener : (likeliest(vm) ?? listener);
+  const client = new AgentClient(vm, owner.pid, patience);
+  return {
+    ...owner,
+    vmFd: agent.vmFd,
+    way: 'agent',
+    socket: vm.address,
+    agent: client,
+    settle: () => undefined,
+    checkTrust: () => {
+      refuseStranger(vm);
+    },
+    open: () => client,
+    [Symbol.dispose]: () => {
+      vm[Symbol.dispose]();
+    },
+  };
+};
+
+/** An agent needs no permission to look at processes, so finding its owner may fail. */
+const likeliest = (vm: ReceivedVm): OwnerCandidate | null => {
+  try {
+    return findOwners(vm.vm, {hint: vm.peer.pid})[0];
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
+};
+
+interface InjectedPlace {
+  hint: number;
+  socket: string | null;
+  received?: ReceivedVm;
+  patience: number;
+}
+
+const injected = (vm: Descriptor, {hint, socket, received: from, patience}: InjectedPlace): ReachedVm => {
+  let candidates: readonly [OwnerCandidate, ...OwnerCandidate[]] = findOwners(vm, {hint});
+  const open = (): Owner => {
+    const {owner, candidate} = openFirst(vm, candidates, patience);
+    candidates = [candidate];
+    Object.assign(reached, candidate);
+    return owner;
+  };
+  const reached: ReachedVm = {
+    ...candidates[0],
+    way: 'inject',
+    socket,
+    agent: null,
+    checkTrust: () => {
+      if (from !== undefined) refuseStranger(from);
+    },
+    settle: () => {
+      if (candidates.length > 1) open()[Symbol.dispose]();
+    },
+    open,
+    [Symbol.dispose]: () => {
+      (from ?? vm)[Symbol.dispose]();
+    },
+  };
+  return reached;
+};
+
+/** The first candidate that created the VM. When there is only one, what it is asked for shows whether it did. */
+const openFirst = (
+  vm: Descriptor,
+  candidates: readonly OwnerCandidate[],
+  patience: number,
+): {owner: InjectedOwner; candidate: OwnerCandidate} => {
+  for (const candidate of candidates) {
+    const owner = InjectedOwner.open(candidate.pid, {patience});
+    try {
+      // from here on the process is held, so it is now that it must be the right one
+      if (!holdsVm(vm, candidate)) throw ownerChanged(candidate);
+      if (candidates.length === 1 || isCreator(owner, candidate)) return {owner, candidate};
+    } catch (error) {
+      owner[Symbol.dispose]();
+      throw error;
+    }
+    owner[Symbol.dispose]();
+  }
+  throw noCreator(candidates);
+};
+
+/** No device has this type, so the creator is told ENODEV, and nothing is created. */
+const NO_DEVICE_TYPE = 0x7fff_ffff;
+
+const isCreator = (owner: Owner, {vmFd}: OwnerCandidate): boolean => {
+  try {
+    owner.closeDescriptor(owner.createDevice(vmFd, NO_DEVICE_TYPE));
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError) return error.code !== 'EIO';
+    throw error;
+  }
+};
+
+const waitForVm = async (
+  {pid, vmFd}: {pid: number; vmFd: number | undefined},
+  {wait, deadline}: ReachOptions,
+): Promise<Descriptor> => {
+  for (;;) {
+    try {
+      return vmOfProcess(pid, vmFd);
+    } catch (error) {
+      const later = error instanceof Failure && error.code === 'NO_VM_IN_PROCESS' && wait;
+      if (!later) throw error;
+      if (deadline.passed) throw noVmInTime(error);
+    }
+    await sleep(deadline.remaining(50));
+  }
+};
+
+const commOf = (pid: number): string => {
+  try {
+    return new Process(pid).comm();
+  } catch (error) {
+    if (error instanceof SyscallError) return '';
+    throw error;
+  }
+};
+
+const notKvfios = (): Failure =>
+  new Failure({
+    code: 'NOT_OWN_VM',
+    kind: 'usage',
+    what: 'This VM cannot be managed directly.',
+    why: 'KVM answers EIO to every process but the one that created the VM, and that is not this kvfio.',
+    hint: 'Use --via agent or --via inject, or leave the choice to --via auto.',
+  });
+
+const noSocket = (): Failure =>
+  new Failure({
+    code: 'NO_AGENT',
+    kind: 'usage',
+    what: 'An agent cannot be reached by a process id.',
+    why: 'It answers on the socket that its VM comes from.',
+    hint: 'Name that socket with --vm-sock, or use --via inject.',
+  });
+
+const noVmInTime = (cause: Failure): Failure =>
+  new Failure({
+    code: 'VM_TIMEOUT',
+    kind: 'timeout',
+    what: cause.what,
+    why: 'None appeared within the time limit.',
+    hint: 'Give it longer with --timeout, or check that the process is a VMM.',
+    cause,
+  });
+
+const ownerChanged = ({pid}: OwnerCandidate): Failure =>
+  new Failure({
+    code: 'OWNER_GONE',
+    kind: 'notFound',
+    what: `The VM's owner, process ${pid}, was not used.`,
+    why: 'It has closed the VM, or ended, since it was found.',
+    hint: 'Start the VM and try again.',
+  });
+
+const noCreator = (candidates: readonly OwnerCandidate[]): Failure =>
+  new Failure({
+    code: 'OWNER_NOT_FOUND',
+    kind: 'kernelRefused',
+    what: 'The owner of the VM was not found.',
+    why: `KVM answered EIO to each process that has a descriptor of it (${candidates.map(({pid, comm}) => `${pid} ${comm}`).join(', ')}): none created it, or the VM is dead.`,
+    hint: 'Start the VM anew; a VMM that executes another program loses its VM.',
+    errno: 'EIO',
+  });

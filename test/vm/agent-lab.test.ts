@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {lab} from '../support/lab.js';
+import {PROJECT} from '../support/run.js';
+import {compile, scratch} from './vmm.js';
+
+const EXPECTED = {
+  ADD: 'done',
+  'second ADD': 'EEXIST',
+  'held after the client left': [true],
+  'open by others': 'EBUSY',
+  taken: true,
+  DEL: 'done',
+  'second DEL': 'ENOENT',
+  'held after DEL': [false],
+  'open by others after DEL': 'done',
+  'ADD in one message': 0,
+  'held after that': [true],
+  'held after the device was closed': [false],
+  'open by others after the device was closed': 'done',
+};
+
+describe('agents with a real VFIO group (lab)', function () {
+  this.timeout(900_000);
+
+  it('keep a registered group when the client leaves, and give it back when it is deleted', async function () {
+    using folder = scratch();
+    compile('example-vmm.c', folder.path('example-vmm'));
+    const client = (name: string): string =>
+      `node --import tsx ${join(PROJECT, 'test/vm/agent-in-lab.ts')} /tmp/${name}.sock "$KVFIO_LAB_OUT/${name}.json"`;
+    const ready = (name: string): string => `until [ -S /tmp/${name}.sock ]; do sleep 0.2; done`;
+    const {exitCode, stderr} = await lab(this, {
+      kernel: '6.1',
+      iommu: 'intel',
+      out: folder.path('.'),
+      task: {
+        script: `set -e
+        cd ${PROJECT}
+        "$KVFIO_LAB_OUT/example-vmm" /tmp/c.sock & ${ready('c')}
+        ${client('c')}
+        kvfio vm --sock /tmp/kvfio.sock & ${ready('kvfio')}
+        ${client('kvfio')}`,
+      },
+    });
+    assert.equal(exitCode, 0, stderr.toString());
+    for (const name of ['c', 'kvfio']) {
+      const seen: unknown = JSON.parse(readFileSync(folder.path(`${name}.json`), 'utf8'));
+      assert.deepEqual(seen, EXPECTED, name);
+    }
+  });
+});

@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import {once} from 'node:events';
+import {setTimeout} from 'node:timers/promises';
+import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {skip} from '../support/skip.js';
+import {firstLine, runChild, startChild, type Task} from './inject-child.js';
+import {Arena, whyNoVictim, type Victim} from './victim.js';
+
+const KVM_DEV_TYPE_VFIO = 4;
+
+/** In these a call of the victim is interrupted by the stop, and made again. */
+const MODES = ['spin', 'poll', 'ppoll', 'nanosleep', 'futex', 'epoll', 'read', 'sigwait'];
+/** Calls that the kernel fails with EINTR when a process is stopped, before kvfio can do anything about it. */
+const FAIL_WHEN_STOPPED = ['epoll', 'sigwait'];
+
+describe('An owner whose kvfio is killed', function () {
+  this.timeout(600_000);
+  let arena: Arena;
+
+  before(function () {
+    const missing = whyNoVictim();
+    if (missing !== undefined) skip(this, missing);
+    arena = new Arena();
+  });
+  afterEach(() => {
+    arena.clear();
+  });
+  after(() => {
+    arena[Symbol.dispose]();
+  });
+
+  for (const mode of MODES) {
+    it(`notices nothing in ${mode}, after whichever request of creating a device`, async () => {
+      const requests = await sweep(arena, [mode], 'create', () => ({}));
+      assert.ok(requests >= 14, `${requests} requests`);
+    });
+  }
+
+  for (const mode of ['spin', 'nanosleep', 'read']) {
+    it(`notices nothing in ${mode}, after whichever request of giving and adding a descriptor`, async () => {
+      await sweep(arena, [mode], 'give and add', (owner, vmFd) => ({
+        device: owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO),
+      }));
+    });
+
+    it(`notices nothing in ${mode}, after whichever request of deleting and closing`, async () => {
+      await sweep(arena, [mode], 'delete and close', (owner, vmFd) => ({
+        device: owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO),
+        fd: owner.giveDescriptor(owner.takeDescriptor(0)),
+      }));
+    });
+  }
+
+  for (const mode of ['poll', 'nanosleep', 'futex']) {
+    it(`notices nothing in ${mode} when it is stopped for the second time in one call`, async () => {
+      await sweep(arena, [mode], 'create', () => ({before: 1}));
+    });
+  }
+
+  it('notices nothing when it is linked statically', async () => {
+    arena.compile('static', ['-static']);
+    await sweep(arena, ['poll'], 'create', () => ({}), 'static');
+  });
+
+  it('notices nothing when kvfio is killed at any time', async () => {
+    const victim = await arena.victim(['spin']);
+    const before = victim.descriptors();
+    for (let round = 0; round < 60; round += 1) {
+      const child = startChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'for ever'});
+      await firstLine(child);
+      await setTimeout((round * 7) % 40);
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+      await victim.isWell();
+      await tidy(victim, before);
+    }
+    victim.kill();
+  });
+
+  it('is killed by a seccomp filter of its own only if that forbids the call, between the two requests of which the first makes it another call and the second lets it run', async () => {
+    const {requests = []} = await withVictim(arena, ['poll', 'filtered'], (victim) =>
+      runChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'create'}),
+    );
+    const fates: string[] = [];
+    for (let dieAfter = 1; dieAfter <= requests.length; dieAfter += 1) {
+      await withVictim(arena, ['poll', 'filtered'], async (victim) => {
+        await runChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'create', dieAfter});
+        const isMadeAnotherCall =
+          requests[dieAfter - 1] === 'PTRACE_SETREGS' && requests[dieAfter - 2] === 'PTRACE_SYSCALL';
+        if (isMadeAnotherCall) fates.push(await victim.ended());
+        else await victim.isWell();
+      });
+    }
+    assert.deepEqual(fates, ['SIGSYS']);
+  });
+});
+
+/**
+ * Lets kvfio die after its first request, its second, and so on, each time with another victim.
+ *
+ * @param prepare - brings about what the work needs
+ * @returns how many requests the work has
+ */
+const sweep = async (
+  arena: Arena,
+  args: string[],
+  work: Task['work'],
+  prepare: (owner: InjectedOwner, vmFd: number) => Partial<Task>,
+  program = 'victim',
+): Promise<number> => {
+  for (let dieAfter = 1; ; dieAfter += 1) {
+    const victim = await arena.victim(args, {program});
+    const {vmFd} = victim.report;
+    const before = victim.descriptors();
+    const task = prepared(victim, vmFd, prepare);
+    const {requests, failure} = await runChild({pid: victim.pid, vmFd, work, dieAfter, ...task});
+    assert.equal(failure, undefined, JSON.stringify(failure));
+    await victim.isWell();
+    if (!FAIL_WHEN_STOPPED.includes(args[0] ?? '')) assert.equal(victim.report.interrupted, 0);
+    await tidy(victim, before);
+    assert.equal(victim.report.interrupted > 1, false);
+    victim.kill();
+    if (requests !== undefined) return requests.length;
+  }
+};
+
+const prepared = (
+  victim: Victim,
+  vmFd: number,
+  prepare: (owner: InjectedOwner, vmFd: number) => Partial<Task>,
+): Partial<Task> => {
+  using owner = InjectedOwner.open(victim.pid);
+  return prepare(owner, vmFd);
+};
+
+/**
+ * Looks at what a killed kvfio left behind, and has the next one remove it: a device that works, a descriptor that was
+ * given, and at most one socket of a hand-over.
+ */
+const tidy = async (victim: Victim, before: string[]): Promise<void> => {
+  const {vmFd} = victim.report;
+  using owner = InjectedOwner.open(victim.pid);
+  owner.together(() => undefined); // closes the socket
+  const left = victim.descriptors().filter((line) => !before.includes(line));
+  const found = (link: string): number[] =>
+    left.filter((line) => line.endsWith(` ${link}`)).map((line) => Number(line.split(' ', 1)[0]));
+  const devices = found('anon_inode:kvm-vfio');
+  const files = found('/dev/null');
+  const sockets = left
+    .filter((line) => / socket:\[\d+\]$/.test(line))
+    .map((line) => Number(line.split(' ', 1)[0]));
+  assert.ok(devices.length <= 1 && files.length <= 1 && sockets.length <= 1, left.join(', '));
+  assert.equal(devices.length + files.length + sockets.length, left.length, left.join(', '));
+
+  const device = devices[0] ?? owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO);
+  assert.throws(
+    () => {
+      owner.setDeviceAttr(device, 1, 1, 0);
+    },
+    {code: 'EINVAL'},
+  );
+  owner.together(() => {
+    for (const fd of [device, ...files, ...sockets]) owner.closeDescriptor(fd);
+  });
+  assert.deepEqual(victim.descriptors(), before);
+  await victim.isWell();
+};
+
+const withVictim = async <T>(
+  arena: Arena,
+  args: string[],
+  use: (victim: Victim) => Promise<T>,
+): Promise<T> => {
+  const victim = await arena.victim(args);
+  try {
+    return await use(victim);
+  } finally {
+    victim.kill();
+  }
+};

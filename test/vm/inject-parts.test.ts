@@ -1,0 +1,192 @@
+import assert from 'node:assert/strict';
+import {parseProcessStatus} from '../../src/linux/process-status.js';
+import {Registers, SIZEOF_USER_REGS, type RegisterName} from '../../src/linux/registers.js';
+import {disturbance, type Task} from '../../src/vm/inject/candidates.js';
+import {findCodeSites} from '../../src/vm/inject/code-sites.js';
+import {deadHandOvers} from '../../src/vm/inject/hand-over.js';
+import {continued, goingOn, isKvmRun} from '../../src/vm/inject/interrupted-call.js';
+import {ROOM, SignalFrame, XSAVE_AT} from '../../src/vm/inject/signal-frame.js';
+
+const NONE = Buffer.alloc(0);
+const registers = (values: Partial<Record<RegisterName, bigint>>): Registers =>
+  new Registers(Buffer.from(new ArrayBuffer(SIZEOF_USER_REGS))).with(values);
+
+describe('A stopped thread goes on', () => {
+  const inCall = (number: bigint, rax: bigint): Registers => registers({orig_rax: number, rax, rip: 0x1002n});
+
+  it('where it was, when it was in no call', () => {
+    const found = registers({orig_rax: -1n, rax: -512n, rip: 0x1002n});
+    assert.deepEqual(goingOn(found, NONE), {registers: found, inFrame: found});
+  });
+
+  it('with the call made again, which the kernel does by itself and the frame spells out', () => {
+    for (const restart of [-512n, -513n, -514n, -516n]) {
+      const found = inCall(7n, restart);
+      const on = goingOn(found, NONE);
+      assert.equal(on?.registers, found);
+      assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, 7n]);
+    }
+  });
+
+  it('with what the call returned, when that has ended', () => {
+    for (const rax of [0n, 5n, -4n, -11n, -515n]) {
+      const found = inCall(0n, rax);
+      assert.deepEqual(goingOn(found, NONE), {registers: found, inFrame: found});
+    }
+  });
+
+  it('with epoll_wait made again, which a stop makes fail for good', () => {
+    const on = goingOn(inCall(232n, -4n), NONE);
+    assert.equal(on?.registers.getSigned('rax'), -514);
+    assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, 232n]);
+  });
+
+  it('with KVM_RUN made again', () => {
+    const found = inCall(16n, -4n).with({rsi: 0xae80n});
+    assert.ok(isKvmRun(found));
+    assert.equal(goingOn(found, NONE)?.registers.getSigned('rax'), -514);
+    assert.equal(goingOn(found.with({rsi: 0xae81n}), NONE)?.registers.getSigned('rax'), -4);
+  });
+
+  it('with the original call in place of restart_syscall, or not at all', () => {
+    const found = inCall(219n, -516n);
+    assert.equal(goingOn(found, Buffer.from('b8e60000000f05', 'hex'))?.inFrame.get('rax'), 230n);
+    for (const code of ['', 'b8e60000000f34', 'b8010000000f05', '0000000000f05', '89f8909090 0f05']) {
+      assert.equal(goingOn(found, Buffer.from(code.replace(' ', ''), 'hex')), null, code);
+    }
+    assert.equal(continued(Buffer.from('b8ca0000000f05', 'hex')), 202);
+  });
+});
+
+describe('A signal frame', () => {
+  const fill = (extendedSize: number, features: bigint, inUse: bigint): {frame: SignalFrame; rsp: bigint} => {
+    const frame = new SignalFrame();
+    frame.memory.bytes.writeBigUInt64LE(features, XSAVE_AT + 464);
+    frame.memory.bytes.writeBigUInt64LE(inUse, XSAVE_AT + 512);
+    const rsp = 0x7ffc12345678n;
+    frame.fill(registers({rsp, rip: 0x4711n, cs: 0x33n, ss: 0x2bn}), 0x5an, extendedSize, 0xabcdefn);
+    return {frame, rsp};
+  };
+  const sizeInFrame = (frame: SignalFrame): number => frame.memory.bytes.readUInt32LE(XSAVE_AT + 464 + 16);
+
+  it('lies below the red zone, its XSAVE area at a multiple of 64, and begins with the way to rt_sigreturn', () => {
+    const {frame, rsp} = fill(2696, 0xe7n, 7n);
+    assert.equal(frame.bytes.readBigUInt64LE(0), 0xabcdefn);
+    assert.equal(frame.stackForSigreturn, frame.stackForCalls + 8n);
+    const end = frame.stackForCalls + BigInt(frame.bytes.length);
+    assert.ok(end <= rsp - 128n && end > rsp - 128n - 64n);
+    assert.equal(frame.data + BigInt(ROOM), end);
+    const xsave = frame.bytes.readBigUInt64LE(8 + 224);
+    assert.equal(xsave % 64n, 0n);
+    assert.equal(frame.bytes.readBigUInt64LE(8 + 40 + 16 * 8), 0x4711n, 'rip');
+    assert.equal(frame.bytes.readUInt16LE(8 + 184), 0x33);
+    assert.equal(frame.bytes.readBigUInt64LE(8 + 296), 0x5an);
+    const area = frame.bytes.subarray(Number(xsave - frame.stackForCalls));
+    assert.equal(area.readUInt32LE(464), 0x46505853);
+    assert.equal(area.readUInt32LE(2696), 0x46505845);
+    assert.equal(sizeInFrame(frame), 2696);
+  });
+
+  it('leaves out tiles of a thread that does not use them, as rt_sigreturn may not accept them from it', () => {
+    const {frame} = fill(11008, 0x602e7n, 7n);
+    assert.equal(sizeInFrame(frame), 2816);
+    assert.equal(frame.memory.bytes.readBigUInt64LE(XSAVE_AT + 472), 0x202e7n);
+    assert.equal(sizeInFrame(fill(11008, 0x602e7n, 0x40007n).frame), 11008);
+  });
+});
+
+describe('Code to be made to execute', () => {
+  const mapping = (start: number, size: number, name: string, executable = true) => ({
+    start: BigInt(start),
+    end: BigInt(start + size),
+    readable: true,
+    writable: false,
+    executable,
+    name,
+  });
+  const at = (found: Record<number, string>) => (start: bigint, size: number) => {
+    const bytes = Buffer.alloc(size);
+    for (const [address, code] of Object.entries(found)) {
+      const offset = Number(address) - Number(start);
+      if (offset >= 0 && offset < size) Buffer.from(code, 'hex').copy(bytes, offset);
+    }
+    return bytes;
+  };
+
+  it('is looked for in the C library first, and also across the borders of chunks', () => {
+    const border = 0x100000 + 256 * 1024 - 4;
+    const sites = findCodeSites(
+      [mapping(0x10000, 4096, '/usr/bin/vmm'), mapping(0x100000, 512 * 1024, '/lib/libc.so.6')],
+      at({0x10010: '0f05c3', [border]: '48c7c00f0000000f05', 0x150000: '0f05c3'}),
+    );
+    assert.deepEqual([sites?.sigreturn.address, sites?.syscall.address], [BigInt(border), 0x150000n]);
+  });
+
+  it("is musl's too, and nothing when one half is missing or not executable", () => {
+    const maps = [mapping(0x1000, 4096, '/lib/ld-musl-x86_64.so.1')];
+    assert.ok(findCodeSites(maps, at({0x1000: 'b80f0000000f05', 0x1100: '0f05c3'})));
+    assert.equal(findCodeSites(maps, at({0x1100: '0f05c3'})), null);
+    assert.equal(
+      findCodeSites([mapping(0x1000, 4096, 'x', false)], at({0x1000: 'b80f0000000f05', 0x1100: '0f05c3'})),
+      null,
+    );
+  });
+});
+
+describe('A thread to be stopped', () => {
+  const task = (comm: string, syscall: Task['syscall'], lines = ''): Task => ({
+    tid: 1,
+    comm,
+    syscall,
+    status: parseProcessStatus(`State:\tS\nTracerPid:\t0\nSeccomp:\t0\n${lines}`),
+  });
+  const call = (number: number, ...args: bigint[]): Task['syscall'] => ({
+    kind: 'syscall',
+    number,
+    args,
+    sp: 0n,
+    pc: 0n,
+  });
+
+  it('waits in a call that the kernel makes again, rather than anything else', () => {
+    const ranked = [
+      task('qemu', call(271)),
+      task('worker', call(232)),
+      task('worker', call(219)),
+      task('worker', {kind: 'running'}),
+      task('worker', call(4711)),
+      task('CPU 0/KVM', {kind: 'running'}),
+      task('fc_vcpu 0', call(202)),
+    ].map(disturbance);
+    assert.deepEqual(ranked, [0, 1, 2, 3, 4, 5, 5]);
+  });
+
+  it('is never in KVM_RUN, stopped, traced, a zombie, on shadow stacks or in strict mode', () => {
+    assert.equal(disturbance(task('main', call(16, 13n, 0xae80n))), null);
+    assert.equal(disturbance(task('main', call(16, 13n, 0xae81n))), 4);
+    const status = (text: string): Task => ({...task('main', call(271)), status: parseProcessStatus(text)});
+    for (const state of ['T', 't', 'Z', 'X', 'D']) {
+      assert.equal(disturbance(status(`State:\t${state}\nTracerPid:\t0\n`)), null, state);
+    }
+    assert.equal(disturbance(status('State:\tS\nTracerPid:\t7\n')), null);
+    assert.equal(disturbance(status('State:\tS\nTracerPid:\t0\nx86_Thread_features:\tshstk \n')), null);
+    assert.equal(disturbance(status('State:\tS\nTracerPid:\t0\nSeccomp:\t1\n')), null);
+  });
+});
+
+describe('Sockets that a killed kvfio left', () => {
+  it('are told by their names, and by the death of who gave them', () => {
+    const text = [
+      'Num       RefCount Protocol Flags    Type St Inode Path',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4001 @kvfio-hand-over-11-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4002 @kvfio-hand-over-12-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4003 /tmp/@kvfio-hand-over-11-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4004',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4005 @kvfio-hand-over-11-x',
+    ].join('\n');
+    assert.deepEqual(
+      deadHandOvers(text, (pid) => pid === 12),
+      ['4001'],
+    );
+  });
+});

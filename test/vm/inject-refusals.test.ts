@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import {execFileSync, spawn} from 'node:child_process';
+import {writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {setTimeout} from 'node:timers/promises';
+import {Failure} from '../../src/failure.js';
+import {Process} from '../../src/linux/process.js';
+import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {explainRefusal, type TracingRights} from '../../src/vm/inject/permission.js';
+import {skip} from '../support/skip.js';
+import {firstLine, runChild, startChild} from './inject-child.js';
+import {Arena, whyNoVictim} from './victim.js';
+
+const NOBODY = 65534;
+
+/** The failure of creating a device in a process. */
+const refusalOf = (pid: number, vmFd = 4): Failure => {
+  try {
+    using owner = InjectedOwner.open(pid);
+    owner.createDevice(vmFd, 4);
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  }
+  return assert.fail('it was not refused');
+};
+
+describe('An owner that is not made to execute anything', function () {
+  this.timeout(60_000);
+  let arena: Arena;
+
+  before(function () {
+    const missing = whyNoVictim();
+    if (missing !== undefined) skip(this, missing);
+    arena = new Arena();
+  });
+  afterEach(() => {
+    arena.clear();
+  });
+  after(() => {
+    arena[Symbol.dispose]();
+  });
+
+  it('runs nothing but vCPUs, and its KVM_RUN does not even return', async () => {
+    const victim = await arena.victim(['vcpu']);
+    await victim.until(({other1}) => other1 > 0);
+    const failure = refusalOf(victim.pid, victim.report.vmFd);
+    assert.equal(failure.code, 'OWNER_ONLY_VCPUS');
+    assert.equal(failure.kind, 'refused');
+    assert.match(failure.what, /process \d+ \(victim\)/);
+    const {broken, interrupted, other1} = victim.report;
+    assert.deepEqual({broken, interrupted, other1}, {broken: 0, interrupted: 0, other1: 1});
+  });
+
+  it('has a stack without room, and what lies beyond the guard page is not touched', async () => {
+    const victim = await arena.victim(['small']);
+    const failure = refusalOf(victim.pid, victim.report.vmFd);
+    assert.equal(failure.code, 'OWNER_NO_THREAD');
+    assert.match(failure.why, /no-stack/);
+    await victim.isWell();
+  });
+
+  it('is traced already', async () => {
+    const victim = await arena.victim(['poll']);
+    const holder = startChild({pid: victim.pid, work: 'hold'});
+    assert.deepEqual(await firstLine(holder), {holding: true});
+    const failure = refusalOf(victim.pid);
+    assert.equal(failure.code, 'OWNER_TRACED');
+    assert.ok(failure.why.includes(`process ${holder.pid ?? 0} (node)`), failure.why);
+    holder.kill('SIGKILL');
+    await victim.isWell();
+  });
+
+  it('is stopped by SIGSTOP', async () => {
+    const victim = await arena.victim(['poll']);
+    process.kill(victim.pid, 'SIGSTOP');
+    while (new Process(victim.pid).status().state !== 'T') await setTimeout(1);
+    assert.equal(refusalOf(victim.pid).code, 'OWNER_STOPPED');
+    process.kill(victim.pid, 'SIGCONT');
+    await victim.isWell();
+  });
+
+  it('is a zombie', async () => {
+    const parent = spawn('sh', ['-c', 'sleep 0 & exec sleep 1000'], {stdio: 'ignore'});
+    try {
+      const process = new Process(parent.pid ?? -1);
+      const child = async (): Promise<number> => {
+        for (;;) {
+          const [pid] = execFileSync('cat', [`/proc/${process.pid}/task/${process.pid}/children`], {
+            encoding: 'utf8',
+          }).split(' ');
+          if (pid && new Process(Number(pid)).status().state === 'Z') return Number(pid);
+          await setTimeout(2);
+        }
+      };
+      assert.equal(refusalOf(await child()).code, 'OWNER_DEAD');
+    } finally {
+      parent.kill('SIGKILL');
+    }
+  });
+
+  it('does not exist', () => {
+    const failure = refusalOf(2 ** 22 - 1);
+    assert.deepEqual([failure.code, failure.kind, failure.exitCode], ['OWNER_GONE', 'notFound', 3]);
+  });
+
+  it('is kvfio itself, or a kernel thread', () => {
+    assert.equal(refusalOf(process.pid).code, 'INJECT_SELF');
+    const kernelThread = new Process(2);
+    if (kernelThread.comm() === 'kthreadd') assert.equal(refusalOf(2).code, 'OWNER_KERNEL_THREAD');
+  });
+
+  it('is a 32-bit program', async () => {
+    const source = join(arena.folder, 'small.c');
+    writeFileSync(source, 'void _start(void) { for (;;) __asm__ volatile("mov $29, %eax; int $0x80"); }'); // pause
+    const program = arena.compile(
+      'bits32',
+      ['-m32', '-nostdlib', '-static', '-ffreestanding', '-fno-pic', '-no-pie'],
+      source,
+    );
+    const child = spawn(program, {stdio: 'ignore'});
+    try {
+      await new Promise((resolve) => child.once('spawn', resolve));
+      assert.equal(refusalOf(child.pid ?? -1).code, 'OWNER_32BIT');
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('has no code to be made to execute', async () => {
+    const source = join(arena.folder, 'bare.c');
+    writeFileSync(source, 'void _start(void) { for (;;) __asm__ volatile("mov $34, %eax; syscall"); }'); // pause
+    const program = arena.compile('bare', ['-nostdlib', '-static', '-ffreestanding', '-no-pie'], source);
+    const child = spawn(program, {stdio: 'ignore'});
+    try {
+      await new Promise((resolve) => child.once('spawn', resolve));
+      assert.equal(refusalOf(child.pid ?? -1).code, 'OWNER_NO_CODE');
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('has a seccomp filter that forbids rt_sigreturn', async () => {
+    const victim = await arena.victim(['poll', 'mute']);
+    assert.equal(refusalOf(victim.pid).code, 'OWNER_SECCOMP_SIGRETURN');
+    await victim.isWell();
+  });
+
+  it('has seccomp filters, and kvfio has not CAP_SYS_ADMIN', async () => {
+    const victim = await arena.victim(['poll', 'filtered']);
+    const {failure} = await runChild(
+      {pid: victim.pid, vmFd: victim.report.vmFd, work: 'create'},
+      {wrap: ['setpriv', '--bounding-set', '-sys_admin', '--inh-caps', '-sys_admin']},
+    );
+    assert.equal(failure?.code, 'OWNER_SECCOMP');
+    assert.match(failure.why ?? '', /EPERM/);
+    await victim.isWell();
+  });
+
+  it('belongs to another user', async () => {
+    const victim = await arena.victim(['poll']);
+    const {failure} = await runChild({pid: victim.pid, work: 'create'}, {uid: NOBODY});
+    assert.equal(failure?.code, 'OWNER_NOT_PERMITTED');
+    assert.equal(failure.kind, 'permission');
+    assert.match(failure.why ?? '', /belongs to user 0 and kvfio runs as user 65534/);
+    await victim.isWell();
+  });
+
+  it('is not dumpable', async () => {
+    const victim = await arena.victim(['poll', 'undumpable'], {uid: NOBODY});
+    const {failure} = await runChild({pid: victim.pid, work: 'create'}, {uid: NOBODY});
+    assert.equal(failure?.code, 'OWNER_NOT_PERMITTED');
+    assert.match(failure.why ?? '', /not dumpable/);
+    await victim.isWell();
+  });
+
+  it('belongs to the same user as kvfio, and is served without privileges', async () => {
+    const victim = await arena.victim(['poll'], {uid: NOBODY});
+    const {result, failure} = await runChild(
+      {pid: victim.pid, work: 'give and add', device: 4711},
+      {uid: NOBODY},
+    );
+    assert.deepEqual({result, code: failure?.code}, {result: undefined, code: 'EBADF'});
+    await victim.isWell();
+  });
+});
+
+describe('The reason why a process may not be traced', () => {
+  const rights: TracingRights = {
+    capSysPtrace: false,
+    kvfioUid: 1000,
+    ownerUid: 1000,
+    filesUid: 1000,
+    yamaScope: null,
+  };
+  for (const [change, why] of [
+    [{yamaScope: 3, capSysPtrace: true}, /ptrace_scope is 3/],
+    [{capSysPtrace: true, ownerUid: 0}, /although kvfio has CAP_SYS_PTRACE/],
+    [{ownerUid: 0, yamaScope: 2}, /belongs to user 0/],
+    [{yamaScope: 2}, /ptrace_scope is 2/],
+    [{filesUid: 0, yamaScope: 1}, /not dumpable/],
+    [{yamaScope: 1}, /descendants only/],
+    [{yamaScope: 0}, /capabilities that kvfio has not/],
+    [{ownerUid: null, filesUid: null}, /capabilities that kvfio has not/],
+  ] as const) {
+    it(`is the first rule that forbids it: ${JSON.stringify(change)}`, () => {
+      assert.match(explainRefusal({...rights, ...change}).why, why);
+    });
+  }
+});
