@@ -1,0 +1,157 @@
+import type {Container} from '../vfio/group-file.js';
+import type {ReachedVm} from '../vm/reach-owner.js';
+import type {FileOutcome, Outcome} from './apply.js';
+import {remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
+import {vmCoherency, type FileCoherency, type Registration} from './coherency.js';
+import {groupWithId, type VmFacts} from './facts.js';
+import {describeStep, type Plan, type PlannedFile} from './plan.js';
+
+/** What is to be changed. */
+export type Change =
+  | {command: 'create'; ifMissing: boolean}
+  | {command: 'add'; groups: readonly number[]; container: Container | undefined}
+  | {command: 'delete'; groups: readonly number[]}
+  | {
+      command: 'attach';
+      groups: readonly number[];
+      container: Container | undefined;
+      /** What to do for a VM that has no kvm-vfio device. */
+      create: 'if-missing' | 'never';
+    }
+  | {command: 'detach'; groups: readonly number[] | 'all'; closeDevice: boolean};
+
+/** A group that was asked for, with what KVM learns of it. */
+export interface Target extends PlannedFile, FileCoherency {
+  id: number;
+}
+
+/** All that is known of one change. */
+export interface Account {
+  vm: ReachedVm;
+  change: Change;
+  facts: VmFacts;
+  targets: readonly Target[];
+  plan: Plan;
+  /** Null for a dry run. */
+  outcome: Outcome | null;
+}
+
+/** What is told of a change: as far as the kernel's answers say, and as far as can be told without them. */
+export const documentOf = (account: Account): ChangeDocument => {
+  const {vm, change, facts, targets, plan, outcome} = account;
+  const {kernel} = facts.host;
+  const [before, after] = registrations(account);
+  return {
+    schemaVersion: 1,
+    command: change.command,
+    dryRun: outcome === null,
+    changed: outcome === null ? wouldChange(plan) : outcome.changed,
+    vm: vmIdentity(vm),
+    via: vm.way,
+    device: deviceOf(plan, outcome),
+    groups: targets.map(({id, name, fd, verdict, confidence}) => ({
+      group: id,
+      fd: outcome?.files.has(name) === true ? (outcome.files.get(name)?.fd ?? null) : fd,
+      outcome: outcome === null ? 'planned' : (outcome.files.get(name)?.outcome ?? 'absent'),
+      verdict,
+      confidence,
+    })),
+    steps: plan.steps.map(describeStep),
+    before: vmCoherency(before, kernel, facts.cpu),
+    after: vmCoherency(after, kernel, facts.cpu),
+    warnings: [...remarks(facts.host.warnings), ...warningsOf(account)],
+  };
+};
+
+const deviceOf = ({device, steps}: Plan, outcome: Outcome | null): ChangeDocument['device'] => {
+  const does = (action: string): boolean => steps.some((step) => step.action === action);
+  if (outcome === null) {
+    const state = does('create-device')
+      ? 'to-be-created'
+      : does('close-device')
+        ? 'to-be-closed'
+        : device === null
+          ? 'none'
+          : 'found';
+    return {fd: device, state};
+  }
+  const state = outcome.created
+    ? 'created'
+    : outcome.closed
+      ? 'closed'
+      : outcome.device === null
+        ? 'none'
+        : 'found';
+  return {fd: outcome.device, state};
+};
+
+/** What was registered before and is after, each as far as it can be known; the kernel's answers tell more. */
+const registrations = ({
+  change,
+  facts,
+  targets,
+  plan,
+  outcome,
+}: Account): [Registration[], Registration[]] => {
+  const isTarget = (id: number): boolean => targets.some((file) => file.id === id);
+  // without a device nothing is registered, and what was never open in the owner cannot be either
+  const noneBefore = plan.device === null && !facts.ambiguous;
+  const others = facts.held
+    .filter(({group}) => !isTarget(group.id))
+    .map((held): Registration => ({...held, registered: noneBefore ? false : held.registered}));
+  const before = targets.map((file): Registration => {
+    const held = facts.held.find(({group}) => group.id === file.id);
+    const answer = outcome?.files.get(file.name)?.outcome;
+    const known = answer === undefined ? null : WAS_REGISTERED[answer];
+    return {...file, registered: known ?? (noneBefore || held === undefined ? false : held.registered)};
+  });
+  const after = targets.map((file, index): Registration => {
+    const registered = change.command === 'attach' || change.command === 'add';
+    return {
+      ...file,
+      registered: change.command === 'create' ? (before[index]?.registered ?? null) : registered,
+    };
+  });
+  const closed = plan.steps.some(({action}) => action === 'close-device');
+  return [[...others, ...before], closed ? [] : [...others, ...after]];
+};
+
+const WAS_REGISTERED: Record<FileOutcome, boolean> = {
+  added: false,
+  already: true,
+  deleted: true,
+  absent: false,
+};
+
+/** Whether a plan changes something whatever the kernel answers; null when the answer decides. */
+const wouldChange = ({steps}: Plan): boolean | null => {
+  if (steps.length === 0) return false;
+  const sure = steps.some(({action}) => ['create-device', 'give', 'close', 'close-device'].includes(action));
+  return sure ? true : null;
+};
+
+const warningsOf = ({vm, facts, targets, plan}: Account): Remark[] => {
+  const warnings: Remark[] = [];
+  if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
+    warnings.push({
+      code: 'UNAWARE_VMM',
+      message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} has one that it does not know of`,
+    });
+  }
+  for (const {id, fd, container} of targets) {
+    const group = groupWithId(facts, id);
+    const asksContainer = facts.host.kernel.coherencyRule !== 'devices' && fd === null;
+    if (
+      asksContainer &&
+      container === 'none' &&
+      group.snoopControl.verdict !== 'enforced' &&
+      plan.steps.length > 0
+    ) {
+      warnings.push({
+        code: 'NO_CONTAINER',
+        message: `this kernel takes group ${id} for coherent because it is in no container, whatever its IOMMU does (see --container)`,
+      });
+    }
+  }
+  return warnings;
+};

@@ -1,0 +1,263 @@
+import {Failure} from '../failure.js';
+import type {Descriptor} from '../linux/descriptor.js';
+import {SyscallError} from '../linux/errno.js';
+import {
+  KVM_DEV_TYPE_VFIO,
+  KVM_DEV_VFIO_FILE,
+  KVM_DEV_VFIO_FILE_ADD,
+  KVM_DEV_VFIO_FILE_DEL,
+} from '../linux/ioctl.js';
+import type {Owner} from '../vm/owner.js';
+import {describeStep, type Plan, type PlannedFile, type Step} from './plan.js';
+import {explainRefusal, type Refusal} from './refusal.js';
+import {undisturbed} from './undisturbed.js';
+
+/** What became of a group: `already` and `absent` are the kernel's EEXIST and ENOENT. */
+export type FileOutcome = 'added' | 'already' | 'deleted' | 'absent';
+
+export interface Outcome {
+  /** Descriptor of the device in the owner; null when there is none now. */
+  device: number | null;
+  created: boolean;
+  closed: boolean;
+  /** Whether anything is other than before. */
+  changed: boolean;
+  /** By name; what no step was about is not in it. */
+  files: Map<string, {fd: number | null; outcome: FileOutcome}>;
+}
+
+export interface ApplyOptions {
+  owner: Owner;
+  /** Number of the VM's descriptor in the owner. */
+  vmFd: number;
+  /** Opens what the owner has not. */
+  open: (file: PlannedFile) => Descriptor;
+}
+
+/**
+ * Executes a plan wholly or not at all: when a step fails, those before it are undone in reverse. SIGINT, SIGTERM and
+ * SIGHUP do not come between.
+ *
+ * @throws {@link Failure}: kernelRefused when nothing had been changed, rolledBack when something had, which is listed
+ */
+export const apply = (plan: Plan, {owner, vmFd, open}: ApplyOptions): Outcome => {
+  const opened = new Map<string, Descriptor>();
+  try {
+    for (const step of plan.steps) if (step.action === 'open') opened.set(step.file.name, open(step.file));
+    const steps = plan.steps.filter((step) => step.action !== 'open');
+    const run = new Run(plan, owner, vmFd, opened);
+    if (steps.length > 0)
+      undisturbed(() => {
+        owner.together(() => {
+          run.execute(steps);
+        });
+      });
+    return run.outcome();
+  } finally {
+    for (const descriptor of opened.values()) descriptor[Symbol.dispose]();
+  }
+};
+
+interface Undo {
+  step: Step;
+  text: string;
+  run: () => void;
+}
+
+/** One execution of a plan. */
+class Run {
+  readonly #owner: Owner;
+  readonly #vmFd: number;
+  readonly #opened: ReadonlyMap<string, Descriptor>;
+  readonly #undos: Undo[] = [];
+  readonly #fds: Map<string, number | null>;
+  readonly #outcomes = new Map<string, FileOutcome>();
+  #device: number | null;
+  #created = false;
+  #closed = false;
+  #changed = false;
+
+  constructor(plan: Plan, owner: Owner, vmFd: number, opened: ReadonlyMap<string, Descriptor>) {
+    this.#owner = owner;
+    this.#vmFd = vmFd;
+    this.#opened = opened;
+    this.#device = plan.device;
+    this.#fds = new Map(plan.files.map(({name, fd}) => [name, fd]));
+  }
+
+  execute(steps: readonly Step[]): void {
+    for (const step of steps) {
+      try {
+        this.#perform(step);
+      } catch (error) {
+        if (!(error instanceof SyscallError || error instanceof Failure)) throw error;
+        throw this.#rollBack(step, error);
+      }
+    }
+  }
+
+  outcome(): Outcome {
+    return {
+      device: this.#device,
+      created: this.#created,
+      closed: this.#closed,
+      changed: this.#changed,
+      files: new Map(
+        [...this.#outcomes].map(([name, outcome]) => [name, {fd: this.#fds.get(name) ?? null, outcome}]),
+      ),
+    };
+  }
+
+  #perform(step: Step): void {
+    const owner = this.#owner;
+    switch (step.action) {
+      case 'open':
+        return;
+      case 'create-device': {
+        const device = owner.createDevice(this.#vmFd, KVM_DEV_TYPE_VFIO);
+        this.#did(step, () => {
+          owner.closeDescriptor(device);
+        });
+        this.#device = device;
+        this.#created = true;
+        return;
+      }
+      case 'give': {
+        const descriptor = this.#opened.get(step.file.name);
+        if (descriptor === undefined) throw new Error(`${step.file.name} was not opened`);
+        const fd = owner.giveDescriptor(descriptor);
+        this.#did(step, () => {
+          owner.closeDescriptor(fd);
+        });
+        this.#fds.set(step.file.name, fd);
+        return;
+      }
+      case 'add':
+        this.#set(step, 'EEXIST', 'added', 'already');
+        return;
+      case 'delete':
+        this.#set(step, 'ENOENT', 'deleted', 'absent');
+        return;
+      case 'close':
+        owner.closeDescriptor(this.#fdOf(step.file));
+        this.#fds.set(step.file.name, null);
+        this.#changed = true;
+        return;
+      case 'close-device':
+        owner.closeDescriptor(step.fd);
+        this.#device = null;
+        this.#closed = true;
+        this.#changed = true;
+        return;
+    }
+  }
+
+  /** ADD or DEL, with one answer that means that there is nothing to do. */
+  #set(
+    step: Step & {action: 'add' | 'delete'},
+    settled: string,
+    done: FileOutcome,
+    nothing: FileOutcome,
+  ): void {
+    const {file, settles, action} = step;
+    const device = this.#device;
+    if (device === null) throw new Error('there is no kvm-vfio device');
+    const fd = this.#fdOf(file);
+    const [attr, reverse] =
+      action === 'add'
+        ? [KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL]
+        : [KVM_DEV_VFIO_FILE_DEL, KVM_DEV_VFIO_FILE_ADD];
+    try {
+      this.#owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, attr, fd);
+    } catch (error) {
+      if (!(settles && error instanceof SyscallError && error.code === settled)) throw error;
+      this.#outcomes.set(file.name, nothing);
+      return;
+    }
+    this.#did(step, () => {
+      this.#owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, reverse, fd);
+    });
+    this.#outcomes.set(file.name, done);
+  }
+
+  #did(step: Step, run: () => void): void {
+    this.#undos.push({step, text: describeStep(step).undo ?? '', run});
+    this.#changed = true;
+  }
+
+  #fdOf({name}: PlannedFile): number {
+    const fd = this.#fds.get(name);
+    if (fd === undefined || fd === null) throw new Error(`the owner has no descriptor of ${name}`);
+    return fd;
+  }
+
+  #rollBack(step: Step, error: SyscallError | Failure): Failure {
+    const undone: string[] = [];
+    const left: string[] = [];
+    for (const {step: done, text, run} of this.#undos.reverse()) {
+      try {
+        run();
+        // a descriptor that came and went is no change that anybody saw
+        if (done.action !== 'give') undone.push(text);
+      } catch (refusal) {
+        if (!(refusal instanceof SyscallError || refusal instanceof Failure)) throw refusal;
+        left.push(text);
+      }
+    }
+    return failureOf(step, this.#reason(step, error), {undone, left, cause: error});
+  }
+
+  #reason(step: Step, error: SyscallError | Failure): Refusal {
+    return error instanceof SyscallError
+      ? explainRefusal(step.action, error, this.#owner.way)
+      : refusalOf(error);
+  }
+}
+
+const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
+  code,
+  kind,
+  why,
+  hint,
+  errno: errno ?? undefined,
+});
+
+const failureOf = (
+  step: Step,
+  refusal: Refusal,
+  {undone, left, cause}: {undone: string[]; left: string[]; cause: unknown},
+): Failure => {
+  const what = NOT_DONE[step.action](step);
+  if (left.length > 0) {
+    return new Failure({
+      ...refusal,
+      code: 'ROLLBACK_INCOMPLETE',
+      what: `${what} What had been done before could not be undone.`,
+      why: `${refusal.why} Left to do: ${left.join('; ')}.${undone.length === 0 ? '' : ` Undone: ${undone.join('; ')}.`}`,
+      hint: `Look at what is left with "kvfio status". ${refusal.hint}`,
+      cause,
+    });
+  }
+  if (undone.length === 0) return new Failure({...refusal, what, cause});
+  return new Failure({
+    ...refusal,
+    kind: 'rolledBack',
+    what: `${what} All is as it was before.`,
+    why: `${refusal.why} Undone: ${undone.join('; ')}.`,
+    cause,
+  });
+};
+
+const NOT_DONE: Record<Step['action'], (step: Step) => string> = {
+  open: (step) => `${subject(step)} was not opened.`,
+  'create-device': () => 'The kvm-vfio device was not created.',
+  give: (step) => `The descriptor of ${subject(step)} was not handed over.`,
+  add: (step) => `${capital(subject(step))} was not added.`,
+  delete: (step) => `${capital(subject(step))} was not deleted.`,
+  close: (step) => `The descriptor of ${subject(step)} was not closed in the owner.`,
+  'close-device': () => 'The kvm-vfio device was not closed.',
+};
+
+const subject = (step: Step): string => ('file' in step ? step.file.name : '');
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

@@ -1,0 +1,70 @@
+import type {Warning} from '../iommu/attributes.js';
+import type {Confidence, Verdict} from '../iommu/snoop-control.js';
+import type {OwnerWay} from '../vm/owner.js';
+import type {ReachedVm} from '../vm/reach-owner.js';
+import type {FileOutcome} from './apply.js';
+import type {Coherency} from './coherency.js';
+import type {StepText} from './plan.js';
+
+/** Which VM it is, and whose. */
+export interface VmIdentity {
+  /** Its owner's. */
+  pid: number;
+  /** Name of the owner's process, which chose it. */
+  command: string;
+  /** Number of the VM's descriptor in the owner. */
+  fd: number;
+  /** Where it was received from; null when it was taken from the process. */
+  socket: string | null;
+}
+
+export const vmIdentity = ({pid, comm, vmFd, socket}: ReachedVm): VmIdentity => ({
+  pid,
+  command: comm,
+  fd: vmFd,
+  socket,
+});
+
+/** What deserves attention and is no failure. */
+export interface Remark {
+  code: string;
+  message: string;
+}
+
+/** What went wrong while the machine was read. */
+export const remarks = (warnings: readonly Warning[]): Remark[] =>
+  warnings.map(({code, message}) => ({code, message}));
+
+/** One VFIO group that was asked for. */
+export interface ChangedFile {
+  group: number;
+  /** Number of its descriptor in the owner, now or after; null when there is none, or it is not known yet. */
+  fd: number | null;
+  /** `planned` in a dry run. */
+  outcome: FileOutcome | 'planned';
+  /** Whether the IOMMU enforces coherency for it, as KVM is told by this kernel. */
+  verdict: Verdict;
+  confidence: Confidence;
+}
+
+/** What `create`, `add`, `delete`, `attach` and `detach` answer. */
+export interface ChangeDocument {
+  schemaVersion: 1;
+  command: 'create' | 'add' | 'delete' | 'attach' | 'detach';
+  dryRun: boolean;
+  /** In a dry run whether it would; null when only the kernel knows. */
+  changed: boolean | null;
+  vm: VmIdentity;
+  via: OwnerWay;
+  device: {
+    /** Number of the kvm-vfio device's descriptor in the owner; null when there is none. */
+    fd: number | null;
+    state: 'created' | 'found' | 'closed' | 'none' | 'to-be-created' | 'to-be-closed';
+  };
+  groups: ChangedFile[];
+  steps: StepText[];
+  before: Coherency;
+  /** In a dry run the prediction. */
+  after: Coherency;
+  warnings: Remark[];
+}

@@ -1,0 +1,141 @@
+import {Failure} from '../failure.js';
+import type {Confidence, Verdict} from '../iommu/snoop-control.js';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import {SyscallError} from '../linux/errno.js';
+import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
+import type {Owner, OwnerWay} from '../vm/owner.js';
+import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
+import {remarks, vmIdentity, type Remark, type VmIdentity} from './change-document.js';
+import {vmCoherency, type Coherency} from './coherency.js';
+import {certainDevice, readFacts, settleIfPossible, type HeldGroup, type VmFacts} from './facts.js';
+import {explainRefusal} from './refusal.js';
+import {undisturbed} from './undisturbed.js';
+
+/** A group that the VM's owner has open. */
+export interface StatusGroup {
+  group: number;
+  /** Number of its descriptor in the owner. */
+  fd: number;
+  /** Whether it is registered with the VM's kvm-vfio device; null when that was not asked for, as the kernel has no list. */
+  registered: boolean | null;
+  /** kvfio handed it over; null when that cannot be seen. */
+  given: boolean | null;
+  /** Members' addresses, those that VFIO drivers have. */
+  devices: string[];
+  /** What KVM would be told of the group now. */
+  verdict: Verdict;
+  confidence: Confidence;
+  /** What it would be told with all members bound. When it differs, the group is not what it was or may become. */
+  verdictOfAll: Verdict;
+}
+
+export interface StatusDocument {
+  schemaVersion: 1;
+  vm: VmIdentity;
+  /** How the owner is or would be made to act. */
+  via: OwnerWay;
+  device: {
+    /** The device of this VM, a descriptor of the owner; null when there is none or it cannot be told. */
+    fd: number | null;
+    /** All kvm-vfio devices of the owner. */
+    all: number[];
+  };
+  groups: StatusGroup[];
+  /** Whether it was found out what is registered. */
+  verified: boolean;
+  coherency: Coherency;
+  warnings: Remark[];
+}
+
+export interface StatusOptions extends ReachOptions {
+  deviceFd: number | undefined;
+  /** Find out what is registered: by ADD, which answers EEXIST, or is undone by DEL. */
+  verify: boolean;
+}
+
+/**
+ * What a VM's kvm-vfio device is like. Changes nothing, but that `verify` adds groups for a moment that are not
+ * registered.
+ *
+ * @throws {@link Failure}
+ */
+export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
+  using vm = await reachVm(place, options);
+  settleIfPossible(vm);
+  const facts = readFacts(vm, {groups: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
+  const {host, devices, ambiguous, cpu} = facts;
+  const held = options.verify ? verified(vm, facts) : facts.held.map(withoutDevice(facts));
+  return {
+    schemaVersion: 1,
+    vm: vmIdentity(vm),
+    via: vm.way,
+    device: {fd: facts.device, all: devices},
+    groups: held.map((file) => ({
+      group: file.group.id,
+      fd: file.fd,
+      registered: file.registered,
+      given: file.given,
+      devices: file.group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address),
+      verdict: file.verdict,
+      confidence: file.confidence,
+      verdictOfAll: file.group.snoopControl.allMembers.verdict,
+    })),
+    verified: options.verify,
+    coherency: vmCoherency(held, host.kernel, cpu),
+    warnings: [
+      ...remarks(host.warnings),
+      ...(ambiguous ? [SEVERAL] : []),
+      ...held.flatMap((file) => changedMembers(file)),
+    ],
+  };
+};
+
+/** Without a device nothing is registered. */
+const withoutDevice =
+  ({device, ambiguous}: VmFacts) =>
+  (file: HeldGroup): HeldGroup =>
+    device === null && !ambiguous ? {...file, registered: false} : file;
+
+const verified = (vm: ReachedVm, facts: VmFacts): HeldGroup[] => {
+  const device = certainDevice(facts);
+  if (device === null || facts.held.length === 0) return facts.held.map(withoutDevice(facts));
+  using owner = vm.open();
+  return undisturbed(() =>
+    owner.together(() =>
+      facts.held.map((file) => ({...file, registered: isRegistered(owner, device, file)})),
+    ),
+  );
+};
+
+const isRegistered = (owner: Owner, device: number, {fd, group}: HeldGroup): boolean => {
+  try {
+    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
+    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
+    return false;
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    if (error.code === 'EEXIST') return true;
+    throw new Failure({
+      ...explainRefusal('add', error, owner.way),
+      what: `Whether group ${group.id} is registered was not found out.`,
+      cause: error,
+    });
+  }
+};
+
+const SEVERAL: Remark = {
+  code: 'SEVERAL_DEVICES',
+  message:
+    'the owner has several VMs or kvm-vfio devices, and which belong together cannot be told: see --device-fd',
+};
+
+const changedMembers = ({group: {id, snoopControl}}: HeldGroup): Remark[] => {
+  const {boundMembers, allMembers} = snoopControl;
+  if (boundMembers === null || boundMembers.verdict === allMembers.verdict) return [];
+  return [
+    {
+      code: 'MEMBERS_DIFFER',
+      message: `group ${id} is ${boundMembers.verdict} with the members that VFIO has now, and ${allMembers.verdict} with all: KVM does not look again when members come or go`,
+    },
+  ];
+};

@@ -1,0 +1,49 @@
+import {readdirSync} from 'node:fs';
+import {SyscallError} from '../linux/errno.js';
+import {Process} from '../linux/process.js';
+
+/** A process that has a device node open. */
+export interface Holder {
+  pid: number;
+  /** Its name. The process chose it. */
+  comm: string;
+}
+
+/**
+ * Who has a device node open, found by device number and so under whatever path. Processes that kvfio may not look at
+ * are counted.
+ */
+export const holdersOf = (device: number): {holders: Holder[]; hidden: number} => {
+  const holders: Holder[] = [];
+  let hidden = 0;
+  for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
+    try {
+      const owner = new Process(pid);
+      if (descriptorsOn(owner, device).length > 0) holders.push({pid, comm: owner.comm()});
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      if (error.code === 'EACCES' || error.code === 'EPERM') hidden += 1;
+    }
+  }
+  return {holders, hidden};
+};
+
+/**
+ * Numbers of the descriptors that a process has of a device node.
+ *
+ * @throws {@link SyscallError} when kvfio may not look, or the process is gone
+ */
+export const descriptorsOn = (owner: Process, device: number): number[] =>
+  [...owner.descriptors()].flatMap(([fd, link]) =>
+    link.startsWith('/') && deviceOf(owner, fd) === device ? [fd] : [],
+  );
+
+/** Device number of a descriptor; 0 when it was closed meanwhile. */
+export const deviceOf = (owner: Process, fd: number): number => {
+  try {
+    return owner.deviceOf(fd);
+  } catch (error) {
+    if (error instanceof SyscallError) return 0;
+    throw error;
+  }
+};

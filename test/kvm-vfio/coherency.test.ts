@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import type {Group} from '../../src/iommu/group.js';
+import type {Kernel} from '../../src/iommu/kernel.js';
+import type {Verdict} from '../../src/iommu/snoop-control.js';
+import {groupCoherency, vmCoherency, type Registration} from '../../src/kvm-vfio/coherency.js';
+
+const kernel = (architecture = 'x86_64'): Kernel => ({
+  release: '6.12.0',
+  architecture,
+  parameters: [],
+  coherencyRule: 'devices',
+});
+
+const registration = (verdict: Verdict, registered: boolean | null): Registration => ({
+  verdict,
+  confidence: 'exact',
+  registered,
+});
+
+const stateOf = (...files: Registration[]): string => vmCoherency(files, kernel(), 'intel').state;
+
+describe("a VM's coherency", () => {
+  it('is lost with the first registered file that is not coherent', () => {
+    assert.equal(stateOf(), 'coherent');
+    assert.equal(stateOf(registration('enforced', true)), 'coherent');
+    assert.equal(
+      stateOf(
+        registration('enforced', true),
+        registration('not-enforced', true),
+        registration('unknown', true),
+      ),
+      'non-coherent',
+    );
+    assert.equal(stateOf(registration('not-enforced', false)), 'coherent');
+  });
+
+  it('is unknown, not coherent, while it depends on what is not known', () => {
+    assert.equal(stateOf(registration('not-enforced', null)), 'unknown');
+    assert.equal(stateOf(registration('unknown', true)), 'unknown');
+    assert.equal(stateOf(registration('enforced', null)), 'coherent');
+    assert.equal(stateOf(registration('unknown', null), registration('not-enforced', true)), 'non-coherent');
+  });
+
+  it('decides what WBINVD does on x86, and guest memory types where the CPU can ignore them', () => {
+    const bad = [registration('not-enforced', true)];
+    assert.equal(vmCoherency([], kernel(), 'intel').wbinvd, 'WBINVD is skipped');
+    assert.equal(
+      vmCoherency(bad, kernel(), 'intel').wbinvd,
+      'WBINVD is executed on every CPU the vCPU has dirtied, guest memory types honoured',
+    );
+    assert.equal(
+      vmCoherency(bad, kernel(), 'amd').wbinvd,
+      'WBINVD is executed on every CPU the vCPU has dirtied',
+    );
+    assert.match(vmCoherency(bad, kernel('aarch64'), null).wbinvd, /nothing depends on it/);
+  });
+});
+
+describe('what KVM is told of a group', () => {
+  const group = (verdict: Verdict): Group =>
+    ({snoopControl: {verdict, confidence: 'exact'}}) as unknown as Group;
+  const told = (
+    verdict: Verdict,
+    rule: Kernel['coherencyRule'],
+    container: 'none' | 'type1' | 'unknown',
+  ): string => groupCoherency(group(verdict), rule, container).verdict;
+
+  it('does not depend on containers since 6.2', () => {
+    for (const container of ['none', 'type1', 'unknown'] as const)
+      assert.equal(told('not-enforced', 'devices', container), 'not-enforced');
+  });
+
+  it('is the container before 6.2, and no container is coherent', () => {
+    assert.equal(told('not-enforced', 'container', 'none'), 'enforced');
+    assert.equal(told('not-enforced', 'container', 'type1'), 'not-enforced');
+    assert.equal(told('not-enforced', 'container', 'unknown'), 'unknown');
+    assert.equal(told('enforced', 'container', 'unknown'), 'unknown');
+    assert.equal(told('enforced', 'all-units', 'type1'), 'enforced');
+  });
+});
