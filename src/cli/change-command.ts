@@ -1,0 +1,22 @@
+import type {Change} from '../kvm-vfio/account.js';
+import {changeVm} from '../kvm-vfio/change.js';
+import type {ChangeDocument} from '../kvm-vfio/change-document.js';
+import {BaseCommand} from './base-command.js';
+import {changeLines} from './change-text.js';
+import {reachOptions, vmPlace, type VmFlagValues} from './vm-flags.js';
+
+/** What the commands share that change a VM's kvm-vfio device. */
+export abstract class ChangeCommand extends BaseCommand {
+  protected async change(
+    change: Change,
+    flags: VmFlagValues & {'dry-run': boolean},
+  ): Promise<ChangeDocument> {
+    const document = await changeVm(vmPlace(flags), change, {
+      ...reachOptions(flags),
+      dryRun: flags['dry-run'],
+    });
+    if (!this.jsonEnabled()) this.printLines(changeLines(document, (await this.look()).paint));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+}

@@ -1,0 +1,64 @@
+import type {ChalkInstance} from 'chalk';
+import type {ChangedFile, ChangeDocument, VmIdentity} from '../kvm-vfio/change-document.js';
+import type {Coherency} from '../kvm-vfio/coherency.js';
+import type {OwnerWay} from '../vm/owner.js';
+import {printable} from './printable.js';
+
+/** The answer of the commands that change a VM's kvm-vfio device, for people. */
+export const changeLines = (document: ChangeDocument, paint: ChalkInstance): string[] => {
+  const {vm, via, device, groups, before, after, dryRun} = document;
+  return [
+    vmLine(vm, via),
+    `kvm-vfio device: ${DEVICE[device.state]}${device.fd === null ? '' : `, descriptor ${device.fd}`}`,
+    ...groups.map((group) => groupLine(group)),
+    ...(dryRun ? stepLines(document) : []),
+    `before: ${coherencyText(before, paint)}`,
+    `${dryRun ? 'then' : 'now'}: ${coherencyText(after, paint)}`,
+  ];
+};
+
+/** `VM of process 4711 (qemu-system-x86), descriptor 13, by inject`. */
+export const vmLine = ({pid, command, fd, socket}: VmIdentity, via: OwnerWay): string =>
+  printable(
+    `VM of process ${pid} (${command}), descriptor ${fd}${socket === null ? '' : `, at ${socket}`}, by ${via}`,
+  );
+
+/** `coherent: WBINVD is skipped`. */
+export const coherencyText = ({state, wbinvd}: Coherency, paint: ChalkInstance): string => {
+  const word = state === 'non-coherent' ? 'not coherent' : state;
+  const colour = state === 'coherent' ? paint.green : paint.yellow;
+  return `${colour(word)}: ${wbinvd}`;
+};
+
+export const verdictText = ({verdict}: Pick<ChangedFile, 'verdict'>): string =>
+  `snoop control ${verdict === 'not-enforced' ? 'not enforced' : verdict}`;
+
+const DEVICE: Record<ChangeDocument['device']['state'], string> = {
+  created: 'created',
+  found: 'found',
+  closed: 'closed',
+  none: 'none',
+  'to-be-created': 'to be created',
+  'to-be-closed': 'to be closed',
+};
+
+const groupLine = (file: ChangedFile): string => {
+  const descriptor = file.fd === null ? '' : `, descriptor ${file.fd} of the owner`;
+  const outcome = file.outcome === 'planned' ? '' : `${OUTCOME[file.outcome]}, `;
+  return `group ${file.group}: ${outcome}${verdictText(file)}${descriptor}`;
+};
+
+const OUTCOME: Record<Exclude<ChangedFile['outcome'], 'planned'>, string> = {
+  added: 'added',
+  already: 'was added already',
+  deleted: 'deleted',
+  absent: 'was not added',
+};
+
+const stepLines = ({steps}: ChangeDocument): string[] =>
+  steps.length === 0
+    ? ['nothing to do']
+    : steps.map(
+        ({does, undo}, index) =>
+          `${index + 1}. ${printable(does)}${undo === null ? '' : ` (undone by: ${undo})`}`,
+      );

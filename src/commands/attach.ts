@@ -1,0 +1,51 @@
+import {Flags} from '@oclif/core';
+import {ChangeCommand} from '../cli/change-command.js';
+import {dryRunFlag, groupFlag, vmFlags} from '../cli/vm-flags.js';
+import type {ChangeDocument} from '../kvm-vfio/change-document.js';
+import {CONTAINERS} from '../vfio/group-file.js';
+
+export default class Attach extends ChangeCommand {
+  static override summary = 'Tell KVM which VFIO groups a VM uses.';
+
+  static override description = `Makes the kvm-vfio device of the VM when it has none, opens each group unless the VM's owner has it open, hands it to the owner, and adds it. Several groups are attached all or none. What is attached already is left as it is, with exit code 0 and "changed": false.
+
+From then on KVM knows whether DMA of these groups is cache coherent, and so whether WBINVD of the guest has to be executed. The attachment lives in the VM's owner: it holds when kvfio has ended, and the groups are free when the VM ends.`;
+
+  static override examples = [
+    {
+      description: 'Group 12, and the VM at a socket',
+      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
+    },
+    {
+      description: 'Two groups, and any VM',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --group 13',
+    },
+    {
+      description: 'What would be done, and what be true then',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --dry-run',
+    },
+  ];
+
+  static override flags = {
+    group: groupFlag,
+    container: Flags.option({options: CONTAINERS})({
+      description:
+        'what a group is put into that the owner does not have open yet: type1 is an IOMMU domain of its own, which stops DMA of its devices until it is mapped; the default is none, but type1 on kernels before 6.2, which ask the container for coherency',
+    }),
+    create: Flags.option({
+      options: ['if-missing', 'never'] as ('if-missing' | 'never')[],
+      default: 'if-missing' as 'if-missing' | 'never',
+    })({
+      description:
+        'what to do for a VM without a kvm-vfio device; a VMM that will make its own needs "never"',
+    }),
+    'dry-run': dryRunFlag,
+    ...vmFlags,
+  };
+
+  async run(): Promise<ChangeDocument> {
+    const {flags} = await this.parse(Attach);
+    const {group: groups, container, create} = flags;
+    return this.change({command: 'attach', groups, container, create}, flags);
+  }
+}

@@ -1,0 +1,23 @@
+import {ChangeCommand} from '../cli/change-command.js';
+import {dryRunFlag, groupFlag, vmFlags} from '../cli/vm-flags.js';
+import type {ChangeDocument} from '../kvm-vfio/change-document.js';
+
+export default class Delete extends ChangeCommand {
+  static override summary = 'Delete VFIO groups from the kvm-vfio device of a VM.';
+
+  static override description = `The kernel's KVM_DEV_VFIO_FILE_DEL as it is: a group that is not registered answers ENOENT, which is exit code 6. The descriptor of the group stays with a VM's owner that has no agent, so that nobody else can use the group; "kvfio detach" gives it back.`;
+
+  static override examples = [
+    {
+      description: 'Group 12',
+      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
+    },
+  ];
+
+  static override flags = {group: groupFlag, 'dry-run': dryRunFlag, ...vmFlags};
+
+  async run(): Promise<ChangeDocument> {
+    const {flags} = await this.parse(Delete);
+    return this.change({command: 'delete', groups: flags.group}, flags);
+  }
+}

@@ -1,0 +1,37 @@
+import {Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {statusLines} from '../cli/status-text.js';
+import {reachOptions, vmFlags, vmPlace} from '../cli/vm-flags.js';
+import {vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
+
+export default class Status extends BaseCommand {
+  static override summary = 'Show the kvm-vfio device of a VM, its groups, and what WBINVD does.';
+
+  static override description = `Shows which VFIO groups the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
+
+--verify finds out by adding each group: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.`;
+
+  static override examples = [
+    {
+      description: 'The VM at a socket',
+      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock',
+    },
+    {
+      description: 'Any VM, and for certain',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --verify',
+    },
+  ];
+
+  static override flags = {
+    verify: Flags.boolean({description: 'find out what is registered, by adding it'}),
+    ...vmFlags,
+  };
+
+  async run(): Promise<StatusDocument> {
+    const {flags} = await this.parse(Status);
+    const document = await vmStatus(vmPlace(flags), {...reachOptions(flags), verify: flags.verify});
+    if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+}

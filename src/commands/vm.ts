@@ -1,0 +1,120 @@
+import {Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {printable} from '../cli/printable.js';
+import {Failure} from '../failure.js';
+import {defaultSocket} from '../vm/default-socket.js';
+import {GUESTS, MinimalVm, type Guest} from '../vm/minimal-vm.js';
+import {listenAt, serveVm} from '../vm/serve-vm.js';
+
+/** What `kvfio vm --json` prints when it is stopped. */
+export interface VmDocument {
+  schemaVersion: 1;
+  /** Path, or abstract name as `@name`. */
+  socket: string;
+  /** Process that owned the VM. */
+  pid: number;
+  /** Number of the VM's descriptor in that process. */
+  vmFd: number;
+  guest: Guest;
+  /** Whether it spoke the agent protocol. */
+  agent: boolean;
+  /** How many connections it accepted. */
+  clients: number;
+  /** How often the guest executed WBINVD; null when that is not what it does. */
+  wbinvds: number | null;
+  /** How long it was there. */
+  seconds: number;
+}
+
+export default class Vm extends BaseCommand {
+  static override summary = 'Be a minimal VM that hands its descriptor to whoever connects, until stopped.';
+
+  static override description = `Creates a VM in this process and listens at a socket, so that everything else can be tried on any machine with /dev/kvm. One line says when it is ready. Ctrl-C or SIGTERM ends it, with exit code 0 and the socket removed.
+
+Only root and the same user may connect. A socket that nobody listens at any more is replaced, one that is in use is not.
+
+--no-agent makes it behave like a VMM that knows nothing of kvfio and only sends the descriptor.`;
+
+  static override examples = [
+    {
+      description: 'A VM at the usual socket, $XDG_RUNTIME_DIR/kvfio/vm.sock or /run/kvfio/vm.sock for root',
+      command: '<%= config.bin %> vm',
+    },
+    {
+      description: 'Count how often a guest can execute WBINVD in ten seconds',
+      command: 'timeout --preserve-status -s INT 10 <%= config.bin %> vm --guest wbinvd --json',
+    },
+    {description: 'A VM without an agent', command: '<%= config.bin %> vm --sock /tmp/vm.sock --no-agent'},
+  ];
+
+  static override flags = {
+    sock: Flags.string({
+      helpValue: 'PATH|@ABSTRACT',
+      description: 'where to listen: a path, or an abstract name after an @',
+    }),
+    guest: Flags.option({
+      options: GUESTS,
+      default: 'idle' as const,
+      description: 'what the VM executes: nothing (it has no vCPU), or WBINVD without end on one vCPU',
+    })(),
+    agent: Flags.boolean({
+      default: true,
+      allowNo: true,
+      description: 'answer the agent protocol on the socket',
+    }),
+  };
+
+  async run(): Promise<VmDocument> {
+    const {flags} = await this.parse(Vm);
+    const began = performance.now();
+    const ending = new AbortController();
+    const stop = (): void => {
+      ending.abort();
+    };
+    for (const signal of ENDING) process.on(signal, stop);
+    try {
+      using listener = listenAt(flags.sock ?? defaultSocket());
+      await using machine = MinimalVm.create(flags.guest, (failure) => {
+        ending.abort(failure);
+      });
+      const about = {socket: listener.address, pid: process.pid, vmFd: machine.vm.fd};
+      this.#announce(`VM of process ${about.pid}, descriptor ${about.vmFd}, at ${about.socket}`);
+      const clients = await serveVm(machine.vm, listener, {
+        agent: flags.agent,
+        signal: ending.signal,
+        onWarning: (message) => {
+          this.note(message);
+        },
+      });
+      await machine.stop();
+      const {reason} = ending.signal as {reason: unknown};
+      if (reason instanceof Failure) throw reason;
+      const {wbinvds} = machine;
+      const seconds = Math.round(performance.now() - began) / 1000;
+      if (!this.jsonEnabled()) this.printLines(summary(clients, wbinvds, seconds));
+      return {
+        schemaVersion: 1,
+        ...about,
+        guest: flags.guest,
+        agent: flags.agent,
+        clients,
+        wbinvds: wbinvds === null ? null : Number(wbinvds),
+        seconds,
+      };
+    } finally {
+      for (const signal of ENDING) process.off(signal, stop);
+    }
+  }
+
+  /** The line that says that the VM can be connected to; on stderr where stdout is for one document. */
+  #announce(line: string): void {
+    if (this.jsonEnabled()) this.note(line);
+    else this.printLines([printable(line)]);
+  }
+}
+
+const ENDING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+const summary = (clients: number, wbinvds: bigint | null, seconds: number): string[] => [
+  `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`,
+];

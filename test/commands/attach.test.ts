@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import {execFileSync} from 'node:child_process';
+import {existsSync} from 'node:fs';
+import {connect} from 'node:net';
+import {join} from 'node:path';
+import Add from '../../src/commands/add.js';
+import Attach from '../../src/commands/attach.js';
+import Create from '../../src/commands/create.js';
+import Delete from '../../src/commands/delete.js';
+import Detach from '../../src/commands/detach.js';
+import Status from '../../src/commands/status.js';
+import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
+import type {StatusDocument} from '../../src/kvm-vfio/status.js';
+import {Process} from '../../src/linux/process.js';
+import {run} from '../support/run.js';
+import {skip} from '../support/skip.js';
+import {whyNoVictim} from '../vm/victim.js';
+import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
+
+const NO_GROUP = '4294967';
+
+type Command = Parameters<typeof run>[0];
+
+/** Runs a command with --json. */
+const answer = async (command: Command, argv: string[]): Promise<{exit: number; document: unknown}> => {
+  const {exit, stdout} = await run(command, [...argv, '--json']);
+  return {exit, document: JSON.parse(stdout) as unknown};
+};
+
+const ask = async (command: Command, argv: string[]): Promise<{exit: number; document: ChangeDocument}> => {
+  const {exit, document} = await answer(command, argv);
+  return {exit, document: document as ChangeDocument};
+};
+
+const errorOf = async (command: Command, argv: string[]): Promise<[number, string, string | null]> => {
+  const {exit, document} = await answer(command, argv);
+  const {error} = document as ErrorDocument;
+  return [exit, error.code, error.errno];
+};
+
+describe('create, attach and detach', function () {
+  this.timeout(60_000);
+  let folder: ReturnType<typeof scratch>;
+  before(function () {
+    needKvm(this);
+    folder = scratch();
+    compile('example-vmm.c', folder.path('example-vmm'));
+  });
+  after(() => {
+    folder[Symbol.dispose]();
+  });
+
+  interface Started {
+    vmm: Vmm;
+    place: string[];
+  }
+  const qemu = async (args: string[]): Promise<Started> => {
+    const monitor = folder.path(`monitor-${args.length}`);
+    const vmm = await startVmm([
+      'sh',
+      '-c',
+      'echo; exec "$@"',
+      'qemu',
+      'qemu-system-x86_64',
+      ...['-accel', 'kvm', '-S', '-display', 'none', '-nodefaults', '-m', '16', ...args],
+      ...['-monitor', `unix:${monitor},server=on,wait=off`],
+    ]);
+    while (!existsSync(monitor)) await new Promise((resolve) => setTimeout(resolve, 20));
+    return {vmm, place: ['--pid', String(vmm.pid)]};
+  };
+  const kvfioVm = async (name: string, flags: string[]): Promise<Started> => {
+    const socket = folder.path(name);
+    return {vmm: await startKvfioVm(['--sock', socket, ...flags]), place: ['--vm-sock', socket]};
+  };
+  const example = async (): Promise<Started> => {
+    const socket = folder.path('example.sock');
+    const program = join(folder.path('.'), 'example-vmm');
+    const vmm = await startVmm(['sh', '-c', 'echo; exec "$@"', 'sh', program, socket]);
+    return {vmm, place: ['--vm-sock', socket, '--wait']};
+  };
+  const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
+
+  for (const [name, via, start] of [
+    ['kvfio vm', 'agent', () => kvfioVm('agent', [])],
+    ['kvfio vm that only sends its descriptor', 'inject', () => kvfioVm('plain', ['--no-agent'])],
+    ['a VMM in C', 'agent', example],
+    ['a paused QEMU', 'inject', () => qemu([])],
+    ['a paused QEMU in its sandbox', 'inject', () => qemu(['-sandbox', SANDBOX])],
+  ] as const) {
+    it(`work on ${name}, by ${via}`, async function () {
+      const missing = via === 'inject' ? whyNoVictim() : undefined;
+      if (missing !== undefined) skip(this, missing);
+      if (name.includes('QEMU') && !hasQemu()) skip(this, 'there is no qemu-system-x86_64');
+      const {vmm, place} = await start();
+      await using ended = vmm;
+      assert.ok(ended.pid > 0);
+      const owner = new Process(vmm.pid);
+      const devices = (): number =>
+        [...owner.descriptors().values()].filter((link) => link === 'anon_inode:kvm-vfio').length;
+
+      const predicted = await ask(Create, [...place, '--dry-run']);
+      assert.deepEqual(
+        [predicted.exit, predicted.document.changed, predicted.document.device.state, devices()],
+        [0, true, 'to-be-created', 0],
+      );
+
+      const created = await ask(Create, place);
+      assert.equal(created.exit, 0);
+      assert.deepEqual(created.document.steps, predicted.document.steps);
+      assert.deepEqual(created.document.after, predicted.document.after);
+      assert.equal(created.document.via, via);
+      const {vm, device} = created.document;
+      assert.equal(vm.pid, vmm.pid);
+      assert.equal(vm.command, owner.comm());
+      assert.equal(owner.descriptor(vm.fd), 'anon_inode:kvm-vm');
+      assert.equal(owner.descriptor(device.fd ?? -1), 'anon_inode:kvm-vfio');
+
+      assert.deepEqual(await errorOf(Create, place), [6, 'KERNEL_EBUSY', 'EBUSY']);
+      const again = await ask(Create, [...place, '--if-missing']);
+      assert.deepEqual(
+        [again.exit, again.document.changed, again.document.device],
+        [0, false, {fd: device.fd, state: 'found'}],
+      );
+
+      const status = (await answer(Status, place)).document as StatusDocument;
+      assert.deepEqual(
+        [status.device, status.groups, status.coherency.state],
+        [{fd: device.fd, all: [device.fd]}, [], 'coherent'],
+      );
+      for (const command of [Attach, Add, Delete]) {
+        assert.deepEqual(await errorOf(command, [...place, '--group', NO_GROUP]), [
+          3,
+          'GROUP_NOT_FOUND',
+          null,
+        ]);
+      }
+      assert.equal(devices(), 1);
+
+      const closed = await ask(Detach, [...place, '--all', '--close-device']);
+      assert.deepEqual([closed.document.changed, closed.document.device.state], [true, 'closed']);
+      assert.equal(devices(), 0);
+      const unchanged = await ask(Detach, [...place, '--all', '--close-device']);
+      assert.deepEqual([unchanged.exit, unchanged.document.changed], [0, false]);
+
+      if (name.includes('QEMU')) {
+        const monitor = folder.path(`monitor-${name.includes('sandbox') ? 2 : 0}`);
+        assert.match(await answerOf(monitor, 'info status'), /paused/);
+      }
+    });
+  }
+
+  it('tell people which VM, what became of the device, and what WBINVD does', async () => {
+    const {vmm, place} = await kvfioVm('text', []);
+    await using ended = vmm;
+    const {stdout, exit} = await run(Create, place);
+    assert.equal(exit, 0);
+    assert.match(
+      stdout,
+      new RegExp(
+        `^VM of process ${ended.pid} \\(.+\\), descriptor \\d+, at .+, by agent\\n` +
+          'kvm-vfio device: created, descriptor \\d+\\n' +
+          'before: .*coherent.*: WBINVD is skipped\\nnow: .*coherent.*: WBINVD is skipped\\n$',
+      ),
+    );
+    const {stdout: status} = await run(Status, place);
+    assert.match(status, /\nkvm-vfio device: descriptor \d+\nnow: /);
+  });
+
+  it('refuse what names no VM, two, or one that cannot be reached so', async () => {
+    const {vmm, place} = await kvfioVm('refused', ['--no-agent']);
+    await using ended = vmm;
+    const pid = ['--pid', String(ended.pid)];
+    assert.deepEqual(await errorOf(Create, []), [2, 'USAGE', null]);
+    assert.deepEqual(await errorOf(Create, [...place, ...pid]), [2, 'USAGE', null]);
+    assert.deepEqual(await errorOf(Detach, place), [2, 'USAGE', null]);
+    assert.deepEqual(await errorOf(Create, [...place, '--via', 'direct']), [2, 'NOT_OWN_VM', null]);
+    assert.deepEqual(await errorOf(Create, [...place, '--via', 'agent']), [3, 'NO_AGENT', null]);
+    assert.deepEqual(await errorOf(Create, [...pid, '--via', 'agent']), [2, 'NO_AGENT', null]);
+    assert.deepEqual(await errorOf(Create, ['--pid', String(process.pid), '--vm-fd', '99999']), [
+      3,
+      'NO_VM_IN_PROCESS',
+      null,
+    ]);
+    assert.deepEqual(await errorOf(Create, ['--vm-sock', folder.path('none')]), [
+      3,
+      'VM_SOCKET_NOT_CONNECTED',
+      'ENOENT',
+    ]);
+    assert.deepEqual(
+      await errorOf(Attach, [...place, '--group', '1', '--device-fd', '0', '--create', 'never']),
+      [3, 'GROUP_NOT_FOUND', null],
+    );
+    assert.deepEqual(await errorOf(Status, [...place, '--device-fd', '0']), [3, 'NO_SUCH_DEVICE', null]);
+  });
+
+  it('wait for a VM that is to come, and no longer than they may', async () => {
+    const socket = folder.path('late');
+    const late = errorOf(Create, ['--vm-sock', socket, '--wait', '--timeout', '1']);
+    assert.deepEqual(await late, [124, 'VM_SOCKET_TIMEOUT', 'ENOENT']);
+    assert.deepEqual(await errorOf(Create, ['--pid', String(process.pid), '--wait', '--timeout', '1']), [
+      124,
+      'VM_TIMEOUT',
+      null,
+    ]);
+    const created = ask(Create, ['--vm-sock', socket, '--wait', '--timeout', '30']);
+    const {vmm} = await kvfioVm('late', []);
+    await using ended = vmm;
+    assert.equal((await created).document.vm.pid, ended.pid);
+  });
+});
+
+const hasQemu = (): boolean => {
+  try {
+    execFileSync('qemu-system-x86_64', ['--version'], {stdio: 'ignore'});
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+/** What QEMU's monitor says to a command. */
+const answerOf = (path: string, command: string): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = connect(path);
+    let text = '';
+    socket.on('error', reject);
+    socket.on('data', (bytes: Buffer) => {
+      const prompts = (text += bytes.toString()).split('(qemu) ').length - 1;
+      if (prompts === 1 && !text.includes(command)) socket.write(`${command}\n`);
+      if (prompts < 2) return;
+      socket.destroy();
+      resolve(text);
+    });
+  });
