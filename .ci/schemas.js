@@ -6,6 +6,9 @@ const DOCUMENTS = [
   ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
+  ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],
+  ['status', 'src/kvm-vfio/status.ts', 'StatusDocument'],
+  ['vm', 'src/commands/vm.ts', 'VmDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

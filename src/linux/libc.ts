@@ -154,6 +154,51 @@ export const eventfd = (): number =>
     .eventfd(0, O_CLOEXEC | O_NONBLOCK)
     .orThrow('eventfd');
 
+/** pipe2(2): the end to read from and the end to write to, both closed on exec. */
+export const pipe = (): [number, number] => {
+  const fds = Buffer.from(new ArrayBuffer(8));
+  calls().pipe2(fds, O_CLOEXEC).orThrow('pipe2');
+  return [fds.readInt32LE(0), fds.readInt32LE(4)];
+};
+
+/**
+ * posix_spawn(3), with an empty environment. Unlike `node:child_process` it leaves SIGCHLD alone; whoever spawns waits
+ * for the child with wait4.
+ *
+ * @param path - program
+ * @param argv - its arguments, its name the first of them
+ * @param stdio - descriptors of this process that become 0, 1 and 2 there
+ * @returns the child's process id
+ */
+export const posixSpawn = (
+  path: string,
+  argv: readonly string[],
+  stdio: readonly [number, number, number],
+): number => {
+  const {posixSpawn: spawn, ...actions} = calls();
+  const pid = Buffer.from(new ArrayBuffer(4));
+  const fileActions = Buffer.from(new ArrayBuffer(SIZEOF_POSIX_SPAWN_FILE_ACTIONS));
+  const strings = argv.map((text) => Buffer.from(new TextEncoder().encode(`${text}\0`).buffer));
+  const pointers = Buffer.from(new ArrayBuffer((strings.length + 1) * 8));
+  for (const [index, bytes] of strings.entries()) pointers.writeBigUInt64LE(addressOf(bytes), index * 8);
+  // these four return the error number itself
+  const check = ({value}: Answer, name: string): void => {
+    if (value !== 0) throw new SyscallError(name, value, path);
+  };
+  check(actions.posixSpawnFileActionsInit(fileActions), 'posix_spawn_file_actions_init');
+  try {
+    for (const [as, fd] of stdio.entries())
+      check(actions.posixSpawnFileActionsAdddup2(fileActions, fd, as), 'posix_spawn_file_actions_adddup2');
+    check(spawn(pid, path, fileActions, 0, pointers, Buffer.alloc(8)), 'posix_spawn');
+  } finally {
+    actions.posixSpawnFileActionsDestroy(fileActions);
+  }
+  return pid.readInt32LE(0);
+};
+
+/** Room for a posix_spawn_file_actions_t, of which glibc uses 80 bytes and musl as many. */
+const SIZEOF_POSIX_SPAWN_FILE_ACTIONS = 256;
+
 /**
  * Address of a Buffer's first byte, for a structure that points to another one.
  *
@@ -205,6 +250,18 @@ interface Calls {
   poll: (fds: Buffer, count: number, timeout: number) => Answer;
   pollInBackground: (fds: Buffer, count: number, timeout: number) => Promise<Answer>;
   eventfd: (initial: number, flags: number) => Answer;
+  pipe2: (fds: Buffer, flags: number) => Answer;
+  posixSpawn: (
+    pid: Buffer,
+    path: string,
+    fileActions: Buffer,
+    attributes: 0,
+    argv: Buffer,
+    envp: Buffer,
+  ) => Answer;
+  posixSpawnFileActionsInit: (fileActions: Buffer) => Answer;
+  posixSpawnFileActionsDestroy: (fileActions: Buffer) => Answer;
+  posixSpawnFileActionsAdddup2: (fileActions: Buffer, fd: number, as: number) => Answer;
   addressOf: (buffer: Buffer) => bigint;
 }
 
@@ -241,20 +298,32 @@ const bind = ({
   DataType: {BigInt: I64_EXACT, I32, I64, String: STRING, U8Array},
 }: typeof FfiRs): Calls => {
   const BYTES = arrayConstructor({type: U8Array, length: 0}); // the length of an argument is not looked at
-  const SEVEN_LONGS = Array.from({length: 7}, () => I64);
-  const returningInt =
-    (funcName: string, ...paramsType: FfiRs.FieldType[]) =>
-    (...paramsValue: unknown[]): Answer => {
-      const {value, errnoCode} = load<FfiRs.DataType.I32, true>({
-        library: 'libc',
-        funcName,
-        retType: I32,
-        paramsType,
-        paramsValue,
-        errno: true,
-      });
+  // A call described anew each time takes a third longer, and the owner of a VM may be waiting.
+  const returningInt = (funcName: string, ...paramsType: FfiRs.FieldType[]) => {
+    const call: FfiRs.FFIParams<FfiRs.DataType.I32, true> = {
+      library: 'libc',
+      funcName,
+      retType: I32,
+      paramsType,
+      paramsValue: [],
+      errno: true,
+    };
+    return (...paramsValue: unknown[]): Answer => {
+      call.paramsValue = paramsValue;
+      const {value, errnoCode} = load(call);
       return new Answer(value, errnoCode);
     };
+  };
+  /** syscall(2) of so many arguments. */
+  const callWith = (arity: number): FfiRs.FFIParams<FfiRs.DataType.I64, true> => ({
+    library: 'libc',
+    funcName: 'syscall',
+    retType: I64,
+    paramsType: Array.from({length: 1 + arity}, () => I64),
+    paramsValue: [],
+    errno: true,
+  });
+  const [callOfFour, callOfSix] = [callWith(4), callWith(6)];
   return {
     open: returningInt('open', STRING, I32),
     close: returningInt('close', I32),
@@ -283,17 +352,21 @@ const bind = ({
       return new Answer(value, errnoCode);
     },
     eventfd: returningInt('eventfd', I32, I32),
-    syscall: (number, [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]) => {
-      const {value, errnoCode} = load<FfiRs.DataType.I64, true>({
-        library: 'libc',
-        funcName: 'syscall',
-        retType: I64,
-        paramsType: SEVEN_LONGS,
-        paramsValue: [number, Number(a), Number(b), Number(c), Number(d), Number(e), Number(f)],
-        errno: true,
-      });
+    syscall: (number, [a = 0, b = 0, c = 0, d = 0, ...more]) => {
+      const call = more.length === 0 ? callOfFour : callOfSix;
+      const [e = 0, f = 0] = more;
+      call.paramsValue =
+        more.length === 0
+          ? [number, Number(a), Number(b), Number(c), Number(d)]
+          : [number, Number(a), Number(b), Number(c), Number(d), Number(e), Number(f)];
+      const {value, errnoCode} = load(call);
       return new Answer(value, errnoCode);
     },
+    pipe2: returningInt('pipe2', BYTES, I32),
+    posixSpawn: returningInt('posix_spawn', BYTES, STRING, BYTES, I64, BYTES, BYTES),
+    posixSpawnFileActionsInit: returningInt('posix_spawn_file_actions_init', BYTES),
+    posixSpawnFileActionsDestroy: returningInt('posix_spawn_file_actions_destroy', BYTES),
+    posixSpawnFileActionsAdddup2: returningInt('posix_spawn_file_actions_adddup2', BYTES, I32, I32),
     addressOf: (buffer) => {
       const address: unknown = load({
         library: 'libc',
