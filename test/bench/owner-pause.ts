@@ -49,10 +49,14 @@ for (let round = 0; round < Number(rounds); round += 1) {
     const victim = await arena.victim(['clock']);
     victim.tell(1);
     await setTimeout(5);
-    const {status, stdout, stderr} = spawnSync('chrt', ['-f', '1', ...command(victim.pid, victim.report.vmFd)], {
-      encoding: 'utf8',
-      env: {PATH: process.env['PATH'] ?? ''},
-    });
+    const {status, stdout, stderr} = spawnSync(
+      'chrt',
+      ['-f', '1', ...command(victim.pid, victim.report.vmFd)],
+      {
+        encoding: 'utf8',
+        env: {PATH: process.env['PATH'] ?? ''},
+      },
+    );
     if (status !== 0 || stdout.includes('"failure"')) throw new Error(`${name}: ${stderr}${stdout}`);
     victim.tell(0);
     await victim.until(({longest}) => longest > 0);
