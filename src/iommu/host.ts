@@ -18,7 +18,7 @@ export interface Host {
   groups: Group[];
   /** PCI and mediated devices that are in no group: no IOMMU stands between them and memory. */
   ungrouped: Device[];
-  /** Why there are no groups on this machine; null when there are some. */
+  /** Why there are no groups on this machine; null when there are some, or none was asked for. */
   noGroups: NoGroups | null;
   warnings: Warning[];
 }
@@ -67,7 +67,8 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
     units,
     groups,
     ungrouped: options.onlyGroups === undefined ? readUngrouped(context, groups) : [],
-    noGroups: ids.length > 0 ? null : whyNoGroups(attributes, kernel, units),
+    noGroups:
+      ids.length > 0 || options.onlyGroups?.length === 0 ? null : whyNoGroups(attributes, kernel, units),
     warnings: attributes.warnings,
   };
 };

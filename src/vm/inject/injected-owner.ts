@@ -166,8 +166,8 @@ const ioctl = (
   thread.call({name: 'ioctl', label: `ioctl(${request})`, args: (at) => [fd, IOCTLS[request], at], data});
 };
 
-/** Beyond them it gets little faster. */
-const REHEARSALS = 8;
+/** The first takes ten times as long as any other; beyond these it gets little faster. */
+const REHEARSALS = 3;
 
 const exists = (pid: number): boolean => {
   try {
