@@ -73,7 +73,7 @@ class WbinvdLoop {
     WBINVD_PROGRAM.copy(bytes, this.#offset + PROGRAM_AT);
     setGuestMemory(vm, address + BigInt(this.#offset), MEMORY_SIZE);
     const task: VcpuTask = {vmFd: vm.fd, memory: this.#memory, offset: this.#offset, stop: this.#stop};
-    const worker = new Worker(new URL('./vcpu-worker.js', import.meta.url), {workerData: task});
+    const worker = new Worker(new URL(import.meta.resolve('#vcpu-worker')), {workerData: task});
     worker.on('error', (error) => {
       onFailure(noWbinvd(error instanceof Error ? error.message : String(error)));
     });

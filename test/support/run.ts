@@ -1,4 +1,4 @@
-import {spawnSync} from 'node:child_process';
+import {execFileSync, spawnSync} from 'node:child_process';
 import {readdirSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
@@ -72,15 +72,17 @@ export const start = (argv: readonly string[], {env = {}, uid, cwd}: SpawnOption
 
 let built = false;
 
-/** Compiles the sources unless dist/ is newer than all of them. */
+/** Builds what users start, unless it is newer than all sources. */
 export const buildOnce = (): void => {
   if (built) return;
   built = true;
-  const compiled = statSync(join(PROJECT, 'dist/cli/main.js'), {throwIfNoEntry: false})?.mtimeMs ?? 0;
+  const compiled = statSync(join(PROJECT, 'dist/bundle/cli/main.js'), {throwIfNoEntry: false})?.mtimeMs ?? 0;
   if (newest(join(PROJECT, 'src')) < compiled) return;
+  // errors of types are for the check to find
   spawnSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', PROJECT], {
     stdio: 'ignore',
   });
+  execFileSync(process.execPath, [join(PROJECT, '.ci/bundle.js')], {cwd: PROJECT, stdio: 'ignore'});
 };
 
 const newest = (folder: string): number =>
