@@ -1,16 +1,16 @@
 import type {ChalkInstance} from 'chalk';
-import type {ChangedFile, ChangeDocument, VmIdentity} from '../kvm-vfio/change-document.js';
+import type {ChangedFile, ChangeDocument, FileIdentity, VmIdentity} from '../kvm-vfio/change-document.js';
 import type {Coherency} from '../kvm-vfio/coherency.js';
 import type {OwnerWay} from '../vm/owner.js';
 import {printable} from './printable.js';
 
 /** The answer of the commands that change a VM's kvm-vfio device, for people. */
 export const changeLines = (document: ChangeDocument, paint: ChalkInstance): string[] => {
-  const {vm, via, device, groups, before, after, dryRun} = document;
+  const {vm, via, device, files, before, after, dryRun} = document;
   return [
     vmLine(vm, via),
     `kvm-vfio device: ${DEVICE[device.state]}${device.fd === null ? '' : `, descriptor ${device.fd}`}`,
-    ...groups.map((group) => groupLine(group)),
+    ...files.map((file) => fileLine(file)),
     ...(dryRun ? stepLines(document) : []),
     `before: ${coherencyText(before, paint)}`,
     `${dryRun ? 'then' : 'now'}: ${coherencyText(after, paint)}`,
@@ -42,10 +42,14 @@ const DEVICE: Record<ChangeDocument['device']['state'], string> = {
   'to-be-closed': 'to be closed',
 };
 
-const groupLine = (file: ChangedFile): string => {
+/** `group 12`, or `cdev 0000:01:00.0 of group 12`. */
+export const fileText = ({group, cdev}: FileIdentity): string =>
+  cdev === null ? `group ${group}` : `cdev ${cdev}${group === null ? '' : ` of group ${group}`}`;
+
+const fileLine = (file: ChangedFile): string => {
   const descriptor = file.fd === null ? '' : `, descriptor ${file.fd} of the owner`;
   const outcome = file.outcome === 'planned' ? '' : `${OUTCOME[file.outcome]}, `;
-  return `group ${file.group}: ${outcome}${verdictText(file)}${descriptor}`;
+  return printable(`${fileText(file)}: ${outcome}${verdictText(file)}${descriptor}`);
 };
 
 const OUTCOME: Record<Exclude<ChangedFile['outcome'], 'planned'>, string> = {

@@ -1,15 +1,15 @@
 import type {ChalkInstance} from 'chalk';
-import type {StatusDocument, StatusGroup} from '../kvm-vfio/status.js';
-import {coherencyText, verdictText, vmLine} from './change-text.js';
+import type {StatusDocument, StatusFile} from '../kvm-vfio/status.js';
+import {coherencyText, fileText, verdictText, vmLine} from './change-text.js';
 import {printable} from './printable.js';
 
 /** The answer of `kvfio status` for people. */
 export const statusLines = (document: StatusDocument, paint: ChalkInstance): string[] => {
-  const {vm, via, device, groups, coherency} = document;
+  const {vm, via, device, files, coherency} = document;
   return [
     vmLine(vm, via),
     `kvm-vfio device: ${deviceText(device)}`,
-    ...groups.map((group) => groupLine(group)),
+    ...files.map((file) => fileLine(file)),
     `now: ${coherencyText(coherency, paint)}`,
   ];
 };
@@ -19,14 +19,14 @@ const deviceText = ({fd, all}: StatusDocument['device']): string => {
   return all.length === 0 ? 'none' : `one of descriptors ${all.join(', ')}`;
 };
 
-const groupLine = (group: StatusGroup): string => {
+const fileLine = (file: StatusFile): string => {
   const parts = [
-    REGISTERED.get(group.registered) ?? '',
-    verdictText(group),
-    `descriptor ${group.fd}${group.given === true ? ', handed over by kvfio' : ''}`,
-    group.devices.join(' '),
+    REGISTERED.get(file.registered) ?? '',
+    verdictText(file),
+    `descriptor ${file.fd}${file.given === true ? ', handed over by kvfio' : ''}`,
+    file.kind === 'group' ? file.devices.join(' ') : '',
   ];
-  return printable(`group ${group.group}: ${parts.filter(Boolean).join(', ')}`);
+  return printable(`${fileText(file)}: ${parts.filter(Boolean).join(', ')}`);
 };
 
 const REGISTERED = new Map<boolean | null, string>([

@@ -1,6 +1,8 @@
 import {Flags} from '@oclif/core';
 import {Failure} from '../failure.js';
+import {completePciAddress} from '../iommu/pci-address.js';
 import {Deadline} from '../linux/deadline.js';
+import type {FileId} from '../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner.js';
 
 /** Flags of every command that is about a VM of another process. */
@@ -48,15 +50,54 @@ export const dryRunFlag = Flags.boolean({
   description: 'print the steps and what will be true after them, and change nothing',
 });
 
-/** Of every command that is about groups. */
-export const groupFlag = Flags.integer({
-  char: 'g',
-  description: 'an IOMMU group; several are all or none',
-  multiple: true,
-  required: true,
-  min: 0,
-  helpValue: 'N',
-});
+/** Of every command that is about files of VFIO: see {@link namedFiles}. */
+export const fileFlags = {
+  group: Flags.integer({
+    char: 'g',
+    description: 'an IOMMU group; several are all or none',
+    multiple: true,
+    min: 0,
+    helpValue: 'N',
+  }),
+  cdev: Flags.string({
+    description:
+      'a device by its address, through its own node below /dev/vfio/devices (Linux 6.6 and newer with IOMMUFD)',
+    multiple: true,
+    helpValue: 'BDF',
+  }),
+};
+
+export interface FileFlagValues {
+  group?: number[] | undefined;
+  cdev?: string[] | undefined;
+}
+
+/**
+ * Groups and devices in the order in which they are worked on.
+ *
+ * @param otherwise - what may be named in their place
+ * @throws {@link Failure} when none is named, or an address is none
+ */
+export const namedFiles = (
+  {group = [], cdev = []}: FileFlagValues,
+  otherwise = '--group or --cdev',
+): FileId[] => {
+  if (group.length + cdev.length === 0) throw usage('No group and no device is named.', `Use ${otherwise}.`);
+  return [
+    ...group.map((id) => ({kind: 'group' as const, group: id})),
+    ...cdev.map((address) => ({kind: 'cdev' as const, address: deviceAddress(address)})),
+  ];
+};
+
+/** PCI addresses are completed, and other names taken as they are: they become part of a path. */
+const deviceAddress = (text: string): string => {
+  const address = completePciAddress(text) ?? text;
+  if (/^[\w:@-][\w.:@-]*$/.test(address)) return address;
+  throw usage(
+    `"${text}" is no address of a device.`,
+    'Name it as lspci does, 0000:01:00.0, or as its folder in sysfs is called.',
+  );
+};
 
 export interface VmFlagValues {
   'vm-sock'?: string | undefined;
@@ -72,14 +113,14 @@ export interface VmFlagValues {
 export const vmPlace = ({'vm-sock': socket, pid, 'vm-fd': vmFd}: VmFlagValues): VmPlace => {
   if (socket !== undefined && pid === undefined) return {socket};
   if (pid !== undefined && socket === undefined) return {pid, vmFd};
-  throw new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
-    hint: 'Use either --vm-sock or --pid.',
-  });
+  throw usage(
+    pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
+    'Use either --vm-sock or --pid.',
+  );
 };
+
+const usage = (why: string, hint: string): Failure =>
+  new Failure({code: 'USAGE', kind: 'usage', what: 'The command line was not understood.', why, hint});
 
 export const reachOptions = (flags: VmFlagValues): ReachOptions & {deviceFd: number | undefined} => ({
   via: flags.via,

@@ -1,15 +1,17 @@
 import {Flags} from '@oclif/core';
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, groupFlag, vmFlags} from '../cli/vm-flags.js';
+import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 import {CONTAINERS} from '../vfio/group-file.js';
 
 export default class Attach extends ChangeCommand {
-  static override summary = 'Tell KVM which VFIO groups a VM uses.';
+  static override summary = 'Tell KVM which VFIO groups or devices a VM uses.';
 
-  static override description = `Makes the kvm-vfio device of the VM when it has none, opens each group unless the VM's owner has it open, hands it to the owner, and adds it. Several groups are attached all or none. What is attached already is left as it is, with exit code 0 and "changed": false.
+  static override description = `Makes the kvm-vfio device of the VM when it has none, opens each group or device unless the VM's owner has it open, hands it to the owner, and adds it. Several are attached all or none. What is attached already is left as it is, with exit code 0 and "changed": false.
 
-From then on KVM knows whether DMA of these groups is cache coherent, and so whether WBINVD of the guest has to be executed. The attachment lives in the VM's owner: it holds when kvfio has ended, and the groups are free when the VM ends.`;
+From then on KVM knows whether DMA of these is cache coherent, and so whether WBINVD of the guest has to be executed. The attachment lives in the VM's owner: it holds when kvfio has ended, and all is free when the VM ends.
+
+--cdev names a device in place of its group, for a VMM that uses it through IOMMUFD. Attach it before the VMM binds it.`;
 
   static override examples = [
     {
@@ -21,16 +23,21 @@ From then on KVM knows whether DMA of these groups is cache coherent, and so whe
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --group 13',
     },
     {
+      description: 'A device, through its own node in place of its group',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --cdev 0000:01:00.0',
+    },
+    {
       description: 'What would be done, and what be true then',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --dry-run',
     },
   ];
 
   static override flags = {
-    group: groupFlag,
+    ...fileFlags,
     container: Flags.option({options: CONTAINERS})({
       description:
         'what a group is put into that the owner does not have open yet: type1 is an IOMMU domain of its own, which stops DMA of its devices until it is mapped; the default is none, but type1 on kernels before 6.2, which ask the container for coherency',
+      dependsOn: ['group'],
     }),
     create: Flags.option({
       options: ['if-missing', 'never'] as ('if-missing' | 'never')[],
@@ -45,7 +52,7 @@ From then on KVM knows whether DMA of these groups is cache coherent, and so whe
 
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Attach);
-    const {group: groups, container, create} = flags;
-    return this.change({command: 'attach', groups, container, create}, flags);
+    const {container, create} = flags;
+    return this.change({command: 'attach', files: namedFiles(flags), container, create}, flags);
   }
 }

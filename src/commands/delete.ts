@@ -1,11 +1,11 @@
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, groupFlag, vmFlags} from '../cli/vm-flags.js';
+import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Delete extends ChangeCommand {
-  static override summary = 'Delete VFIO groups from the kvm-vfio device of a VM.';
+  static override summary = 'Delete VFIO groups or devices from the kvm-vfio device of a VM.';
 
-  static override description = `The kernel's KVM_DEV_VFIO_FILE_DEL as it is: a group that is not registered answers ENOENT, which is exit code 6. The descriptor of the group stays with a VM's owner that has no agent, so that nobody else can use the group; "kvfio detach" gives it back.`;
+  static override description = `The kernel's KVM_DEV_VFIO_FILE_DEL as it is: what is not registered answers ENOENT, which is exit code 6. The descriptor stays with a VM's owner that has no agent, so that nobody else can use the group or device; "kvfio detach" gives it back.`;
 
   static override examples = [
     {
@@ -14,10 +14,10 @@ export default class Delete extends ChangeCommand {
     },
   ];
 
-  static override flags = {group: groupFlag, 'dry-run': dryRunFlag, ...vmFlags};
+  static override flags = {...fileFlags, 'dry-run': dryRunFlag, ...vmFlags};
 
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Delete);
-    return this.change({command: 'delete', groups: flags.group}, flags);
+    return this.change({command: 'delete', files: namedFiles(flags)}, flags);
   }
 }

@@ -5,11 +5,11 @@ import {reachOptions, vmFlags, vmPlace} from '../cli/vm-flags.js';
 import {vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
 
 export default class Status extends BaseCommand {
-  static override summary = 'Show the kvm-vfio device of a VM, its groups, and what WBINVD does.';
+  static override summary = 'Show the kvm-vfio device of a VM, its groups and devices, and what WBINVD does.';
 
-  static override description = `Shows which VFIO groups the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
+  static override description = `Shows which VFIO groups and devices (cdevs) the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
 
---verify finds out by adding each group: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.`;
+--verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.`;
 
   static override examples = [
     {

@@ -1,7 +1,8 @@
+import type {FileId} from '../vfio/file-node.js';
 import type {Container} from '../vfio/group-file.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
 import type {FileOutcome, Outcome} from './apply.js';
-import {remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
+import {fileIdentity, remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
 import {vmCoherency, type FileCoherency, type Registration} from './coherency.js';
 import {groupWithId, type VmFacts} from './facts.js';
 import {describeStep, type Plan, type PlannedFile} from './plan.js';
@@ -9,21 +10,19 @@ import {describeStep, type Plan, type PlannedFile} from './plan.js';
 /** What is to be changed. */
 export type Change =
   | {command: 'create'; ifMissing: boolean}
-  | {command: 'add'; groups: readonly number[]; container: Container | undefined}
-  | {command: 'delete'; groups: readonly number[]}
+  | {command: 'add'; files: readonly FileId[]; container: Container | undefined}
+  | {command: 'delete'; files: readonly FileId[]}
   | {
       command: 'attach';
-      groups: readonly number[];
+      files: readonly FileId[];
       container: Container | undefined;
       /** What to do for a VM that has no kvm-vfio device. */
       create: 'if-missing' | 'never';
     }
-  | {command: 'detach'; groups: readonly number[] | 'all'; closeDevice: boolean};
+  | {command: 'detach'; files: readonly FileId[] | 'all'; closeDevice: boolean};
 
-/** A group that was asked for, with what KVM learns of it. */
-export interface Target extends PlannedFile, FileCoherency {
-  id: number;
-}
+/** A file that was asked for, with what KVM learns of it. */
+export interface Target extends PlannedFile, FileCoherency {}
 
 /** All that is known of one change. */
 export interface Account {
@@ -49,8 +48,8 @@ export const documentOf = (account: Account): ChangeDocument => {
     vm: vmIdentity(vm),
     via: vm.way,
     device: deviceOf(plan, outcome),
-    groups: targets.map(({id, name, fd, verdict, confidence}) => ({
-      group: id,
+    files: targets.map(({node, name, fd, verdict, confidence}) => ({
+      ...fileIdentity(node),
       fd: outcome?.files.has(name) === true ? (outcome.files.get(name)?.fd ?? null) : fd,
       outcome: outcome === null ? 'planned' : (outcome.files.get(name)?.outcome ?? 'absent'),
       verdict,
@@ -93,14 +92,13 @@ const registrations = ({
   plan,
   outcome,
 }: Account): [Registration[], Registration[]] => {
-  const isTarget = (id: number): boolean => targets.some((file) => file.id === id);
   // without a device nothing is registered, and what was never open in the owner cannot be either
   const noneBefore = plan.device === null && !facts.ambiguous;
   const others = facts.held
-    .filter(({group}) => !isTarget(group.id))
+    .filter(({fd}) => !targets.some((file) => file.fd === fd))
     .map((held): Registration => ({...held, registered: noneBefore ? false : held.registered}));
   const before = targets.map((file): Registration => {
-    const held = facts.held.find(({group}) => group.id === file.id);
+    const held = facts.held.find(({fd}) => fd === file.fd);
     const answer = outcome?.files.get(file.name)?.outcome;
     const known = answer === undefined ? null : WAS_REGISTERED[answer];
     return {...file, registered: known ?? (noneBefore || held === undefined ? false : held.registered)};
@@ -138,7 +136,9 @@ const warningsOf = ({vm, facts, targets, plan}: Account): Remark[] => {
       message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} has one that it does not know of`,
     });
   }
-  for (const {id, fd, container} of targets) {
+  for (const {node, fd, container} of targets) {
+    if (node.kind !== 'group') continue;
+    const id = node.group;
     const group = groupWithId(facts, id);
     const asksContainer = facts.host.kernel.coherencyRule !== 'devices' && fd === null;
     if (

@@ -12,7 +12,7 @@ import {describeStep, type Plan, type PlannedFile, type Step} from './plan.js';
 import {explainRefusal, type Refusal} from './refusal.js';
 import {undisturbed} from './undisturbed.js';
 
-/** What became of a group: `already` and `absent` are the kernel's EEXIST and ENOENT. */
+/** What became of a file: `already` and `absent` are the kernel's EEXIST and ENOENT. */
 export type FileOutcome = 'added' | 'already' | 'deleted' | 'absent';
 
 export interface Outcome {

@@ -1,5 +1,6 @@
 import type {Warning} from '../iommu/attributes.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
+import type {FileNode} from '../vfio/file-node.js';
 import type {OwnerWay} from '../vm/owner.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
 import type {FileOutcome} from './apply.js';
@@ -35,9 +36,23 @@ export interface Remark {
 export const remarks = (warnings: readonly Warning[]): Remark[] =>
   warnings.map(({code, message}) => ({code, message}));
 
-/** One VFIO group that was asked for. */
-export interface ChangedFile {
-  group: number;
+/** Which file of VFIO it is: a group, or a device by its cdev. */
+export interface FileIdentity {
+  kind: FileNode['kind'];
+  /** The IOMMU group that it is, or that the device is in; null when that is not known. */
+  group: number | null;
+  /** Address of the device; null for a group. */
+  cdev: string | null;
+}
+
+export const fileIdentity = (node: FileNode): FileIdentity => ({
+  kind: node.kind,
+  group: node.group,
+  cdev: node.kind === 'cdev' ? node.address : null,
+});
+
+/** One file that was asked for. */
+export interface ChangedFile extends FileIdentity {
   /** Number of its descriptor in the owner, now or after; null when there is none, or it is not known yet. */
   fd: number | null;
   /** `planned` in a dry run. */
@@ -61,7 +76,7 @@ export interface ChangeDocument {
     fd: number | null;
     state: 'created' | 'found' | 'closed' | 'none' | 'to-be-created' | 'to-be-closed';
   };
-  groups: ChangedFile[];
+  files: ChangedFile[];
   steps: StepText[];
   before: Coherency;
   /** In a dry run the prediction. */

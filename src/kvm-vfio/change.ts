@@ -1,14 +1,25 @@
 import {Failure} from '../failure.js';
-import type {Group} from '../iommu/group.js';
+import type {Descriptor} from '../linux/descriptor.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
-import {checkFree, openGroup, requireNode, type Container} from '../vfio/group-file.js';
+import {checkCdevFree, openCdev, requireCdevNode, type CdevUse} from '../vfio/cdev-file.js';
+import type {CdevNode} from '../vfio/cdev-node.js';
+import {fileName, type FileId} from '../vfio/file-node.js';
+import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import type {GroupNode} from '../vfio/group-node.js';
 import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
 import {documentOf, type Change, type Target} from './account.js';
 import {apply, type Outcome} from './apply.js';
 import type {ChangeDocument} from './change-document.js';
-import {groupCoherency} from './coherency.js';
-import {certainDevice, groupWithId, readFacts, settleIfPossible, type VmFacts} from './facts.js';
+import {deviceCoherency, groupCoherency} from './coherency.js';
+import {
+  certainDevice,
+  deviceWithAddress,
+  groupWithId,
+  readFacts,
+  settleIfPossible,
+  type HeldFile,
+  type VmFacts,
+} from './facts.js';
 import {
   addPlan,
   attachPlan,
@@ -40,43 +51,58 @@ export const changeVm = async (
   if (options.dryRun) settleIfPossible(vm);
   else vm.settle();
   const tree = new DirectoryTree();
-  const groups = 'groups' in change && change.groups !== 'all' ? [...new Set(change.groups)] : [];
-  const facts = readFacts(vm, {groups, deviceFd: options.deviceFd, tree});
-  const wanted =
-    'groups' in change && change.groups === 'all' ? facts.held.map(({group}) => group.id) : groups;
-  const targets = wanted.map((id) => target(facts, id, change));
+  const named = 'files' in change && change.files !== 'all' ? distinct(change.files) : [];
+  const facts = readFacts(vm, {files: named, deviceFd: options.deviceFd, tree});
+  const targets =
+    'files' in change && change.files === 'all'
+      ? facts.held.map((file) => heldTarget(file))
+      : named.flatMap((id) => targetsOf(facts, id, change));
   const plan = planOf(change, facts, targets);
   if (options.dryRun) {
-    for (const step of plan.steps)
-      if (step.action === 'open') checkFree(step.file.node, groupOf(facts, step.file));
+    for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }
   const outcome = execute(vm, plan, facts);
   return documentOf({vm, change, facts, targets, plan, outcome});
 };
 
-const target = (facts: VmFacts, id: number, change: Change): Target => {
-  const held = facts.held.find(({group}) => group.id === id);
-  if (held !== undefined) {
-    const {node, fd, verdict, confidence} = held;
-    return {
-      id,
-      name: `group ${id}`,
-      node,
-      fd,
-      given: held.given === true,
-      container: 'none',
-      verdict,
-      confidence,
-    };
-  }
+const distinct = (ids: readonly FileId[]): FileId[] => [
+  ...new Map(ids.map((id) => [fileName(id), id])).values(),
+];
+
+/** All files that the owner has open of what was named; one to be opened when it has none. */
+const targetsOf = (facts: VmFacts, id: FileId, change: Change): Target[] => {
+  const held = facts.held.filter(({node}) => fileName(node) === fileName(id));
+  if (held.length > 0) return held.map((file) => heldTarget(file));
+  return [id.kind === 'group' ? groupTarget(facts, id.group, change) : cdevTarget(facts, id.address, change)];
+};
+
+const heldTarget = ({name, node, fd, given, verdict, confidence}: HeldFile): Target => ({
+  name,
+  node,
+  fd,
+  given: given === true,
+  container: 'none',
+  verdict,
+  confidence,
+});
+
+const groupTarget = (facts: VmFacts, id: number, change: Change): Target => {
   const group = groupWithId(facts, id);
   // what the owner has not open need not be VFIO's to be detached
-  const node = change.command === 'detach' ? nodeless(id) : requireNode(facts.nodes, group);
+  const node = change.command === 'detach' ? nodeless(id) : requireGroupNode(facts.nodes, group);
   const container = containerFor(facts, node, change);
   const {coherencyRule} = facts.host.kernel;
   const coherency = groupCoherency(group, coherencyRule, container);
-  return {id, name: `group ${id}`, node, fd: null, given: true, container, ...coherency};
+  return {name: fileName(node), node, fd: null, given: true, container, ...coherency};
+};
+
+const cdevTarget = (facts: VmFacts, address: string, change: Change): Target => {
+  const {device, group} = deviceWithAddress(facts, address);
+  const node =
+    change.command === 'detach' ? cdevless(address, group.id) : requireCdevNode(facts.nodes, device);
+  const coherency = deviceCoherency(device);
+  return {name: fileName(node), node, fd: null, given: true, container: 'none', ...coherency};
 };
 
 /** Where the kernel asks the container, a group needs one to be judged by its IOMMU. */
@@ -120,14 +146,41 @@ const execute = (vm: ReachedVm, plan: Plan, facts: VmFacts): Outcome => {
     vmFd: vm.vmFd,
     open: (file) => {
       vm.checkTrust();
-      return openGroup(file.node, groupOf(facts, file), file.container);
+      return openFile(file, facts, vm.pid);
     },
   });
 };
 
-const groupOf = (facts: VmFacts, {node}: PlannedFile): Group => groupWithId(facts, node.group);
+const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>
+  node.kind === 'group'
+    ? openGroup(node, groupWithId(facts, node.group), container)
+    : openCdev(node, useOf(node, facts, owner));
 
-const nodeless = (group: number): GroupNode => ({group, path: `/dev/vfio/${group}`, device: 0});
+const checkFree = ({node}: PlannedFile, facts: VmFacts, owner: number): void => {
+  if (node.kind === 'group') checkGroupFree(node, groupWithId(facts, node.group));
+  else checkCdevFree(node, useOf(node, facts, owner));
+};
+
+const useOf = ({address}: CdevNode, facts: VmFacts, owner: number): CdevUse => ({
+  group: deviceWithAddress(facts, address).group,
+  nodes: facts.nodes,
+  owner,
+});
+
+const nodeless = (group: number): GroupNode => ({
+  kind: 'group',
+  group,
+  path: `/dev/vfio/${group}`,
+  device: 0,
+});
+
+const cdevless = (address: string, group: number): CdevNode => ({
+  kind: 'cdev',
+  address,
+  group,
+  path: '/dev/vfio/devices',
+  device: 0,
+});
 
 const noDevice = (): Failure =>
   new Failure({

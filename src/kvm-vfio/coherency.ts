@@ -1,3 +1,4 @@
+import type {Device} from '../iommu/device.js';
 import type {Group} from '../iommu/group.js';
 import type {CoherencyRule, Kernel} from '../iommu/kernel.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
@@ -53,6 +54,12 @@ export const groupCoherency = (
   if (container === 'type1') return {verdict, confidence};
   return {verdict: 'unknown', confidence: 'none'};
 };
+
+/** What KVM learns of a device by its cdev: its own (vfio_file_enforced_coherent in drivers/vfio/vfio_main.c, since 6.6). */
+export const deviceCoherency = ({snoopControl: {verdict, confidence}}: Device): FileCoherency => ({
+  verdict,
+  confidence,
+});
 
 /** Whose virtualization KVM uses here; null when that is not known. */
 export type Cpu = 'intel' | 'amd' | null;

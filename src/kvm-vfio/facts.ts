@@ -1,30 +1,28 @@
 import {Failure} from '../failure.js';
+import type {Device} from '../iommu/device.js';
+import {groupOfDevice} from '../iommu/group-of-device.js';
 import {readHost, requireGroups, type Host} from '../iommu/host.js';
 import type {Group} from '../iommu/group.js';
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
-import {sameFile} from '../linux/kcmp.js';
 import {Pidfd} from '../linux/pidfd.js';
-import {Process} from '../linux/process.js';
 import {VfioGroup} from '../linux/vfio.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
-import {KVM_VM} from '../vm/receive-vm.js';
-import {openedByKvfio, type Container} from '../vfio/group-file.js';
-import {deviceNumber, readGroupNodes, type GroupNode} from '../vfio/group-node.js';
-import {deviceOf} from '../vfio/holders.js';
-import {groupCoherency, type Cpu, type Registration} from './coherency.js';
+import {readFileNodes, type FileId, type FileNode} from '../vfio/file-node.js';
+import type {Container} from '../vfio/group-file.js';
+import {
+  deviceCoherency,
+  groupCoherency,
+  type Cpu,
+  type FileCoherency,
+  type Registration,
+} from './coherency.js';
+import {KVM_VFIO, readHoldings, type Holding} from './holdings.js';
 
-/** What the link of a kvm-vfio device in /proc/PID/fd reads (kvm_ioctl_create_device in virt/kvm/kvm_main.c). */
-const KVM_VFIO = 'anon_inode:kvm-vfio';
-
-/** A group that the owner of a VM has open. */
-export interface HeldGroup extends Registration {
+/** A file that the owner of a VM has open, with what KVM learns of it. */
+export interface HeldFile extends Holding, Registration {
+  /** The group that it is, or that the device is in. */
   group: Group;
-  node: GroupNode;
-  /** Number of its descriptor in the owner. */
-  fd: number;
-  /** kvfio opened it and handed it over; null when that cannot be seen. */
-  given: boolean | null;
 }
 
 /** All that a change of a VM's kvm-vfio device depends on, as found. */
@@ -34,16 +32,16 @@ export interface VmFacts {
   /** The one of this VM; null when there is none, or when which one it is would be a guess. */
   device: number | null;
   ambiguous: boolean;
-  held: HeldGroup[];
-  /** With the groups that were asked for and those that are held. */
+  held: HeldFile[];
+  /** With the groups of all that was asked for and of what is held. */
   host: Host;
-  nodes: GroupNode[];
+  nodes: FileNode[];
   cpu: Cpu;
 }
 
 export interface FactsOptions {
-  /** Groups that have to exist. */
-  groups: readonly number[];
+  /** Groups and devices that have to exist. */
+  files: readonly FileId[];
   /** The kvm-vfio device's descriptor in the owner, as its user says. */
   deviceFd: number | undefined;
   tree: HostTree;
@@ -52,13 +50,14 @@ export interface FactsOptions {
 /**
  * Looks at a VM's owner and at the machine, and changes nothing.
  *
- * @throws {@link Failure} when a group or the device that was named does not exist
+ * @throws {@link Failure} when something that was named does not exist
  */
-export const readFacts = (vm: ReachedVm, {groups, deviceFd, tree}: FactsOptions): VmFacts => {
-  const nodes = readGroupNodes(tree);
+export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsOptions): VmFacts => {
+  const nodes = readFileNodes(tree);
   const {devices, several, files} = readHoldings(vm, nodes);
-  const ids = [...new Set([...groups, ...files.map(({node}) => node.group)])];
-  const host = readHost(tree, {onlyGroups: ids, details: false, noSnoop: false});
+  const groups = wanted.map((id) => (id.kind === 'group' ? id.group : groupOfDevice(tree, id.address)));
+  const ids = new Set([...groups, ...files.flatMap(({node}) => node.group ?? [])]);
+  const host = readHost(tree, {onlyGroups: [...ids], details: false, noSnoop: false});
   requireGroups(host, groups);
   if (deviceFd !== undefined && !devices.includes(deviceFd)) throw noSuchDevice(vm, deviceFd, devices);
   const ambiguous = deviceFd === undefined && several;
@@ -69,9 +68,8 @@ export const readFacts = (vm: ReachedVm, {groups, deviceFd, tree}: FactsOptions)
     held: files.flatMap((file) => {
       const group = host.groups.find(({id}) => id === file.node.group);
       if (group === undefined) return []; // gone meanwhile
-      const {coherencyRule: rule} = host.kernel;
-      const container = rule === 'devices' ? 'unknown' : containerOf(vm.pid, file.fd);
-      return [{...file, group, ...groupCoherency(group, rule, container)}];
+      const coherency = heldCoherency(vm.pid, file, group, host);
+      return coherency === null ? [] : [{...file, group, ...coherency}];
     }),
     host,
     nodes,
@@ -105,6 +103,21 @@ export const certainDevice = ({ambiguous, device, devices}: VmFacts): number | n
 };
 
 /** @throws {@link Failure} when it has gone meanwhile */
+export const deviceWithAddress = ({host}: VmFacts, address: string): {device: Device; group: Group} => {
+  for (const group of host.groups) {
+    const device = deviceIn(group, address);
+    if (device !== undefined) return {device, group};
+  }
+  throw new Failure({
+    code: 'DEVICE_NOT_FOUND',
+    kind: 'notFound',
+    what: `There is no device ${address} any more.`,
+    why: 'It has left its IOMMU group.',
+    hint: 'Run "kvfio groups" to see the devices there are.',
+  });
+};
+
+/** @throws {@link Failure} when it has gone meanwhile */
 export const groupWithId = ({host}: VmFacts, id: number): Group => {
   const group = host.groups.find((candidate) => candidate.id === id);
   if (group !== undefined) return group;
@@ -117,66 +130,21 @@ export const groupWithId = ({host}: VmFacts, id: number): Group => {
   });
 };
 
-interface Holdings {
-  devices: number[];
-  /** It cannot be told which device is this VM's. */
-  several: boolean;
-  files: Pick<HeldGroup, 'node' | 'fd' | 'given' | 'registered'>[];
-}
-
-/** What /proc shows, and what the agent says. One of the two may not be there. */
-const readHoldings = (vm: ReachedVm, nodes: readonly GroupNode[]): Holdings => {
-  const told = vm.agent?.held() ?? [];
-  const owner = new Process(vm.pid);
-  const links = visible(owner);
-  const seen = distinctOf(links, KVM_VFIO, vm.pid);
-  const agents = told.flatMap(({kind, fd}) => (kind === 'given' ? [] : [fd]));
-  // an agent has devices of its own VM only
-  const devices = agents.length > 0 ? agents : seen;
-  const vms = agents.length > 0 ? 1 : distinctOf(links, KVM_VM, vm.pid).length;
-
-  const files = new Map<number, Holdings['files'][number]>();
-  const nodeOf = (device: number): GroupNode | undefined => nodes.find((node) => node.device === device);
-  for (const [fd, link] of links) {
-    const node = link.startsWith('/') ? nodeOf(deviceOf(owner, fd)) : undefined;
-    if (node !== undefined) files.set(fd, {node, fd, given: openedByKvfio(vm.pid, fd), registered: null});
-  }
-  for (const {fd, kind, registered, major, minor} of told) {
-    const node = kind === 'given' ? nodeOf(deviceNumber(major, minor)) : undefined;
-    if (node !== undefined) files.set(fd, {node, fd, given: true, registered: registered || null});
-  }
-  // a group can be open only once, so further descriptors of it are of the same open file
-  const byGroup = new Map([...files.values()].reverse().map((file) => [file.node.group, file]));
-  return {
-    devices,
-    several: devices.length > 1 || (devices.length === 1 && vms > 1),
-    files: [...byGroup.values()].sort((a, b) => a.node.group - b.node.group),
-  };
+/** What KVM learns of a file that the owner has open; null when its device has gone meanwhile. */
+const heldCoherency = (
+  pid: number,
+  {node, fd}: Holding,
+  group: Group,
+  {kernel: {coherencyRule: rule}}: Host,
+): FileCoherency | null => {
+  if (node.kind === 'group')
+    return groupCoherency(group, rule, rule === 'devices' ? 'unknown' : containerOf(pid, fd));
+  const device = deviceIn(group, node.address);
+  return device === undefined ? null : deviceCoherency(device);
 };
 
-const visible = (owner: Process): Map<number, string> => {
-  try {
-    return owner.descriptors();
-  } catch (error) {
-    if (error instanceof SyscallError) return new Map();
-    throw error;
-  }
-};
-
-/** One descriptor of each open file with this link. */
-const distinctOf = (links: ReadonlyMap<number, string>, wanted: string, pid: number): number[] => {
-  const fds = [...links].filter(([, link]) => link === wanted).map(([fd]) => fd);
-  return fds.filter((fd, index) => !fds.slice(0, index).some((other) => isSame(pid, fd, other)));
-};
-
-const isSame = (pid: number, fd: number, other: number): boolean => {
-  try {
-    return sameFile(pid, fd, pid, other);
-  } catch (error) {
-    if (error instanceof SyscallError) return false;
-    throw error;
-  }
-};
+const deviceIn = (group: Group, address: string): Device | undefined =>
+  group.devices.find((device) => device.address === address);
 
 /** Whether a group of the owner's is in a container, as far as kvfio may see that. */
 const containerOf = (pid: number, fd: number): Container | 'unknown' => {

@@ -1,16 +1,16 @@
 import type {Container} from '../vfio/group-file.js';
-import type {GroupNode} from '../vfio/group-node.js';
+import type {FileNode} from '../vfio/file-node.js';
 
-/** A group that a plan is about. */
+/** A group, or a device by its cdev, that a plan is about. */
 export interface PlannedFile {
-  /** `group 12`. */
+  /** `group 12` or `cdev 0000:01:00.0`, no two the same. */
   name: string;
-  node: GroupNode;
+  node: FileNode;
   /** Number of its descriptor in the owner; null when the owner has none yet. */
   fd: number | null;
   /** kvfio handed it over, so that kvfio may take it back. */
   given: boolean;
-  /** What it is put into when kvfio opens it. */
+  /** What a group is put into when kvfio opens it. */
   container: Container;
 }
 

@@ -5,27 +5,33 @@ import {SyscallError} from '../linux/errno.js';
 import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
 import type {Owner, OwnerWay} from '../vm/owner.js';
 import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
-import {remarks, vmIdentity, type Remark, type VmIdentity} from './change-document.js';
+import {
+  fileIdentity,
+  remarks,
+  vmIdentity,
+  type FileIdentity,
+  type Remark,
+  type VmIdentity,
+} from './change-document.js';
 import {vmCoherency, type Coherency} from './coherency.js';
-import {certainDevice, readFacts, settleIfPossible, type HeldGroup, type VmFacts} from './facts.js';
+import {certainDevice, readFacts, settleIfPossible, type HeldFile, type VmFacts} from './facts.js';
 import {explainRefusal} from './refusal.js';
 import {undisturbed} from './undisturbed.js';
 
-/** A group that the VM's owner has open. */
-export interface StatusGroup {
-  group: number;
+/** A group or a device that the VM's owner has open. */
+export interface StatusFile extends FileIdentity {
   /** Number of its descriptor in the owner. */
   fd: number;
   /** Whether it is registered with the VM's kvm-vfio device; null when that was not asked for, as the kernel has no list. */
   registered: boolean | null;
   /** kvfio handed it over; null when that cannot be seen. */
   given: boolean | null;
-  /** Members' addresses, those that VFIO drivers have. */
+  /** Addresses: the device's, or those of the group's members that VFIO drivers have. */
   devices: string[];
-  /** What KVM would be told of the group now. */
+  /** What KVM would be told of it now. */
   verdict: Verdict;
   confidence: Confidence;
-  /** What it would be told with all members bound. When it differs, the group is not what it was or may become. */
+  /** What it would be told with all members of the group bound; of a device always the same. When it differs, the group is not what it was or may become. */
   verdictOfAll: Verdict;
 }
 
@@ -40,7 +46,7 @@ export interface StatusDocument {
     /** All kvm-vfio devices of the owner. */
     all: number[];
   };
-  groups: StatusGroup[];
+  files: StatusFile[];
   /** Whether it was found out what is registered. */
   verified: boolean;
   coherency: Coherency;
@@ -54,7 +60,7 @@ export interface StatusOptions extends ReachOptions {
 }
 
 /**
- * What a VM's kvm-vfio device is like. Changes nothing, but that `verify` adds groups for a moment that are not
+ * What a VM's kvm-vfio device is like. Changes nothing, but that `verify` adds files for a moment that are not
  * registered.
  *
  * @throws {@link Failure}
@@ -62,7 +68,7 @@ export interface StatusOptions extends ReachOptions {
 export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
   using vm = await reachVm(place, options);
   settleIfPossible(vm);
-  const facts = readFacts(vm, {groups: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
+  const facts = readFacts(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
   const {host, devices, ambiguous, cpu} = facts;
   const held = options.verify ? verified(vm, facts) : facts.held.map(withoutDevice(facts));
   return {
@@ -70,15 +76,15 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
     vm: vmIdentity(vm),
     via: vm.way,
     device: {fd: facts.device, all: devices},
-    groups: held.map((file) => ({
-      group: file.group.id,
+    files: held.map((file) => ({
+      ...fileIdentity(file.node),
       fd: file.fd,
       registered: file.registered,
       given: file.given,
-      devices: file.group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address),
+      devices: devicesOf(file),
       verdict: file.verdict,
       confidence: file.confidence,
-      verdictOfAll: file.group.snoopControl.allMembers.verdict,
+      verdictOfAll: file.node.kind === 'cdev' ? file.verdict : file.group.snoopControl.allMembers.verdict,
     })),
     verified: options.verify,
     coherency: vmCoherency(held, host.kernel, cpu),
@@ -90,13 +96,18 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
   };
 };
 
+const devicesOf = ({node, group}: HeldFile): string[] =>
+  node.kind === 'cdev'
+    ? [node.address]
+    : group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address);
+
 /** Without a device nothing is registered. */
 const withoutDevice =
   ({device, ambiguous}: VmFacts) =>
-  (file: HeldGroup): HeldGroup =>
+  (file: HeldFile): HeldFile =>
     device === null && !ambiguous ? {...file, registered: false} : file;
 
-const verified = (vm: ReachedVm, facts: VmFacts): HeldGroup[] => {
+const verified = (vm: ReachedVm, facts: VmFacts): HeldFile[] => {
   const device = certainDevice(facts);
   if (device === null || facts.held.length === 0) return facts.held.map(withoutDevice(facts));
   using owner = vm.open();
@@ -107,7 +118,7 @@ const verified = (vm: ReachedVm, facts: VmFacts): HeldGroup[] => {
   );
 };
 
-const isRegistered = (owner: Owner, device: number, {fd, group}: HeldGroup): boolean => {
+const isRegistered = (owner: Owner, device: number, {fd, name}: HeldFile): boolean => {
   try {
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
@@ -117,7 +128,7 @@ const isRegistered = (owner: Owner, device: number, {fd, group}: HeldGroup): boo
     if (error.code === 'EEXIST') return true;
     throw new Failure({
       ...explainRefusal('add', error, owner.way),
-      what: `Whether group ${group.id} is registered was not found out.`,
+      what: `Whether ${name} is registered was not found out.`,
       cause: error,
     });
   }
@@ -129,7 +140,8 @@ const SEVERAL: Remark = {
     'the owner has several VMs or kvm-vfio devices, and which belong together cannot be told: see --device-fd',
 };
 
-const changedMembers = ({group: {id, snoopControl}}: HeldGroup): Remark[] => {
+const changedMembers = ({node, group: {id, snoopControl}}: HeldFile): Remark[] => {
+  if (node.kind === 'cdev') return [];
   const {boundMembers, allMembers} = snoopControl;
   if (boundMembers === null || boundMembers.verdict === allMembers.verdict) return [];
   return [

@@ -3,6 +3,7 @@ import type {HostTree} from '../linux/host-tree.js';
 
 /** The node of a group, which exists while a VFIO driver has at least one of the group's devices. */
 export interface GroupNode {
+  kind: 'group';
   group: number;
   /** `/dev/vfio/12`, or `/dev/vfio/noiommu-12` for a group that VFIO made up for a device without an IOMMU. */
   path: string;
@@ -24,7 +25,7 @@ const readGroupNode = (tree: HostTree, name: string): GroupNode | null => {
   const text = tree.text(`${CLASS}/${name}/dev`);
   const device = text instanceof SyscallError ? null : parseDeviceNumber(text);
   if (group === undefined || device === null) return null; // another class device, or gone meanwhile
-  return {group: Number(group), path: `/dev/vfio/${name}`, device};
+  return {kind: 'group', group: Number(group), path: `/dev/vfio/${name}`, device};
 };
 
 /** A device number as stat(2) has it (new_encode_dev in include/linux/kdev_t.h) of the text `major:minor`. */

@@ -10,16 +10,16 @@ export interface Holder {
 }
 
 /**
- * Who has a device node open, found by device number and so under whatever path. Processes that kvfio may not look at
- * are counted.
+ * Who has one of some device nodes open, found by device number and so under whatever path. Processes that kvfio may
+ * not look at are counted.
  */
-export const holdersOf = (device: number): {holders: Holder[]; hidden: number} => {
+export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hidden: number} => {
   const holders: Holder[] = [];
   let hidden = 0;
   for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
     try {
       const owner = new Process(pid);
-      if (descriptorsOn(owner, device).length > 0) holders.push({pid, comm: owner.comm()});
+      if (descriptorsOn(owner, devices).length > 0) holders.push({pid, comm: owner.comm()});
     } catch (error) {
       if (!(error instanceof SyscallError)) throw error;
       if (error.code === 'EACCES' || error.code === 'EPERM') hidden += 1;
@@ -29,13 +29,13 @@ export const holdersOf = (device: number): {holders: Holder[]; hidden: number} =
 };
 
 /**
- * Numbers of the descriptors that a process has of a device node.
+ * Numbers of the descriptors that a process has of some device nodes.
  *
  * @throws {@link SyscallError} when kvfio may not look, or the process is gone
  */
-export const descriptorsOn = (owner: Process, device: number): number[] =>
+export const descriptorsOn = (owner: Process, devices: readonly number[]): number[] =>
   [...owner.descriptors()].flatMap(([fd, link]) =>
-    link.startsWith('/') && deviceOf(owner, fd) === device ? [fd] : [],
+    link.startsWith('/') && devices.includes(deviceOf(owner, fd)) ? [fd] : [],
   );
 
 /** Device number of a descriptor; 0 when it was closed meanwhile. */

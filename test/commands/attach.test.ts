@@ -19,6 +19,7 @@ import {whyNoVictim} from '../vm/victim.js';
 import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
 
 const NO_GROUP = '4294967';
+const NO_DEVICE = 'ffff:ff:1f.7';
 
 type Command = Parameters<typeof run>[0];
 
@@ -125,13 +126,18 @@ describe('create, attach and detach', function () {
 
       const status = (await answer(Status, place)).document as StatusDocument;
       assert.deepEqual(
-        [status.device, status.groups, status.coherency.state],
+        [status.device, status.files, status.coherency.state],
         [{fd: device.fd, all: [device.fd]}, [], 'coherent'],
       );
       for (const command of [Attach, Add, Delete]) {
         assert.deepEqual(await errorOf(command, [...place, '--group', NO_GROUP]), [
           3,
           'GROUP_NOT_FOUND',
+          null,
+        ]);
+        assert.deepEqual(await errorOf(command, [...place, '--cdev', NO_DEVICE]), [
+          3,
+          'DEVICE_NOT_FOUND',
           null,
         ]);
       }
@@ -173,7 +179,15 @@ describe('create, attach and detach', function () {
     const pid = ['--pid', String(ended.pid)];
     assert.deepEqual(await errorOf(Create, []), [2, 'USAGE', null]);
     assert.deepEqual(await errorOf(Create, [...place, ...pid]), [2, 'USAGE', null]);
-    assert.deepEqual(await errorOf(Detach, place), [2, 'USAGE', null]);
+    for (const command of [Add, Attach, Delete, Detach])
+      assert.deepEqual(await errorOf(command, place), [2, 'USAGE', null]);
+    for (const argv of [
+      ['--cdev', '../0000:00:00.0'],
+      ['--cdev', '..'],
+      ['--cdev', NO_DEVICE, '--container', 'type1'],
+    ])
+      assert.deepEqual(await errorOf(Attach, [...place, ...argv]), [2, 'USAGE', null], argv.join(' '));
+    assert.deepEqual(await errorOf(Detach, [...place, '--all', '--cdev', NO_DEVICE]), [2, 'USAGE', null]);
     assert.deepEqual(await errorOf(Create, [...place, '--via', 'direct']), [2, 'NOT_OWN_VM', null]);
     assert.deepEqual(await errorOf(Create, [...place, '--via', 'agent']), [3, 'NO_AGENT', null]);
     assert.deepEqual(await errorOf(Create, [...pid, '--via', 'agent']), [2, 'NO_AGENT', null]);

@@ -20,7 +20,7 @@ import {whyNoVictim} from '../vm/victim.js';
 const NULL = '/dev/null';
 const stranger = (fd: number | null): PlannedFile => ({
   name: 'group 12',
-  node: {group: 12, path: NULL, device: 0},
+  node: {kind: 'group', group: 12, path: NULL, device: 0},
   fd,
   given: true,
   container: 'none',

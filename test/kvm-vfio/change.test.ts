@@ -76,7 +76,7 @@ describe('changing a VM that several processes have, or that is one of several',
     );
     const [first, , second] = vms; // each has a duplicate
     const one = await changeVm({pid, vmFd: first}, CREATE, options());
-    const attach: Change = {command: 'detach', groups: 'all', closeDevice: true};
+    const attach: Change = {command: 'detach', files: 'all', closeDevice: true};
     await failsWith(changeVm({pid, vmFd: first}, attach, options()), 'SEVERAL_DEVICES', 2);
     const status = await vmStatus({pid, vmFd: first}, {...options(), verify: false});
     assert.deepEqual([status.device.fd, status.device.all], [null, [one.device.fd]]);

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import type {Device} from '../../src/iommu/device.js';
 import type {Group} from '../../src/iommu/group.js';
 import type {Kernel} from '../../src/iommu/kernel.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
-import {groupCoherency, vmCoherency, type Registration} from '../../src/kvm-vfio/coherency.js';
+import {
+  deviceCoherency,
+  groupCoherency,
+  vmCoherency,
+  type Registration,
+} from '../../src/kvm-vfio/coherency.js';
 
 const kernel = (architecture = 'x86_64'): Kernel => ({
   release: '6.12.0',
@@ -76,5 +82,12 @@ describe('what KVM is told of a group', () => {
     assert.equal(told('not-enforced', 'container', 'unknown'), 'unknown');
     assert.equal(told('enforced', 'container', 'unknown'), 'unknown');
     assert.equal(told('enforced', 'all-units', 'type1'), 'enforced');
+  });
+});
+
+describe('what KVM is told of a device by its cdev', () => {
+  it('is what the IOMMU does for that device', () => {
+    const device = {snoopControl: {verdict: 'enforced', confidence: 'exact', evidence: []}} as unknown;
+    assert.deepEqual(deviceCoherency(device as Device), {verdict: 'enforced', confidence: 'exact'});
   });
 });

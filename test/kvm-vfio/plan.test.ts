@@ -12,7 +12,7 @@ import {
 
 const file = (group: number, fd: number | null, given = false): PlannedFile => ({
   name: `group ${group}`,
-  node: {group, path: `/dev/vfio/${group}`, device: 0xf500 + group},
+  node: {kind: 'group', group, path: `/dev/vfio/${group}`, device: 0xf500 + group},
   fd,
   given,
   container: 'none',

@@ -91,7 +91,7 @@ class ModelOwner implements Owner {
 
 const file = (group: number, fd: number | null): PlannedFile => ({
   name: `group ${group}`,
-  node: {group, path: '/dev/null', device: 0},
+  node: {kind: 'group', group, path: '/dev/null', device: 0},
   fd,
   given: false,
   container: 'none',

@@ -109,7 +109,7 @@ describe('attaching a real VFIO group (lab)', function () {
           const about = `${way} ${step}: ${text(`${way}-${step}.err`)} ${JSON.stringify(document)}`;
           assert.equal(exit, 0, about);
           const change = document as ChangeDocument;
-          assert.deepEqual([change.groups[0]?.outcome, change.changed], [outcome, changed], about);
+          assert.deepEqual([change.files[0]?.outcome, change.changed], [outcome, changed], about);
           assert.equal(change.via, way, about);
           const moved = coherent ? [0, 0] : [registrations, releases];
           assert.deepEqual([hits[0] - base[0], hits[1] - base[1]], moved, about);
@@ -133,7 +133,7 @@ describe('attaching a real VFIO group (lab)', function () {
         assert.equal(see('attached').group, 'busy', 'the attachment holds when kvfio has ended');
         const verified = see('verified').document as StatusDocument;
         assert.deepEqual(
-          verified.groups.map(({group: id, registered, given}) => [id, registered, given]),
+          verified.files.map(({group: id, registered, given}) => [id, registered, given]),
           [[group, true, true]],
         );
         assert.equal(verified.coherency.state, attachedState);
@@ -146,7 +146,7 @@ describe('attaching a real VFIO group (lab)', function () {
           assert.deepEqual([deleted.before.state, deleted.after.state], [attachedState, 'coherent']);
           refused('deleted-again', 'ENOENT');
           const unregistered = see('unregistered').document as StatusDocument;
-          assert.ok(unregistered.groups.every(({registered}) => registered === false));
+          assert.ok(unregistered.files.every(({registered}) => registered === false));
           assert.equal(unregistered.coherency.state, 'coherent');
 
           const countedAfter = hitsOf(`${way}-attached-again`);

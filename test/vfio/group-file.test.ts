@@ -3,8 +3,10 @@ import {statSync} from 'node:fs';
 import type {Group} from '../../src/iommu/group.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {checkFree, openGroup, openedByKvfio, requireNode} from '../../src/vfio/group-file.js';
+import {checkGroupFree, openGroup, requireGroupNode} from '../../src/vfio/group-file.js';
+import type {GroupNode} from '../../src/vfio/group-node.js';
 import {holdersOf} from '../../src/vfio/holders.js';
+import {openedByKvfio} from '../../src/vfio/kvfio-mark.js';
 import {descriptors} from '../support/descriptors.js';
 import {failsWith} from '../vm/vmm.js';
 
@@ -20,7 +22,8 @@ const group = {
 const blocked = {...group, viable: false, blockers: [{address: '0000:01:00.0', driver: 'nvme'}]};
 const rdevOf = (path: string): number => statSync(path).rdev;
 /** A node that is there and is no group: as far as this machine can go without VFIO. */
-const node = (path: string, device = rdevOf(path)): {group: number; path: string; device: number} => ({
+const node = (path: string, device = rdevOf(path)): GroupNode => ({
+  kind: 'group',
   group: 12,
   path,
   device,
@@ -29,12 +32,12 @@ const node = (path: string, device = rdevOf(path)): {group: number; path: string
 describe('opening a group', () => {
   it('says which devices would have to be bound where VFIO has none of the group', async () => {
     await failsWith(
-      () => requireNode([], group),
+      () => requireGroupNode([], group),
       'GROUP_NOT_BOUND',
       3,
       /0000:01:00\.0 is bound to nvme, 0000:01:00\.1 is bound to no driver/,
     );
-    assert.equal(requireNode([node('/dev/null')], group).path, '/dev/null');
+    assert.equal(requireGroupNode([node('/dev/null')], group).path, '/dev/null');
   });
 
   it('refuses a node that is missing, or of another device', async () => {
@@ -48,7 +51,7 @@ describe('opening a group', () => {
       () => openGroup(node('/dev/null', 1), group, 'none'),
       'GROUP_NOT_OPENED',
       5,
-      /not the one of/,
+      /of another device/,
     );
   });
 
@@ -61,7 +64,7 @@ describe('opening a group', () => {
   it('is refused beforehand when a member is in use, or a process has the group, by name', async () => {
     await failsWith(
       () => {
-        checkFree(node('/dev/null'), blocked);
+        checkGroupFree(node('/dev/null'), blocked);
       },
       'GROUP_NOT_VIABLE',
       5,
@@ -71,7 +74,7 @@ describe('opening a group', () => {
     assert.ok(held.fd > 0);
     await failsWith(
       () => {
-        checkFree(node('/dev/full'), group);
+        checkGroupFree(node('/dev/full'), group);
       },
       'GROUP_BUSY',
       5,
@@ -92,7 +95,7 @@ describe('who has a node open', () => {
   });
 });
 
-describe("kvfio's mark of a group that it opened", () => {
+describe("kvfio's mark of what it opened", () => {
   it('is seen in the process that has it, and not on other files', () => {
     using plain = new Descriptor(open('/dev/null', O_RDWR));
     using marked = new Descriptor(open('/dev/null', O_RDWR | 0o2000));

@@ -22,8 +22,8 @@ describe('the nodes of VFIO groups', () => {
     put('12', '244:0\n');
     put('noiommu-3', '244:300\n');
     assert.deepEqual(readGroupNodes(new DirectoryTree(root)), [
-      {group: 3, path: '/dev/vfio/noiommu-3', device: 0x10f42c},
-      {group: 12, path: '/dev/vfio/12', device: 0xf400},
+      {kind: 'group', group: 3, path: '/dev/vfio/noiommu-3', device: 0x10f42c},
+      {kind: 'group', group: 12, path: '/dev/vfio/12', device: 0xf400},
     ]);
   });
 

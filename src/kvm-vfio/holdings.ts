@@ -1,0 +1,113 @@
+import {compareAddresses} from '../iommu/pci-address.js';
+import {SyscallError} from '../linux/errno.js';
+import {sameFile} from '../linux/kcmp.js';
+import {Process} from '../linux/process.js';
+import {fileName, type FileNode} from '../vfio/file-node.js';
+import {deviceNumber} from '../vfio/group-node.js';
+import {deviceOf} from '../vfio/holders.js';
+import {openedByKvfio} from '../vfio/kvfio-mark.js';
+import type {ReachedVm} from '../vm/reach-owner.js';
+import {KVM_VM} from '../vm/receive-vm.js';
+
+/** What the link of a kvm-vfio device in /proc/PID/fd reads (kvm_ioctl_create_device in virt/kvm/kvm_main.c). */
+export const KVM_VFIO = 'anon_inode:kvm-vfio';
+
+/** A group or a device that the owner of a VM has open. A device that is open twice is two files to KVM. */
+export interface Holding {
+  /** `group 12` or `cdev 0000:01:00.0`, with the descriptor where that is open twice. */
+  name: string;
+  node: FileNode;
+  /** Number of its descriptor in the owner. */
+  fd: number;
+  /** kvfio opened it and handed it over; null when that cannot be seen. */
+  given: boolean | null;
+  /** Whether it is registered with the VM's device; null when that is not known. */
+  registered: boolean | null;
+}
+
+/** What the owner of a VM has open, as far as it is about VFIO. */
+export interface Holdings {
+  /** Numbers of its kvm-vfio devices. */
+  devices: number[];
+  /** It cannot be told which device is this VM's. */
+  several: boolean;
+  files: Holding[];
+}
+
+/** What /proc shows, and what the agent says. One of the two may not be there. */
+export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holdings => {
+  const told = vm.agent?.held() ?? [];
+  const owner = new Process(vm.pid);
+  const links = visible(owner);
+  const seen = distinctOf(links, KVM_VFIO, vm.pid);
+  const agents = told.flatMap(({kind, fd}) => (kind === 'given' ? [] : [fd]));
+  // an agent has devices of its own VM only
+  const devices = agents.length > 0 ? agents : seen;
+  const vms = agents.length > 0 ? 1 : distinctOf(links, KVM_VM, vm.pid).length;
+
+  const files = new Map<number, Nameless>();
+  const nodeOf = (device: number): FileNode | undefined => nodes.find((node) => node.device === device);
+  for (const [fd, link] of links) {
+    const node = link.startsWith('/') ? nodeOf(deviceOf(owner, fd)) : undefined;
+    if (node !== undefined) files.set(fd, {node, fd, given: openedByKvfio(vm.pid, fd), registered: null});
+  }
+  for (const {fd, kind, registered, major, minor} of told) {
+    const node = kind === 'given' ? nodeOf(deviceNumber(major, minor)) : undefined;
+    if (node !== undefined) files.set(fd, {node, fd, given: true, registered: registered || null});
+  }
+  return {
+    devices,
+    several: devices.length > 1 || (devices.length === 1 && vms > 1),
+    files: named(distinctFiles([...files.values()], vm.pid)),
+  };
+};
+
+type Nameless = Omit<Holding, 'name'>;
+
+/** One descriptor of each open file. A group can be open only once, so further descriptors of it are of the same one. */
+const distinctFiles = (files: readonly Nameless[], pid: number): Nameless[] =>
+  files.filter(
+    ({node, fd}, index) =>
+      !files
+        .slice(0, index)
+        .some((other) => other.node === node && (node.kind === 'group' || isSame(pid, fd, other.fd))),
+  );
+
+const named = (files: readonly Nameless[]): Holding[] =>
+  files
+    .map((file) => {
+      const name = fileName(file.node);
+      const twice = files.some((other) => other !== file && other.node === file.node);
+      return {...file, name: twice ? `${name} (descriptor ${file.fd})` : name};
+    })
+    .sort((a, b) => compareNodes(a.node, b.node) || a.fd - b.fd);
+
+/** Groups by number, then devices by address. */
+const compareNodes = (a: FileNode, b: FileNode): number => {
+  if (a.kind === 'group') return b.kind === 'group' ? a.group - b.group : -1;
+  return b.kind === 'group' ? 1 : compareAddresses(a.address, b.address);
+};
+
+const visible = (owner: Process): Map<number, string> => {
+  try {
+    return owner.descriptors();
+  } catch (error) {
+    if (error instanceof SyscallError) return new Map();
+    throw error;
+  }
+};
+
+/** One descriptor of each open file with this link. */
+const distinctOf = (links: ReadonlyMap<number, string>, wanted: string, pid: number): number[] => {
+  const fds = [...links].filter(([, link]) => link === wanted).map(([fd]) => fd);
+  return fds.filter((fd, index) => !fds.slice(0, index).some((other) => isSame(pid, fd, other)));
+};
+
+const isSame = (pid: number, fd: number, other: number): boolean => {
+  try {
+    return sameFile(pid, fd, pid, other);
+  } catch (error) {
+    if (error instanceof SyscallError) return false;
+    throw error;
+  }
+};

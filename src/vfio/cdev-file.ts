@@ -1,0 +1,82 @@
+import {Failure} from '../failure.js';
+import type {Device} from '../iommu/device.js';
+import type {Group} from '../iommu/group.js';
+import {Descriptor} from '../linux/descriptor.js';
+import type {CdevNode} from './cdev-node.js';
+import type {FileNode} from './file-node.js';
+import {notViable} from './group-file.js';
+import {holdersOf} from './holders.js';
+import {checkNode, holderText, openNode} from './open-node.js';
+
+/** Who uses a device, and through what. */
+export interface CdevUse {
+  /** The group of the device. */
+  group: Group;
+  nodes: readonly FileNode[];
+  /** The owner of the VM that the device is for. */
+  owner: number;
+}
+
+/**
+ * Opens a device for the owner of a VM. The caller closes it.
+ *
+ * The kernel lets everybody open a cdev, and refuses only to bind it to an IOMMUFD while somebody else uses the device or its
+ * group (vfio_df_ioctl_bind_iommufd in drivers/vfio/device_cdev.c). KVM takes an open one for a device of the VM's all
+ * the same, so it is here that one VM is kept from what another has.
+ *
+ * @throws {@link Failure}: refused when it is in use or its group not viable, permission, notFound
+ */
+export const openCdev = (node: CdevNode, use: CdevUse): Descriptor => {
+  checkCdevFree(node, use);
+  return new Descriptor(openNode(node), node.path);
+};
+
+/**
+ * Throws as {@link openCdev} would, as far as can be told without opening it.
+ *
+ * @throws {@link Failure}
+ */
+export const checkCdevFree = (node: CdevNode, {group, nodes, owner}: CdevUse): void => {
+  checkNode(node);
+  if (!group.viable) throw notViable(group);
+  const ofGroup = nodes.filter(({kind, group: id}) => kind === 'group' && id === group.id);
+  const {holders} = holdersOf(node.device, ...ofGroup.map(({device}) => device));
+  const others = holders.filter(({pid}) => pid !== owner && pid !== process.pid);
+  if (others.length === 0) return;
+  throw new Failure({
+    code: 'CDEV_BUSY',
+    kind: 'refused',
+    what: `${node.address} is in use.`,
+    why: `A device has one user at a time, and ${holderText(others)} it or its group, ${group.id}, open.`,
+    hint: 'Attach it to the VM of that process, or end that process.',
+  });
+};
+
+/**
+ * The node of a device.
+ *
+ * @throws {@link Failure} that says what keeps the device from having one
+ */
+export const requireCdevNode = (
+  nodes: readonly FileNode[],
+  {address, driver, boundToVfio}: Device,
+): CdevNode => {
+  const node = nodes.find((candidate) => candidate.kind === 'cdev' && candidate.address === address);
+  if (node?.kind === 'cdev') return node;
+  if (boundToVfio) {
+    throw new Failure({
+      code: 'NO_CDEVS',
+      kind: 'cannotDecide',
+      what: `${address} has no node of its own.`,
+      why: `${driver ?? 'Its driver'} has it, but this kernel has no /dev/vfio/devices: that needs Linux 6.6 with CONFIG_VFIO_DEVICE_CDEV.`,
+      hint: 'Name its group with --group.',
+    });
+  }
+  throw new Failure({
+    code: 'CDEV_NOT_BOUND',
+    kind: 'notFound',
+    what: `${address} is not VFIO's.`,
+    why: `It is bound to ${driver ?? 'no driver'}, so there is no node of it in /dev/vfio/devices.`,
+    hint: 'Bind it to vfio-pci.',
+  });
+};

@@ -1,0 +1,216 @@
+/**
+ * Runs in the lab, on a kernel with VFIO cdevs: attaches the device that is bound to vfio-pci in each way, and writes
+ * as JSON what was answered, and what KVM did with WBINVD after each step. Its arguments are the program of
+ * test/vm/wbinvd-vmm.c, and the file to write.
+ */
+import {readdirSync, readlinkSync, statSync, writeFileSync} from 'node:fs';
+import {basename} from 'node:path';
+import {Failure} from '../../src/failure.js';
+import type {Change} from '../../src/kvm-vfio/account.js';
+import {changeVm} from '../../src/kvm-vfio/change.js';
+import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
+import {vmStatus, type StatusDocument} from '../../src/kvm-vfio/status.js';
+import {Deadline} from '../../src/linux/deadline.js';
+import {Descriptor} from '../../src/linux/descriptor.js';
+import {SyscallError} from '../../src/linux/errno.js';
+import {
+  KVM_DEV_TYPE_VFIO,
+  KVM_DEV_VFIO_FILE,
+  KVM_DEV_VFIO_FILE_ADD,
+  KVM_DEV_VFIO_FILE_DEL,
+} from '../../src/linux/ioctl.js';
+import {Kvm} from '../../src/linux/kvm.js';
+import {O_RDWR, open} from '../../src/linux/libc.js';
+import {VfioGroup} from '../../src/linux/vfio.js';
+import {holdersOf} from '../../src/vfio/holders.js';
+import {DirectOwner} from '../../src/vm/direct-owner.js';
+import {commandVmm, type CommandVmm} from './command-vmm.js';
+
+const [, , program = '', output = ''] = process.argv;
+const PATIENCE = 60_000;
+/** WBINVDs of the guest after each step. */
+const ROUNDS = 20;
+
+export interface Step {
+  name: string;
+  /** The document, or the failure's code, exit code and errno. */
+  answer: ChangeDocument | StatusDocument | {code: string; exit: number; errno: string | null; why: string};
+  /** How many of {@link ROUNDS} WBINVDs reached another CPU, and so were executed. */
+  executed: number;
+  /** How many processes have the device open, beside this one. */
+  holders: number;
+}
+
+export interface CdevTranscript {
+  device: string;
+  group: number;
+  steps: Record<'agent' | 'inject', Step[]>;
+  /** Of what is open twice in the owner. */
+  twice: Step[];
+  /** What the kernel answered to kvfio's own VM. */
+  direct: [what: string, answer: string][];
+  refused: Record<'busyDevice' | 'busyGroup' | 'unbound', Step['answer']>;
+  /** Whether VFIO let the device go at the end. */
+  released: boolean;
+}
+
+const address = basename(
+  readdirSync('/sys/bus/pci/drivers/vfio-pci').find((name) => name.includes(':')) ?? '',
+);
+const folder = `/sys/bus/pci/devices/${address}`;
+const group = Number(basename(readlinkSync(`${folder}/iommu_group`)));
+const [name = ''] = readdirSync(`${folder}/vfio-dev`);
+const node = `/dev/vfio/devices/${name}`;
+const cdev = {kind: 'cdev', address} as const;
+const options = {
+  deadline: Deadline.after(600_000),
+  patience: PATIENCE,
+  wait: true,
+  deviceFd: undefined,
+};
+
+const answerOf = async (work: Promise<Step['answer']>): Promise<Step['answer']> => {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    return {code: error.code, exit: error.exitCode, errno: error.errno, why: error.why};
+  }
+};
+
+const holders = (): number => holdersOf(statSync(node).rdev).holders.length;
+
+/** Answers and what they led to, one after the other. */
+const steps = async (
+  vmm: CommandVmm,
+  via: 'agent' | 'inject',
+  changes: readonly [string, Change | 'verify', dryRun?: boolean][],
+): Promise<Step[]> => {
+  const seen: Step[] = [];
+  const place = {socket: vmm.socket};
+  for (const [what, change, dryRun = false] of changes) {
+    const answer = await answerOf(
+      change === 'verify'
+        ? vmStatus(place, {...options, via, verify: true})
+        : changeVm(place, change, {...options, via, dryRun}),
+    );
+    seen.push({name: what, answer, executed: await vmm.ask(`wbinvd ${ROUNDS}`), holders: holders()});
+  }
+  return seen;
+};
+
+const attach: Change = {command: 'attach', files: [cdev], container: undefined, create: 'if-missing'};
+const remove: Change = {command: 'delete', files: [cdev]};
+const all: Change = {command: 'detach', files: 'all', closeDevice: false};
+const CHANGES: [string, Change | 'verify', boolean?][] = [
+  ['predicted', attach, true],
+  ['attached', attach],
+  ['again', attach],
+  ['verified', 'verify'],
+  ['added', {command: 'add', files: [cdev], container: undefined}],
+  ['deleted', remove],
+  ['deleted again', remove],
+  ['attached again', attach],
+  ['detached', {command: 'detach', files: [cdev], closeDevice: false}],
+  ['attached at last', attach],
+];
+
+const inEachWay = async (): Promise<CdevTranscript['steps']> => {
+  const seen = {agent: [] as Step[], inject: [] as Step[]};
+  for (const via of ['agent', 'inject'] as const) {
+    await using vmm = await commandVmm(program, `/tmp/${via}.sock`);
+    seen[via] = await steps(vmm, via, CHANGES);
+  }
+  return seen;
+};
+
+/** The group, and two opens of the device's node, in a VMM that opened all of them itself. */
+const heldTwice = async (): Promise<Step[]> => {
+  await using vmm = await commandVmm(program, '/tmp/twice.sock');
+  await vmm.ask(`open ${node}`);
+  await vmm.ask(`open ${node}`);
+  await vmm.ask(`open /dev/vfio/${group}`);
+  return await steps(vmm, 'inject', [
+    ['attached', attach],
+    ['group attached too', {...attach, files: [{kind: 'group', group}]}],
+    ['verified', 'verify'],
+    ['detached', all],
+  ]);
+};
+
+const refused = async (): Promise<CdevTranscript['refused']> => {
+  await using vmm = await commandVmm(program, '/tmp/refused.sock');
+  await using other = await commandVmm(program, '/tmp/other.sock');
+  const tried = (change: Change): Promise<Step['answer']> =>
+    answerOf(changeVm({socket: vmm.socket}, change, {...options, via: 'agent', dryRun: false}));
+  const held = await other.ask(`open ${node}`);
+  const busyDevice = await tried(attach);
+  await other.ask(`close ${held}`);
+  await other.ask(`open /dev/vfio/${group}`);
+  const busyGroup = await tried(attach);
+  const disk = basename(readdirSync('/sys/bus/pci/drivers/nvme').find((each) => each.includes(':')) ?? '');
+  const unbound = await tried({...attach, files: [{kind: 'cdev', address: disk}]});
+  return {busyDevice, busyGroup, unbound};
+};
+
+/** The kernel's own answers, to a VM of this process. */
+const direct = (): CdevTranscript['direct'] => {
+  using kvm = Kvm.open();
+  using vm = kvm.createVm();
+  using owner = new DirectOwner(vm);
+  const device = owner.createDevice(vm.fd, KVM_DEV_TYPE_VFIO);
+  const opened = (): Descriptor => new Descriptor(open(node, O_RDWR), node);
+  using first = opened();
+  using second = opened();
+  const fd = owner.giveDescriptor(first);
+  const seen: CdevTranscript['direct'] = [];
+  const see = (what: string, work: () => void): void => void seen.push([what, errnoOf(work)]);
+  const set = (attr: number, file: number) => (): void => {
+    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, attr, file);
+  };
+  see('ADD', set(KVM_DEV_VFIO_FILE_ADD, fd));
+  see('ADD of a second descriptor of the file', set(KVM_DEV_VFIO_FILE_ADD, first.fd));
+  see('ADD of a second open of the node', set(KVM_DEV_VFIO_FILE_ADD, second.fd));
+  see('open of the group', () => {
+    VfioGroup.open(`/dev/vfio/${group}`)[Symbol.dispose]();
+  });
+  {
+    using whole = VfioGroup.open(`/dev/vfio/${group}`);
+    see('open of the node while the group is open', () => {
+      opened()[Symbol.dispose]();
+    });
+    see('ADD of the group', set(KVM_DEV_VFIO_FILE_ADD, whole.fd));
+    see('DEL of the group', set(KVM_DEV_VFIO_FILE_DEL, whole.fd));
+  }
+  see('DEL', set(KVM_DEV_VFIO_FILE_DEL, fd));
+  see('second DEL', set(KVM_DEV_VFIO_FILE_DEL, fd));
+  see('DEL of the second open', set(KVM_DEV_VFIO_FILE_DEL, second.fd));
+  return seen;
+};
+
+const errnoOf = (work: () => void): string => {
+  try {
+    work();
+    return 'done';
+  } catch (error) {
+    if (error instanceof SyscallError) return error.code;
+    throw error;
+  }
+};
+
+/** Unbinding waits until no file of the device is left. */
+const release = (): boolean => {
+  writeFileSync(`${folder}/driver/unbind`, address);
+  return !readdirSync(folder).includes('driver');
+};
+
+const transcript: CdevTranscript = {
+  device: address,
+  group,
+  steps: await inEachWay(),
+  twice: await heldTwice(),
+  direct: direct(),
+  refused: await refused(),
+  released: release(),
+};
+writeFileSync(output, JSON.stringify(transcript));
