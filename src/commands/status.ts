@@ -2,14 +2,17 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {statusLines} from '../cli/status-text.js';
 import {reachOptions, vmFlags, vmPlace} from '../cli/vm-flags.js';
-import {vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
+import {EXIT_CODES} from '../failure.js';
+import {EXPECTATIONS, vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
 
 export default class Status extends BaseCommand {
   static override summary = 'Show the kvm-vfio device of a VM, its groups and devices, and what WBINVD does.';
 
   static override description = `Shows which VFIO groups and devices (cdevs) the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
 
---verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.`;
+--verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.
+
+KVM looks at a group when it is added, or when another is added or deleted, and not when devices come or go. What it saw when kvfio last changed something is noted on the group's open file; what has changed since is told.`;
 
   static override examples = [
     {
@@ -20,18 +23,33 @@ export default class Status extends BaseCommand {
       description: 'Any VM, and for certain',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --verify',
     },
+    {
+      description: 'In a script, before the guest is started',
+      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --verify --expect coherent',
+    },
   ];
 
   static override flags = {
-    verify: Flags.boolean({description: 'find out what is registered, by adding it'}),
+    verify: Flags.boolean({default: false, description: 'find out what is registered, by adding it'}),
+    expect: Flags.option({options: EXPECTATIONS})({
+      description: 'end with exit code 7 when the VM is the other, and with 8 when that is unknown',
+    }),
     ...vmFlags,
   };
 
   async run(): Promise<StatusDocument> {
     const {flags} = await this.parse(Status);
-    const document = await vmStatus(vmPlace(flags), {...reachOptions(flags), verify: flags.verify});
+    const document = await vmStatus(vmPlace(flags), {
+      ...reachOptions(flags),
+      verify: flags.verify,
+      expected: flags.expect,
+    });
     if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);
+    if (document.expected !== null && document.asExpected !== true) {
+      this.note(`expected a ${document.expected} VM, and it is ${document.coherency.state}.`);
+      process.exitCode = EXIT_CODES[document.asExpected === false ? 'checkFailed' : 'cannotDecide'];
+    }
     return document;
   }
 }

@@ -4,7 +4,7 @@ import type {ReachedVm} from '../vm/reach-owner.js';
 import type {FileOutcome, Outcome} from './apply.js';
 import {fileIdentity, remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
 import {vmCoherency, type FileCoherency, type Registration} from './coherency.js';
-import {groupWithId, type VmFacts} from './facts.js';
+import {asDecided, groupWithId, type HeldFile, type VmFacts} from './facts.js';
 import {describeStep, type Plan, type PlannedFile} from './plan.js';
 
 /** What is to be changed. */
@@ -96,23 +96,29 @@ const registrations = ({
   const noneBefore = plan.device === null && !facts.ambiguous;
   const others = facts.held
     .filter(({fd}) => !targets.some((file) => file.fd === fd))
-    .map((held): Registration => ({...held, registered: noneBefore ? false : held.registered}));
+    .map((held): HeldFile => ({...held, registered: noneBefore ? false : held.registered}));
   const before = targets.map((file): Registration => {
     const held = facts.held.find(({fd}) => fd === file.fd);
     const answer = outcome?.files.get(file.name)?.outcome;
     const known = answer === undefined ? null : WAS_REGISTERED[answer];
-    return {...file, registered: known ?? (noneBefore || held === undefined ? false : held.registered)};
+    const registered = known ?? (noneBefore || held === undefined ? false : held.registered);
+    return held === undefined ? {...file, registered} : {...asDecided(held), registered};
   });
-  const after = targets.map((file, index): Registration => {
-    const registered = change.command === 'attach' || change.command === 'add';
-    return {
-      ...file,
-      registered: change.command === 'create' ? (before[index]?.registered ?? null) : registered,
-    };
-  });
+  const registers = change.command === 'attach' || change.command === 'add';
+  // KVM looks at all files anew when one is added or deleted, and only then
+  const looks = outcome === null || [...outcome.files.values()].some(({outcome: answer}) => LOOKS[answer]);
+  const after = targets.map((file, index): Registration => ({
+    ...(looks ? file : (before[index] ?? file)),
+    registered: registers,
+  }));
   const closed = plan.steps.some(({action}) => action === 'close-device');
-  return [[...others, ...before], closed ? [] : [...others, ...after]];
+  return [
+    [...others.map(asDecided), ...before],
+    closed ? [] : [...(looks ? others : others.map(asDecided)), ...after],
+  ];
 };
+
+const LOOKS: Record<FileOutcome, boolean> = {added: true, already: false, deleted: true, absent: false};
 
 const WAS_REGISTERED: Record<FileOutcome, boolean> = {
   added: false,

@@ -20,6 +20,7 @@ import {
   type HeldFile,
   type VmFacts,
 } from './facts.js';
+import {noteDecisions} from './note-decisions.js';
 import {
   addPlan,
   attachPlan,
@@ -62,7 +63,7 @@ export const changeVm = async (
     for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }
-  const outcome = execute(vm, plan, facts);
+  const outcome = execute(vm, plan, {facts, targets});
   return documentOf({vm, change, facts, targets, plan, outcome});
 };
 
@@ -136,12 +137,16 @@ const requireDevice = (facts: VmFacts): number => {
   return device;
 };
 
-const execute = (vm: ReachedVm, plan: Plan, facts: VmFacts): Outcome => {
+const execute = (
+  vm: ReachedVm,
+  plan: Plan,
+  {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
+): Outcome => {
   using owner = plan.steps.length === 0 ? null : vm.open();
   if (owner === null) {
     return {device: plan.device, created: false, closed: false, changed: false, files: new Map()};
   }
-  return apply(plan, {
+  const outcome = apply(plan, {
     owner,
     vmFd: vm.vmFd,
     open: (file) => {
@@ -149,6 +154,8 @@ const execute = (vm: ReachedVm, plan: Plan, facts: VmFacts): Outcome => {
       return openFile(file, facts, vm.pid);
     },
   });
+  noteDecisions(owner, outcome, {facts, targets});
+  return outcome;
 };
 
 const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>

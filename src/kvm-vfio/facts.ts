@@ -21,9 +21,21 @@ import {KVM_VFIO, readHoldings, type Holding} from './holdings.js';
 
 /** A file that the owner of a VM has open, with what KVM learns of it. */
 export interface HeldFile extends Holding, Registration {
-  /** The group that it is, or that the device is in. */
-  group: Group;
+  /** The group that it is, or that the device is in; null when that has gone, see {@link Holding.gone}. */
+  group: Group | null;
 }
+
+/** The devices that KVM looks at when it looks at a file: addresses, those of a group that VFIO drivers have. */
+export const devicesOf = ({node, group}: {node: FileNode; group: Group | null}): string[] => {
+  if (group === null) return [];
+  return node.kind === 'cdev'
+    ? [node.address]
+    : group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address);
+};
+
+/** What KVM has been told of a file: what it was told when it last looked, and if that is not known, what it would be told now. */
+export const asDecided = <T extends HeldFile>(file: T): T =>
+  file.decided === null ? file : {...file, verdict: file.decided.verdict};
 
 /** All that a change of a VM's kvm-vfio device depends on, as found. */
 export interface VmFacts {
@@ -65,11 +77,12 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
     devices,
     device: deviceFd ?? (ambiguous ? null : (devices[0] ?? null)),
     ambiguous,
-    held: files.flatMap((file) => {
-      const group = host.groups.find(({id}) => id === file.node.group);
-      if (group === undefined) return []; // gone meanwhile
-      const coherency = heldCoherency(vm.pid, file, group, host);
-      return coherency === null ? [] : [{...file, group, ...coherency}];
+    held: files.map((file) => {
+      const group = file.gone ? undefined : host.groups.find(({id}) => id === file.node.group);
+      const coherency = group === undefined ? null : heldCoherency(vm.pid, file, group, host);
+      return group === undefined || coherency === null
+        ? {...file, group: null, gone: true, verdict: 'unknown', confidence: 'none'}
+        : {...file, group, ...coherency};
     }),
     host,
     nodes,

@@ -2,7 +2,8 @@ import {compareAddresses} from '../iommu/pci-address.js';
 import {SyscallError} from '../linux/errno.js';
 import {sameFile} from '../linux/kcmp.js';
 import {Process} from '../linux/process.js';
-import {fileName, type FileNode} from '../vfio/file-node.js';
+import {readDecision, type Decision} from '../vfio/decision.js';
+import {fileName, sameId, type FileNode} from '../vfio/file-node.js';
 import {deviceNumber} from '../vfio/group-node.js';
 import {deviceOf} from '../vfio/holders.js';
 import {openedByKvfio} from '../vfio/kvfio-mark.js';
@@ -23,6 +24,10 @@ export interface Holding {
   given: boolean | null;
   /** Whether it is registered with the VM's device; null when that is not known. */
   registered: boolean | null;
+  /** Its last device has left VFIO since it was opened, and with it the node. KVM keeps the file all the same. */
+  gone: boolean;
+  /** What KVM was told of it when kvfio last had it look; null when kvfio did not, or that cannot be seen. */
+  decided: Decision | null;
 }
 
 /** What the owner of a VM has open, as far as it is about VFIO. */
@@ -48,12 +53,20 @@ export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holding
   const files = new Map<number, Nameless>();
   const nodeOf = (device: number): FileNode | undefined => nodes.find((node) => node.device === device);
   for (const [fd, link] of links) {
-    const node = link.startsWith('/') ? nodeOf(deviceOf(owner, fd)) : undefined;
-    if (node !== undefined) files.set(fd, {node, fd, given: openedByKvfio(vm.pid, fd), registered: null});
+    if (!link.startsWith('/')) continue;
+    const there = nodeOf(deviceOf(owner, fd));
+    const node = there ?? formerNode(link);
+    if (node === undefined) continue;
+    const given = openedByKvfio(vm.pid, fd);
+    const decided = readDecision(vm.pid, fd);
+    files.set(fd, {node, fd, given, registered: null, gone: there === undefined, decided});
   }
   for (const {fd, kind, registered, major, minor} of told) {
     const node = kind === 'given' ? nodeOf(deviceNumber(major, minor)) : undefined;
-    if (node !== undefined) files.set(fd, {node, fd, given: true, registered: registered || null});
+    const seen = files.get(fd);
+    if (seen === undefined && node === undefined) continue;
+    const file = seen ?? {node: node as FileNode, fd, gone: false, decided: null};
+    files.set(fd, {...file, given: true, registered: registered || null});
   }
   return {
     devices,
@@ -64,20 +77,30 @@ export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holding
 
 type Nameless = Omit<Holding, 'name'>;
 
+/** What a descriptor was open on whose node is no more, by the link in /proc/PID/fd, which says so. */
+const formerNode = (link: string): FileNode | undefined => {
+  const [, path = '', group] = /^(\/dev\/vfio\/(?:noiommu-)?(\d{1,10})) \(deleted\)$/.exec(link) ?? [];
+  return group === undefined ? undefined : {kind: 'group', group: Number(group), path, device: 0};
+};
+
 /** One descriptor of each open file. A group can be open only once, so further descriptors of it are of the same one. */
 const distinctFiles = (files: readonly Nameless[], pid: number): Nameless[] =>
   files.filter(
     ({node, fd}, index) =>
       !files
         .slice(0, index)
-        .some((other) => other.node === node && (node.kind === 'group' || isSame(pid, fd, other.fd))),
+        .some(
+          (other) =>
+            sameId(other.node, node) &&
+            ((node.kind === 'group' && other.node === node) || isSame(pid, fd, other.fd)),
+        ),
   );
 
 const named = (files: readonly Nameless[]): Holding[] =>
   files
     .map((file) => {
       const name = fileName(file.node);
-      const twice = files.some((other) => other !== file && other.node === file.node);
+      const twice = files.some((other) => other !== file && sameId(other.node, file.node));
       return {...file, name: twice ? `${name} (descriptor ${file.fd})` : name};
     })
     .sort((a, b) => compareNodes(a.node, b.node) || a.fd - b.fd);

@@ -3,6 +3,7 @@ import type {Confidence, Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
 import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
+import {fingerprint} from '../vfio/decision.js';
 import type {Owner, OwnerWay} from '../vm/owner.js';
 import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
 import {
@@ -14,7 +15,15 @@ import {
   type VmIdentity,
 } from './change-document.js';
 import {vmCoherency, type Coherency} from './coherency.js';
-import {certainDevice, readFacts, settleIfPossible, type HeldFile, type VmFacts} from './facts.js';
+import {
+  asDecided,
+  certainDevice,
+  devicesOf,
+  readFacts,
+  settleIfPossible,
+  type HeldFile,
+  type VmFacts,
+} from './facts.js';
 import {explainRefusal} from './refusal.js';
 import {undisturbed} from './undisturbed.js';
 
@@ -33,6 +42,12 @@ export interface StatusFile extends FileIdentity {
   confidence: Confidence;
   /** What it would be told with all members of the group bound; of a device always the same. When it differs, the group is not what it was or may become. */
   verdictOfAll: Verdict;
+  /** The last device has left VFIO since the file was opened, which KVM keeps all the same. */
+  gone: boolean;
+  /** What KVM was told when kvfio last changed the VM's kvm-vfio device, and of how many devices; null when that is not known. */
+  decided: {verdict: Verdict; devices: number} | null;
+  /** Whether devices have come or gone since, at which KVM does not look; null when it is not known what there was. */
+  changedSince: boolean | null;
 }
 
 export interface StatusDocument {
@@ -50,13 +65,22 @@ export interface StatusDocument {
   /** Whether it was found out what is registered. */
   verified: boolean;
   coherency: Coherency;
+  /** What its user expects the VM to be; null when they did not say. */
+  expected: Expectation | null;
+  /** Whether it is that; null when nothing was expected, or that is unknown. */
+  asExpected: boolean | null;
   warnings: Remark[];
 }
+
+/** What a VM can be expected to be. */
+export const EXPECTATIONS = ['coherent', 'non-coherent'] as const;
+export type Expectation = (typeof EXPECTATIONS)[number];
 
 export interface StatusOptions extends ReachOptions {
   deviceFd: number | undefined;
   /** Find out what is registered: by ADD, which answers EEXIST, or is undone by DEL. */
   verify: boolean;
+  expected?: Expectation | undefined;
 }
 
 /**
@@ -71,6 +95,8 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
   const facts = readFacts(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
   const {host, devices, ambiguous, cpu} = facts;
   const held = options.verify ? verified(vm, facts) : facts.held.map(withoutDevice(facts));
+  const coherency = vmCoherency(held.map(asDecided), host.kernel, cpu);
+  const {expected = null} = options;
   return {
     schemaVersion: 1,
     vm: vmIdentity(vm),
@@ -84,10 +110,18 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
       devices: devicesOf(file),
       verdict: file.verdict,
       confidence: file.confidence,
-      verdictOfAll: file.node.kind === 'cdev' ? file.verdict : file.group.snoopControl.allMembers.verdict,
+      verdictOfAll:
+        file.node.kind === 'cdev' || file.group === null
+          ? file.verdict
+          : file.group.snoopControl.allMembers.verdict,
+      gone: file.gone,
+      decided: file.decided === null ? null : {verdict: file.decided.verdict, devices: file.decided.members},
+      changedSince: hasChanged(file),
     })),
     verified: options.verify,
-    coherency: vmCoherency(held, host.kernel, cpu),
+    coherency,
+    expected,
+    asExpected: expected === null || coherency.state === 'unknown' ? null : coherency.state === expected,
     warnings: [
       ...remarks(host.warnings),
       ...(ambiguous ? [SEVERAL] : []),
@@ -96,10 +130,8 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
   };
 };
 
-const devicesOf = ({node, group}: HeldFile): string[] =>
-  node.kind === 'cdev'
-    ? [node.address]
-    : group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address);
+const hasChanged = (file: HeldFile): boolean | null =>
+  file.decided === null ? null : file.gone || file.decided.fingerprint !== fingerprint(devicesOf(file));
 
 /** Without a device nothing is registered. */
 const withoutDevice =
@@ -140,14 +172,30 @@ const SEVERAL: Remark = {
     'the owner has several VMs or kvm-vfio devices, and which belong together cannot be told: see --device-fd',
 };
 
-const changedMembers = ({node, group: {id, snoopControl}}: HeldFile): Remark[] => {
+/** KVM looks only when files are added or deleted. */
+const changedMembers = (file: HeldFile): Remark[] => {
+  const {name, node, group, decided} = file;
+  if (group === null)
+    return [
+      {
+        code: 'FILE_GONE',
+        message: `all devices of ${name} have left VFIO: KVM keeps its file, and takes the VM for what it was, until it is deleted ("kvfio detach"); devices that come back make another file`,
+      },
+    ];
+  if (decided !== null && hasChanged(file) === true)
+    return [
+      {
+        code: 'MEMBERS_CHANGED',
+        message: `KVM looked at ${name} when VFIO had ${decided.members} ${decided.members === 1 ? 'device' : 'devices'} of it (${decided.verdict}), and VFIO has others now: ${devicesOf(file).join(', ')} (${file.verdict}); it looks again when a file is added or deleted`,
+      },
+    ];
   if (node.kind === 'cdev') return [];
-  const {boundMembers, allMembers} = snoopControl;
+  const {boundMembers, allMembers} = group.snoopControl;
   if (boundMembers === null || boundMembers.verdict === allMembers.verdict) return [];
   return [
     {
       code: 'MEMBERS_DIFFER',
-      message: `group ${id} is ${boundMembers.verdict} with the members that VFIO has now, and ${allMembers.verdict} with all: KVM does not look again when members come or go`,
+      message: `group ${group.id} is ${boundMembers.verdict} with the members that VFIO has now, and ${allMembers.verdict} with all: KVM does not look again when members come or go`,
     },
   ];
 };

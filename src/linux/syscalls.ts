@@ -19,6 +19,7 @@ const X64 = {
   bind: 49,
   wait4: 61,
   semop: 65,
+  fcntl: 72,
   ptrace: 101,
   rt_sigtimedwait: 128,
   rt_sigsuspend: 130,
@@ -44,6 +45,7 @@ const X64 = {
 export type SyscallName = keyof typeof X64;
 
 const ARM64: Partial<Record<SyscallName, number>> = {
+  fcntl: 25,
   ioctl: 29,
   close: 57,
   ppoll: 73,

@@ -37,10 +37,11 @@ describe('files of VFIO', () => {
       ...file,
       ...{fd: 30 + index, registered: index === 0, given: index === 1, devices: ['0000:07:00.0']},
       ...{verdict: 'enforced', confidence: 'exact', verdictOfAll: 'enforced'},
+      ...{gone: false, decided: null, changedSince: null},
     }));
     const document: StatusDocument = {
       ...{schemaVersion: 1, vm, via: 'inject', device: {fd: 29, all: [29]}, files, verified: true},
-      ...{coherency, warnings: []},
+      ...{coherency, expected: null, asExpected: null, warnings: []},
     };
     assert.deepEqual(statusLines(document, paint).slice(2, 4), [
       'group 12: registered, snoop control enforced, descriptor 30, 0000:07:00.0',

@@ -13,7 +13,8 @@ import type {ErrorDocument} from '../../src/cli/report.js';
 import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
 import type {StatusDocument} from '../../src/kvm-vfio/status.js';
 import {Process} from '../../src/linux/process.js';
-import {run} from '../support/run.js';
+import {PROJECT, run} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
 import {skip} from '../support/skip.js';
 import {whyNoVictim} from '../vm/victim.js';
 import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
@@ -26,7 +27,9 @@ type Command = Parameters<typeof run>[0];
 /** Runs a command with --json. */
 const answer = async (command: Command, argv: string[]): Promise<{exit: number; document: unknown}> => {
   const {exit, stdout} = await run(command, [...argv, '--json']);
-  return {exit, document: JSON.parse(stdout) as unknown};
+  const schema =
+    'error' in (JSON.parse(stdout) as object) ? 'error' : command === Status ? 'status' : 'change';
+  return {exit, document: documentOf(stdout, schema)};
 };
 
 const ask = async (command: Command, argv: string[]): Promise<{exit: number; document: ChangeDocument}> => {
@@ -47,6 +50,7 @@ describe('create, attach and detach', function () {
     needKvm(this);
     folder = scratch();
     compile('example-vmm.c', folder.path('example-vmm'));
+    compile(join(PROJECT, 'test/vm/sending-vmm.c'), folder.path('sending-vmm'));
   });
   after(() => {
     folder[Symbol.dispose]();
@@ -80,12 +84,17 @@ describe('create, attach and detach', function () {
     const vmm = await startVmm(['sh', '-c', 'echo; exec "$@"', 'sh', program, socket]);
     return {vmm, place: ['--vm-sock', socket, '--wait']};
   };
+  const sending = async (): Promise<Started> => {
+    const socket = folder.path('sending.sock');
+    return {vmm: await startVmm([folder.path('sending-vmm'), socket]), place: ['--vm-sock', socket]};
+  };
   const SANDBOX = 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny';
 
   for (const [name, via, start] of [
     ['kvfio vm', 'agent', () => kvfioVm('agent', [])],
     ['kvfio vm that only sends its descriptor', 'inject', () => kvfioVm('plain', ['--no-agent'])],
     ['a VMM in C', 'agent', example],
+    ['a VMM in C that only sends its descriptor', 'inject', sending],
     ['a paused QEMU', 'inject', () => qemu([])],
     ['a paused QEMU in its sandbox', 'inject', () => qemu(['-sandbox', SANDBOX])],
   ] as const) {
@@ -206,6 +215,20 @@ describe('create, attach and detach', function () {
       [3, 'GROUP_NOT_FOUND', null],
     );
     assert.deepEqual(await errorOf(Status, [...place, '--device-fd', '0']), [3, 'NO_SUCH_DEVICE', null]);
+  });
+
+  it('are checked by what is expected of a VM', async () => {
+    const {vmm, place} = await kvfioVm('expected', []);
+    await using ended = vmm;
+    const expecting = async (state: string): Promise<[number, boolean | null]> => {
+      const {exit, document} = await answer(Status, [...place, '--expect', state]);
+      return [exit, (document as StatusDocument).asExpected];
+    };
+    assert.deepEqual(await expecting('coherent'), [0, true]);
+    assert.deepEqual(await expecting('non-coherent'), [7, false]);
+    const {stderr} = await run(Status, [...place, '--expect', 'non-coherent']);
+    assert.match(stderr, new RegExp('expected a non-coherent VM, and it is coherent'));
+    assert.ok(ended.pid > 0);
   });
 
   it('wait for a VM that is to come, and no longer than they may', async () => {

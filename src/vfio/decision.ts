@@ -1,0 +1,66 @@
+import {readFileSync} from 'node:fs';
+import type {Verdict} from '../iommu/snoop-control.js';
+import type {Descriptor} from '../linux/descriptor.js';
+import {lockByte} from '../linux/byte-lock.js';
+
+/** What KVM was told of a file when it last looked, which is when files are added or deleted. */
+export interface Decision {
+  verdict: Verdict;
+  /** How many devices the file stood for, at most {@link MOST}. */
+  members: number;
+  /** Of their addresses: see {@link fingerprint}. */
+  fingerprint: bigint;
+}
+
+/**
+ * Notes on an open file itself what KVM was told of it, as KVM neither shows that nor looks again when devices come or
+ * go. The note is a read lock of the open file (F_OFD_SETLK) on one byte whose position says it all. Nothing else locks
+ * VFIO's files, /proc/PID/fdinfo shows it, and it lives as long as the open file, in whichever process that is.
+ *
+ * @throws {@link SyscallError}
+ */
+export const noteDecision = (file: Descriptor, verdict: Verdict, addresses: readonly string[]): void => {
+  const position =
+    (fingerprint(addresses) << 16n) |
+    (BigInt(Math.min(addresses.length, MOST)) << 8n) |
+    BigInt(VERDICTS.indexOf(verdict) << 4) |
+    VERSION;
+  lockByte(file, position);
+};
+
+/** The note on a process's open file; null when there is none, or it cannot be seen. */
+export const readDecision = (pid: number, fd: number): Decision | null => {
+  try {
+    return parseDecision(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'));
+  } catch {
+    return null;
+  }
+};
+
+/** Of the text of a file in /proc/PID/fdinfo (show_fd_locks in fs/locks.c). */
+export const parseDecision = (text: string): Decision | null => {
+  for (const [, from, to] of text.matchAll(
+    /^lock:\s+\d+: OFDLCK\s+ADVISORY\s+READ\s+-?\d+ \S+ (\d+) (\d+)$/gm,
+  )) {
+    const position = BigInt(from ?? 0);
+    const verdict = VERDICTS[Number((position >> 4n) & 0xfn)];
+    if (from === to && (position & 0xfn) === VERSION && verdict !== undefined)
+      return {verdict, members: Number((position >> 8n) & 0xffn), fingerprint: position >> 16n};
+  }
+  return null;
+};
+
+/** 46 bits, so that a position is a positive loff_t, by which sets of addresses are told apart (FNV-1a). */
+export const fingerprint = (addresses: readonly string[]): bigint => {
+  let hash = 0xcbf29ce484222325n;
+  for (const byte of Buffer.from([...addresses].sort().join(' ')))
+    hash = BigInt.asUintN(64, (hash ^ BigInt(byte)) * 0x100000001b3n);
+  return hash >> 18n;
+};
+
+/** Of members that a note can count. */
+export const MOST = 255;
+
+const VERSION = 1n;
+
+const VERDICTS: readonly Verdict[] = ['unknown', 'enforced', 'not-enforced'];
