@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import {execFileSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
-import {connect} from 'node:net';
 import {join} from 'node:path';
 import Add from '../../src/commands/add.js';
 import Attach from '../../src/commands/attach.js';
@@ -16,6 +15,7 @@ import {Process} from '../../src/linux/process.js';
 import {PROJECT, run} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {skip} from '../support/skip.js';
+import {askMonitor} from '../vm/monitor.js';
 import {whyNoVictim} from '../vm/victim.js';
 import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
 
@@ -160,7 +160,7 @@ describe('create, attach and detach', function () {
 
       if (name.includes('QEMU')) {
         const monitor = folder.path(`monitor-${name.includes('sandbox') ? 2 : 0}`);
-        assert.match(await answerOf(monitor, 'info status'), /paused/);
+        assert.match(await askMonitor(monitor, 'info status'), /paused/);
       }
     });
   }
@@ -255,18 +255,3 @@ const hasQemu = (): boolean => {
     return false;
   }
 };
-
-/** What QEMU's monitor says to a command. */
-const answerOf = (path: string, command: string): Promise<string> =>
-  new Promise((resolve, reject) => {
-    const socket = connect(path);
-    let text = '';
-    socket.on('error', reject);
-    socket.on('data', (bytes: Buffer) => {
-      const prompts = (text += bytes.toString()).split('(qemu) ').length - 1;
-      if (prompts === 1 && !text.includes(command)) socket.write(`${command}\n`);
-      if (prompts < 2) return;
-      socket.destroy();
-      resolve(text);
-    });
-  });

@@ -5,12 +5,7 @@
  */
 import {readdirSync, readlinkSync, statSync, writeFileSync} from 'node:fs';
 import {basename} from 'node:path';
-import {Failure} from '../../src/failure.js';
 import type {Change} from '../../src/kvm-vfio/account.js';
-import {changeVm} from '../../src/kvm-vfio/change.js';
-import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
-import {vmStatus, type StatusDocument} from '../../src/kvm-vfio/status.js';
-import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {
@@ -22,19 +17,19 @@ import {
 import {Kvm} from '../../src/linux/kvm.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {VfioGroup} from '../../src/linux/vfio.js';
+import type {FileId} from '../../src/vfio/file-node.js';
 import {holdersOf} from '../../src/vfio/holders.js';
 import {DirectOwner} from '../../src/vm/direct-owner.js';
 import {commandVmm, type CommandVmm} from './command-vmm.js';
+import {attach, changed, detach, DETACH_ALL, type Answer} from './lab-changes.js';
 
 const [, , program = '', output = ''] = process.argv;
-const PATIENCE = 60_000;
 /** WBINVDs of the guest after each step. */
 const ROUNDS = 20;
 
 export interface Step {
   name: string;
-  /** The document, or the failure's code, exit code and errno. */
-  answer: ChangeDocument | StatusDocument | {code: string; exit: number; errno: string | null; why: string};
+  answer: Answer;
   /** How many of {@link ROUNDS} WBINVDs reached another CPU, and so were executed. */
   executed: number;
   /** How many processes have the device open, beside this one. */
@@ -49,7 +44,7 @@ export interface CdevTranscript {
   twice: Step[];
   /** What the kernel answered to kvfio's own VM. */
   direct: [what: string, answer: string][];
-  refused: Record<'busyDevice' | 'busyGroup' | 'unbound', Step['answer']>;
+  refused: Record<'busyDevice' | 'busyGroup' | 'unbound', Answer>;
   /** Whether VFIO let the device go at the end. */
   released: boolean;
 }
@@ -62,22 +57,6 @@ const group = Number(basename(readlinkSync(`${folder}/iommu_group`)));
 const [name = ''] = readdirSync(`${folder}/vfio-dev`);
 const node = `/dev/vfio/devices/${name}`;
 const cdev = {kind: 'cdev', address} as const;
-const options = {
-  deadline: Deadline.after(600_000),
-  patience: PATIENCE,
-  wait: true,
-  deviceFd: undefined,
-};
-
-const answerOf = async (work: Promise<Step['answer']>): Promise<Step['answer']> => {
-  try {
-    return await work;
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    return {code: error.code, exit: error.exitCode, errno: error.errno, why: error.why};
-  }
-};
-
 const holders = (): number => holdersOf(statSync(node).rdev).holders.length;
 
 /** Answers and what they led to, one after the other. */
@@ -87,32 +66,25 @@ const steps = async (
   changes: readonly [string, Change | 'verify', dryRun?: boolean][],
 ): Promise<Step[]> => {
   const seen: Step[] = [];
-  const place = {socket: vmm.socket};
   for (const [what, change, dryRun = false] of changes) {
-    const answer = await answerOf(
-      change === 'verify'
-        ? vmStatus(place, {...options, via, verify: true})
-        : changeVm(place, change, {...options, via, dryRun}),
-    );
+    const answer = await changed({socket: vmm.socket}, via, change, dryRun);
     seen.push({name: what, answer, executed: await vmm.ask(`wbinvd ${ROUNDS}`), holders: holders()});
   }
   return seen;
 };
 
-const attach: Change = {command: 'attach', files: [cdev], container: undefined, create: 'if-missing'};
 const remove: Change = {command: 'delete', files: [cdev]};
-const all: Change = {command: 'detach', files: 'all', closeDevice: false};
 const CHANGES: [string, Change | 'verify', boolean?][] = [
-  ['predicted', attach, true],
-  ['attached', attach],
-  ['again', attach],
+  ['predicted', attach(cdev), true],
+  ['attached', attach(cdev)],
+  ['again', attach(cdev)],
   ['verified', 'verify'],
   ['added', {command: 'add', files: [cdev], container: undefined}],
   ['deleted', remove],
   ['deleted again', remove],
-  ['attached again', attach],
-  ['detached', {command: 'detach', files: [cdev], closeDevice: false}],
-  ['attached at last', attach],
+  ['attached again', attach(cdev)],
+  ['detached', detach(cdev)],
+  ['attached at last', attach(cdev)],
 ];
 
 const inEachWay = async (): Promise<CdevTranscript['steps']> => {
@@ -131,25 +103,24 @@ const heldTwice = async (): Promise<Step[]> => {
   await vmm.ask(`open ${node}`);
   await vmm.ask(`open /dev/vfio/${group}`);
   return await steps(vmm, 'inject', [
-    ['attached', attach],
-    ['group attached too', {...attach, files: [{kind: 'group', group}]}],
+    ['attached', attach(cdev)],
+    ['group attached too', attach({kind: 'group', group})],
     ['verified', 'verify'],
-    ['detached', all],
+    ['detached', DETACH_ALL],
   ]);
 };
 
 const refused = async (): Promise<CdevTranscript['refused']> => {
   await using vmm = await commandVmm(program, '/tmp/refused.sock');
   await using other = await commandVmm(program, '/tmp/other.sock');
-  const tried = (change: Change): Promise<Step['answer']> =>
-    answerOf(changeVm({socket: vmm.socket}, change, {...options, via: 'agent', dryRun: false}));
+  const tried = (file: FileId): Promise<Answer> => changed({socket: vmm.socket}, 'agent', attach(file));
   const held = await other.ask(`open ${node}`);
-  const busyDevice = await tried(attach);
+  const busyDevice = await tried(cdev);
   await other.ask(`close ${held}`);
   await other.ask(`open /dev/vfio/${group}`);
-  const busyGroup = await tried(attach);
+  const busyGroup = await tried(cdev);
   const disk = basename(readdirSync('/sys/bus/pci/drivers/nvme').find((each) => each.includes(':')) ?? '');
-  const unbound = await tried({...attach, files: [{kind: 'cdev', address: disk}]});
+  const unbound = await tried({kind: 'cdev', address: disk});
   return {busyDevice, busyGroup, unbound};
 };
 

@@ -9,6 +9,7 @@ import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {compile, scratch} from '../vm/vmm.js';
 import type {CdevTranscript, Step} from './cdev-in-lab.js';
+import type {Answer} from './lab-changes.js';
 
 /** A kernel with IOMMUFD, which the distribution's have not. */
 const KERNEL =
@@ -32,12 +33,12 @@ describe('attaching a device by its VFIO node (lab)', function () {
       before(async function () {
         using folder = scratch();
         compile(join(PROJECT, 'test/vm/wbinvd-vmm.c'), folder.path('wbinvd-vmm'));
-        guestProgram(folder.path('.'), 'lab/cdev-in-lab.ts', 'lab/command-vmm.ts');
+        const program = guestProgram(folder.path('.'), 'lab/cdev-in-lab.ts');
         const {exitCode, stderr} = await lab(this, {
           kernel: KERNEL,
           iommu,
           out: folder.path('.'),
-          task: {script: 'cd "$KVFIO_LAB_OUT" && exec node cdev-in-lab.js ./wbinvd-vmm seen.json'},
+          task: {script: `cd "$KVFIO_LAB_OUT" && exec node ${program} ./wbinvd-vmm seen.json`},
         });
         assert.equal(exitCode, 0, stderr.toString());
         seen = JSON.parse(readFileSync(folder.path('seen.json'), 'utf8')) as CdevTranscript;
@@ -169,7 +170,7 @@ describe('attaching a device by its VFIO node (lab)', function () {
 });
 
 /** A step in two words: outcome and whether something changed, registered and given, or errno and exit code. */
-const outcomeOf = (answer: Step['answer']): string => {
+const outcomeOf = (answer: Answer): string => {
   if ('code' in answer) return `${answer.errno ?? answer.code} ${answer.exit}`;
   const [file] = answer.files;
   if (file === undefined) return 'no file';

@@ -1,26 +1,28 @@
-import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {basename, join} from 'node:path';
-import ts from 'typescript';
-import {buildOnce, PROJECT} from './run.js';
+import {pathToFileURL} from 'node:url';
+import {buildSync} from 'esbuild';
+import {PROJECT} from './run.js';
 
 /**
- * Compiles TypeScript of the tests, so that a guest, where nothing is fast, need not do it: what it imports of src/ it
- * gets of dist/.
+ * Makes one file of a program of the tests and all that it imports, so that a guest, where nothing is fast, has neither
+ * to compile nor to look for modules.
  *
- * @param sources - below test/, the program first, then what it imports of its own folder
- * @returns the path of the program
+ * @param source - below test/
+ * @returns the name of the file in `folder`
  */
-export const guestProgram = (folder: string, ...sources: [string, ...string[]]): string => {
-  buildOnce();
-  mkdirSync(folder, {recursive: true});
-  writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
-  const [program] = sources.map((source) => {
-    const {outputText} = ts.transpileModule(readFileSync(join(PROJECT, 'test', source), 'utf8'), {
-      compilerOptions: {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext},
-    });
-    const path = join(folder, `${basename(source, '.ts')}.js`);
-    writeFileSync(path, outputText.replaceAll("'../../src/", `'${join(PROJECT, 'dist')}/`));
-    return path;
+export const guestProgram = (folder: string, source: string): string => {
+  const entry = join(PROJECT, 'test', source);
+  const name = `${basename(source, '.ts')}.mjs`;
+  buildSync({
+    entryPoints: [entry],
+    outfile: join(folder, name),
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    // what is native is looked for from where the source is
+    define: {'import.meta.url': JSON.stringify(pathToFileURL(entry).href)},
+    logLevel: 'warning',
   });
-  return program ?? '';
+  return name;
 };
