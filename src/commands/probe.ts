@@ -143,10 +143,11 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     if (result.ended === 'interrupted') this.note('interrupted: this is what was measured until then');
     if (svg !== undefined) {
       const series = result.phases.flatMap((phase) => phase.series);
+      const subtract = document.series.find(({subtracted}) => subtracted !== 0)?.subtracted ?? 0;
       const subtitle = [machine.cpu, machine.kernel, machine.kvmModule]
         .filter((part) => part !== null)
         .join(', ');
-      replaceFile(svg, Buffer.from(svgOf(series, result.clock, {subtitle})), {force});
+      replaceFile(svg, Buffer.from(svgOf(series, result.clock, {subtitle, subtract})), {force});
     }
     if (flags.csv) await printSamples(result);
     else if (!this.jsonEnabled()) this.printLines(await probeAnswerLines(document, await this.look()));

@@ -50,7 +50,6 @@ export class ProbeMachine implements Disposable {
    * @throws {@link Failure} when this host cannot run such a VM
    */
   static create(dirty = 0): ProbeMachine {
-    if (process.arch !== 'x64') throw noX86();
     try {
       return new ProbeMachine(dirty);
     } catch (error) {
@@ -182,14 +181,17 @@ const statsOf = (vcpu: Vcpu): KvmStats | null => {
   }
 };
 
-const noX86 = (): Failure =>
-  new Failure({
+/** @throws {@link Failure} on other processors */
+export const requireX86 = (): void => {
+  if (process.arch === 'x64') return;
+  throw new Failure({
     code: 'NO_WBINVD',
     kind: 'cannotDecide',
     what: 'There is nothing to probe on this processor.',
     why: `WBINVD is an instruction of x86: it does not exist on ${process.arch}.`,
     hint: 'Run the probe on an x86-64 host.',
   });
+};
 
 const stopped = (operation: Operation, why: string, cause?: SyscallError): Failure =>
   new Failure({

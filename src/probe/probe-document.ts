@@ -15,7 +15,7 @@ export interface ProbeDocument extends ProbeRun {
   /** Of a paired run; none otherwise. */
   groups: PairedGroup[];
   phases: PhaseDocument[];
-  /** Of WBINVD, of a paired run: with the groups less before, after less before. */
+  /** Of a paired run, for each operation: with the groups less before them, and after them less before. */
   differences: SeriesDifference[];
   settings: {
     operations: Operation[];
@@ -71,14 +71,12 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
       seriesDocument(each, clock, {seconds, subtract: each.operation === 'empty' ? 0 : subtract}),
     );
   });
-  const wbinvd = (phase: Phase) =>
-    series.find((each) => each.operation === 'wbinvd' && each.phase === phase && each.samples > 0);
-  const from = wbinvd('coherent');
-  const difference = (phase: Phase): SeriesDifference | null => {
-    const to = wbinvd(phase);
+  const named = (operation: Operation, phase: Phase) =>
+    series.find((each) => each.operation === operation && each.phase === phase && each.samples > 0);
+  const difference = (operation: Operation, phase: Phase): SeriesDifference | null => {
+    const [from, to] = [named(operation, 'coherent'), named(operation, phase)];
     return from === undefined || to === undefined ? null : differenceOf(from, to, clock);
   };
-  const [attached, deleted] = [difference('attached'), difference('deleted')];
   const paired = run.groups.length > 0;
   return {
     schemaVersion: 1,
@@ -89,7 +87,7 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
       coherency: coherencyOf(phases, paired),
       paired,
       series,
-      difference: attached,
+      difference: difference('wbinvd', 'attached'),
       operations: sum(phases, ({operations}) => operations),
       exits: phases.some(({exits}) => exits === null) ? null : sum(phases, ({exits}) => exits ?? 0),
     }),
@@ -98,7 +96,9 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
     groups: [...run.groups],
     phases: phases.map(phaseDocument),
     series,
-    differences: [attached, deleted].filter((each) => each !== null),
+    differences: settings.operations
+      .flatMap((operation) => [difference(operation, 'attached'), difference(operation, 'deleted')])
+      .filter((each) => each !== null),
     settings,
     cpus: {pinned: run.cpus.pinned, visited: [...run.cpus.visited], seen: [...run.cpus.seen]},
   };

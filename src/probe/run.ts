@@ -1,7 +1,7 @@
 import {Failure} from '../failure.js';
 import {Deadline} from '../linux/deadline.js';
 import type {Coherency} from '../kvm-vfio/coherency.js';
-import {ProbeMachine} from './machine.js';
+import {ProbeMachine, requireX86} from './machine.js';
 import {PairedGroups, type PairedGroup} from './paired-groups.js';
 import {HostCpus} from './sampling/host-cpus.js';
 import {sample, type Ending, type SampledPhase} from './sampling/sample.js';
@@ -68,6 +68,7 @@ export interface Run {
  * @throws {@link Failure}
  */
 export const run = async (options: RunOptions): Promise<Run> => {
+  requireX86();
   const {operations, groups: ids, cpu, cpusVisited: visited, dirty} = options;
   const paired = ids.length > 0;
   const phases: readonly Phase[] = paired ? ['coherent', 'attached', 'deleted'] : ['alone'];

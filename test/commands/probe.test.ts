@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {spawn, type ChildProcess} from 'node:child_process';
+import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
@@ -11,6 +11,7 @@ import type {CompareDocument} from '../../src/probe/compare.js';
 import type {ProbeDocument} from '../../src/probe/probe-document.js';
 import {requireKvm} from '../support/kvm.js';
 import {buildOnce, PROJECT, run} from '../support/run.js';
+import {skip} from '../support/skip.js';
 import {documentOf} from '../support/schema.js';
 import {scratch} from '../vm/vmm.js';
 
@@ -112,6 +113,43 @@ describe('kvfio probe', function () {
     requireKvm(this);
     const {stdout} = await run(Probe, ['--duration', '1', '--json']);
     assert.equal(documentOf<ProbeDocument>(stdout, 'probe').ended, 'duration');
+  });
+
+  it('says on other processors that WBINVD does not exist there', async () => {
+    const arch = Object.getOwnPropertyDescriptor(process, 'arch') ?? {};
+    Object.defineProperty(process, 'arch', {...arch, value: 'arm64'});
+    try {
+      const {exit, stdout} = await run(Probe, ['--json']);
+      assert.equal(exit, 8);
+      assert.match(documentOf<ErrorDocument>(stdout, 'error').error.message, /does not exist on arm64/);
+    } finally {
+      Object.defineProperty(process, 'arch', arch);
+    }
+  });
+
+  it('says why there is no VM without /dev/kvm, and without permission', function () {
+    requireKvm(this);
+    if (process.getuid?.() !== 0) skip(this, 'only root can hide /dev/kvm');
+    buildOnce();
+    const program = [process.execPath, join(PROJECT, 'bin/run.js'), 'probe', '--json'];
+    const hidden = [
+      'unshare',
+      '--mount',
+      'sh',
+      '-c',
+      'mount -t tmpfs none /dev && exec "$@"',
+      'sh',
+      ...program,
+    ];
+    const refused = ['setpriv', '--reuid', '65534', '--regid', '65534', '--clear-groups', ...program];
+    for (const [argv, exit, why] of [
+      [hidden, 8, /There is no \/dev\/kvm/],
+      [refused, 4, /You may not open \/dev\/kvm/],
+    ] as const) {
+      const {status, stdout, stderr} = spawnSync(argv[0] ?? '', argv.slice(1), {encoding: 'utf8'});
+      assert.equal(status, exit, stderr);
+      assert.match(documentOf<ErrorDocument>(stdout, 'error').error.message, why);
+    }
   });
 
   it('refuses before it measures what cannot be done', async function () {
