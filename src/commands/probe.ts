@@ -72,6 +72,14 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       helpValue: 'SECONDS',
       description: 'end when this is over, of all phases together',
     }),
+    spread: Flags.integer({
+      min: 0,
+      max: 86_400,
+      default: 2,
+      helpValue: 'SECONDS',
+      description:
+        'spread the samples of each phase over that time, when they take less: a host is disturbed for tenths of a second, and a shorter run sees one state of it',
+    }),
     cpu: Flags.integer({min: 0, helpValue: 'N', description: 'keep the vCPU on this CPU of the host'}),
     'cpus-visited': Flags.integer({
       min: 1,
@@ -158,7 +166,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     flags: ProbeFlags,
     operations: Operation[],
   ): Promise<{settings: ProbeDocument['settings']; result: Run}> {
-    const {group: groups = [], duration, warmup} = flags;
+    const {group: groups = [], duration, warmup, spread} = flags;
     const samples = flags.samples ?? (duration !== undefined ? undefined : groups.length > 0 ? 1000 : 10_000);
     const dirty = flags.dirty === undefined ? 0 : roundUp(parseSize(flags.dirty, 'dirty', DIRTY_MAX), 64);
     using ending = new EndingSignals();
@@ -168,6 +176,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       samples,
       warmup,
       duration,
+      spread,
       cpu: flags.cpu,
       dirty,
       cpusVisited: flags['cpus-visited'],
@@ -187,6 +196,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       samples: samples ?? null,
       warmup,
       duration: duration ?? null,
+      spread: samples === undefined ? 0 : spread,
       dirty,
       subtracted: flags['subtract-empty'],
     };
@@ -208,6 +218,7 @@ interface ProbeFlags {
   samples: number | undefined;
   warmup: number;
   duration: number | undefined;
+  spread: number;
   cpu: number | undefined;
   'cpus-visited': number | undefined;
   dirty: string | undefined;

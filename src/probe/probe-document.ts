@@ -24,6 +24,8 @@ export interface ProbeDocument extends ProbeRun {
     warmup: number;
     /** In seconds, of all phases together; null for no limit. */
     duration: number | null;
+    /** Over how many seconds the samples of each phase were spread at least. */
+    spread: number;
     /** Bytes that the guest wrote to before each sample. */
     dirty: number;
     /** Whether the median of the empty bracket was taken off. */

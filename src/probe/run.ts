@@ -24,6 +24,8 @@ export interface RunOptions {
   warmup: number;
   /** In seconds, all phases together. */
   duration: number | undefined;
+  /** Over how many seconds each phase is spread at least, as more than one state of the host is to be seen. */
+  spread: number;
   /** The only CPU of the host that samples are taken on. */
   cpu: number | undefined;
   /** Bytes of the guest's memory that are made dirty before each sample. */
@@ -95,6 +97,7 @@ export const run = async (options: RunOptions): Promise<Run> => {
       operations,
       samples,
       warmup,
+      spread: options.samples === undefined ? 0 : options.spread,
       deadline: deadlineOf(options.duration, phases.length),
       signal: options.signal,
       cpus,

@@ -9,10 +9,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {allowedCpus} from '../../src/linux/affinity.js';
 import {assemble, program} from '../../src/probe/guest/program.js';
+import type {CompareDocument} from '../../src/probe/compare.js';
 import type {ProbeDocument} from '../../src/probe/probe-document.js';
 import type {Operation} from '../../src/probe/series.js';
 import {PROJECT} from '../support/run.js';
 
+const KVFIO = join(PROJECT, 'bin/run.js');
 const OPERATIONS = ['wbinvd', 'cpuid'] as const;
 const TRIES = 3;
 const TURNS = 5;
@@ -28,6 +30,7 @@ const main = (): void => {
   for (const operation of OPERATIONS) writeFileSync(join(folder, operation), assemble(program(operation)));
   console.log(`CPU ${cpu}; ${TURNS} turns of ${SAMPLES} samples for each, three tries`);
   for (let tried = 1; tried <= TRIES; tried += 1) compare(reference, tried);
+  promise();
   overhead();
   memory();
 };
@@ -61,7 +64,15 @@ const add = (all: Map<Operation, number[]>, operation: Operation, samples: numbe
 };
 
 const ownSamples = (operation: Operation): number[] => {
-  const csv = kvfio(['--operation', operation, '--samples', String(SAMPLES), '--csv']).stdout;
+  const csv = kvfio([
+    '--operation',
+    operation,
+    '--samples',
+    String(SAMPLES),
+    '--spread',
+    '0',
+    '--csv',
+  ]).stdout;
   const samples = csv
     .trim()
     .split('\n')
@@ -77,8 +88,37 @@ const referenceSamples = (reference: string, operation: Operation): number[] =>
     .split('\n')
     .map(Number);
 
+/** How often two runs of the same are called different: of intervals that hold in 95 of 100 cases, 1 in 20. */
+const promise = (): void => {
+  let different = 0;
+  for (let pair = 0; pair < PAIRS; pair += 1) {
+    for (const name of ['a', 'b'])
+      writeFileSync(join(folder, name), kvfio(['--samples', String(SAMPLES), '--json']).stdout);
+    const {pairs} = JSON.parse(
+      spawnSync(
+        process.execPath,
+        [KVFIO, 'probe', '--json', '--compare', join(folder, 'a'), join(folder, 'b')],
+        {
+          encoding: 'utf8',
+        },
+      ).stdout,
+    ) as CompareDocument;
+    if (pairs[0]?.difference?.different !== false) different += 1;
+  }
+  bar(
+    `${PAIRS} pairs of runs: ${different} called different (5 % promised; more than ${MOST_DIFFERENT} would be chance in 3 of 1000 cases)`,
+    different <= MOST_DIFFERENT,
+  );
+};
+
+/** With 40 pairs, 6 or more of a probability of 5 % each have one of 1.4 %, and 7 or more of 0.3 %. */
+const PAIRS = 40;
+const MOST_DIFFERENT = 6;
+
 const overhead = (): void => {
-  const document = JSON.parse(kvfio(['--samples', '100000', '--json']).stdout) as ProbeDocument;
+  const document = JSON.parse(
+    kvfio(['--samples', '100000', '--spread', '0', '--json']).stdout,
+  ) as ProbeDocument;
   const [phase] = document.phases;
   if (phase === undefined) throw new Error('nothing was measured');
   const ratio = phase.seconds / phase.guestSeconds;
@@ -107,7 +147,7 @@ const TELL_MEMORY =
 const kvfio = (argv: readonly string[]): {stdout: string; stderr: string} => {
   const {status, stdout, stderr} = spawnSync(
     process.execPath,
-    ['--import', TELL_MEMORY, join(PROJECT, 'bin/run.js'), 'probe', '--cpu', cpu, ...argv],
+    ['--import', TELL_MEMORY, KVFIO, 'probe', '--cpu', cpu, ...argv],
     {encoding: 'utf8', maxBuffer: 1e9},
   );
   if (status !== 0) throw new Error(stderr);

@@ -22,7 +22,7 @@ describe('kvfio probe', function () {
     requireKvm(this);
     const {exit, stdout, stderr} = await run(Probe, [
       ...['--operation', 'wbinvd', '--operation', 'cpuid', '--operation', 'pio', '--operation', 'empty'],
-      ...['--samples', '300', '--warmup', '7', '--json'],
+      ...['--samples', '300', '--warmup', '7', '--spread', '0', '--json'],
     ]);
     assert.equal(exit, 0, stderr);
     const document = documentOf<ProbeDocument>(stdout, 'probe');
@@ -40,7 +40,7 @@ describe('kvfio probe', function () {
 
   it('says in words first what was found', async function () {
     requireKvm(this);
-    const {exit, stdout} = await run(Probe, ['--samples', '200']);
+    const {exit, stdout} = await run(Probe, ['--samples', '200', '--spread', '0']);
     assert.equal(exit, 0);
     assert.match(stdout, /^WBINVD takes [\d ]+ ns in the guest \(median of 200 samples/);
     assert.match(stdout, /KVM left the guest \d+ times for 300 operations/);
@@ -48,7 +48,7 @@ describe('kvfio probe', function () {
 
   it('takes the empty bracket off when it is asked to', async function () {
     requireKvm(this);
-    const {stdout} = await run(Probe, ['--samples', '200', '--subtract-empty', '--json']);
+    const {stdout} = await run(Probe, ['--samples', '200', '--spread', '0', '--subtract-empty', '--json']);
     const {series} = documentOf<ProbeDocument>(stdout, 'probe');
     const [wbinvd, empty] = series;
     assert.ok(wbinvd !== undefined && empty !== undefined);
@@ -60,7 +60,7 @@ describe('kvfio probe', function () {
     requireKvm(this);
     using folder = scratch();
     const svg = folder.path('samples.svg');
-    const {exit, stdout} = await run(Probe, ['--samples', '123', '--csv', '--svg', svg]);
+    const {exit, stdout} = await run(Probe, ['--samples', '123', '--spread', '0', '--csv', '--svg', svg]);
     assert.equal(exit, 0);
     const [header, ...lines] = stdout.trim().split('\n');
     assert.equal(header, 'operation,phase,index,ticks,nanoseconds');
@@ -74,7 +74,7 @@ describe('kvfio probe', function () {
     requireKvm(this);
     using folder = scratch();
     for (const name of ['a', 'b']) {
-      const {stdout} = await run(Probe, ['--samples', '200', '--json']);
+      const {stdout} = await run(Probe, ['--samples', '200', '--spread', '0', '--json']);
       writeFileSync(folder.path(name), stdout);
     }
     const files = [folder.path('a'), folder.path('b')];

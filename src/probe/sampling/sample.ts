@@ -17,6 +17,11 @@ export interface SampleOptions {
   /** Aborted when the user wants an end. */
   signal: AbortSignal;
   cpus: HostCpus;
+  /**
+   * Over how many seconds the samples are spread at least, when they take less. What disturbs a host lasts for tenths of
+   * a second and more: without pauses a run of 100 ms sees one state of it, and the next run another.
+   */
+  spread: number;
   /** Whether WBINVD may stop the whole host: then nine tenths of the time are left to it. */
   gentle: boolean;
   /** Called now and then with how many samples there are, of how many. */
@@ -46,6 +51,8 @@ const SLICE = 20;
 /** Where the whole host may have to wait for its end. */
 const GENTLE_SLICE = 5;
 const GENTLE_SHARE = 0.1;
+/** The parts of a run that is spread: as many as the statistics make of it. */
+const ROUNDS = 40;
 
 /**
  * Takes samples of all operations in rounds, each round beginning with another operation, until there are as many as
@@ -88,6 +95,7 @@ class Sampling {
   readonly #options: SampleOptions;
   readonly #size: SliceSize;
   readonly #recordings: ReadonlyMap<Operation, Recording>;
+  readonly #rubbish = new Float64Array(SLICE_MAX);
   #round = 0;
 
   constructor(machine: ProbeMachine, options: SampleOptions) {
@@ -103,11 +111,10 @@ class Sampling {
   }
 
   async run(): Promise<Ending> {
-    const {warmup, samples} = this.#options;
-    const discarded = new Float64Array(Math.min(warmup, SLICE_MAX));
+    const {warmup, samples, spread} = this.#options;
     return (
-      (await this.#rounds(warmup, () => ({ticks: discarded, taken: 0}))) ??
-      (await this.#rounds(samples, (operation) => this.#recording(operation))) ??
+      (await this.#rounds(warmup, 0, () => this.#discarded())) ??
+      (await this.#rounds(samples, spread, (operation) => this.#recording(operation))) ??
       'complete'
     );
   }
@@ -118,16 +125,45 @@ class Sampling {
   }
 
   /** Null when it came to its end. */
-  async #rounds(wanted: number, recordingOf: (operation: Operation) => Recording): Promise<Ending | null> {
+  async #rounds(
+    wanted: number,
+    spread: number,
+    recordingOf: (operation: Operation) => Recording,
+  ): Promise<Ending | null> {
+    const began = performance.now();
+    const most = spread > 0 ? Math.ceil(wanted / ROUNDS) : wanted;
+    let cold = false;
     for (let taken = 0; taken < wanted;) {
-      const count = Math.min(this.#size.next(), wanted - taken);
+      const count = Math.min(this.#size.next(), wanted - taken, most);
       for (const operation of this.#order()) {
-        const ending = await this.#take(operation, count, recordingOf(operation));
+        const ending =
+          (cold ? await this.#take(operation, this.#lead, this.#discarded()) : null) ??
+          (await this.#take(operation, count, recordingOf(operation)));
         if (ending !== null) return ending;
       }
       taken += count;
+      cold = taken < wanted && (await this.#waitUntil(began + (spread * 1000 * taken) / wanted));
     }
     return null;
+  }
+
+  /** How many samples after a pause are not recorded: the CPU has slept, or done something else. */
+  get #lead(): number {
+    const {gentle, cpus} = this.#options;
+    return gentle || cpus.wanders ? 1 : 5;
+  }
+
+  #discarded(): Recording {
+    return {ticks: this.#rubbish, taken: 0};
+  }
+
+  /** Whether that was not now already. */
+  async #waitUntil(moment: number): Promise<boolean> {
+    const {deadline} = this.#options;
+    const pause = deadline.remaining(moment - performance.now());
+    if (pause <= 0) return false;
+    await this.#pause(pause);
+    return true;
   }
 
   /** The operations, beginning with another one each time. */
@@ -176,10 +212,14 @@ class Sampling {
 
   /** Lets Node's loop have its turn, and the host its share. */
   async #rest(operation: Operation, milliseconds: number): Promise<void> {
-    const {gentle, signal} = this.#options;
+    const {gentle} = this.#options;
     if (!gentle || !(operation === 'wbinvd' || operation === 'wbnoinvd')) return turn();
-    const pause = milliseconds * (1 / GENTLE_SHARE - 1);
-    await sleep(pause, undefined, {signal}).catch((error: unknown) => {
+    await this.#pause(milliseconds * (1 / GENTLE_SHARE - 1));
+  }
+
+  async #pause(milliseconds: number): Promise<void> {
+    const {signal} = this.#options;
+    await sleep(milliseconds, undefined, {signal}).catch((error: unknown) => {
       if (!signal.aborted) throw error;
     });
   }
