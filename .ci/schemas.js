@@ -7,6 +7,7 @@ const DOCUMENTS = [
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['probe', 'src/probe/probe-document.ts', 'ProbeDocument'],
+  ['probe-against', 'src/probe/against/measure-against.ts', 'AgainstDocument'],
   ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];

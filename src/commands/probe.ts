@@ -1,21 +1,26 @@
 import {setFlagsFromString} from 'node:v8';
 import {once} from 'node:events';
-import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {compareLines} from '../cli/compare-text.js';
 import {EndingSignals} from '../cli/ending-signals.js';
+import {againstLines} from '../cli/against-text.js';
 import {probeAnswerLines} from '../cli/probe-answer.js';
+import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
 import {Progress} from '../cli/progress.js';
+import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
 import {parseSize} from '../cli/size.js';
 import {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
+import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
+import {findVm} from '../probe/against/find-vm.js';
+import {measureAgainst, type AgainstDocument} from '../probe/against/measure-against.js';
 import {compareRuns, type CompareDocument} from '../probe/compare.js';
 import {csvChunks} from '../probe/csv.js';
-import {readMachineRecord} from '../probe/machine-record.js';
+import {readMachineRecord, type MachineRecord} from '../probe/machine-record.js';
 import {probeDocument, type ProbeDocument} from '../probe/probe-document.js';
 import {DIRTY_MAX, run, SAMPLES_MAX, type Run} from '../probe/run.js';
-import {OPERATIONS, type Operation} from '../probe/series.js';
+import type {Operation} from '../probe/series.js';
 import {svgOf} from '../probe/svg.js';
 
 export default class Probe extends BaseCommand {
@@ -26,6 +31,8 @@ export default class Probe extends BaseCommand {
   static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices. The time is that of the guest, by its own time-stamp counter, from before the instruction to after it.
 
 --group measures three times in one VM: before the groups are added to its kvm-vfio device, with them, and after they are deleted. They are deleted and free afterwards, also after Ctrl-C. A WBINVD that is executed stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
+
+--against leaves the probe's own VM aside and counts the WBINVD exits of a VM that runs on this host, by vCPU, with the time that each took. That VM is not stopped, and nothing of it is changed.
 
 Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES_MAX} samples, operations and phases together.`;
 
@@ -39,103 +46,23 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       command: '<%= config.bin %> <%= command.id %> --group 12 --allow-host-flush --dirty 8M',
     },
     {
+      description: 'How often a VM executes WBINVD:',
+      command: '<%= config.bin %> <%= command.id %> --against --pid 4711 --duration 60',
+    },
+    {
       description: 'Two kernels side by side:',
       command: '<%= config.bin %> <%= command.id %> --compare 6.12.json 7.3.json',
     },
   ];
 
-  static override flags = {
-    operation: Flags.option({
-      options: OPERATIONS,
-      multiple: true,
-      default: (): Promise<Operation[]> => Promise.resolve(['wbinvd']),
-    })({
-      description:
-        'what to time: wbinvd; wbnoinvd, where the CPU has it; cpuid, an exit that flushes nothing; pio, an OUT that KVM itself answers (KVM_IOEVENTFD); empty, the bracket alone. Several are interleaved',
-    }),
-    samples: Flags.integer({
-      min: 1,
-      helpValue: 'N',
-      description:
-        'of each operation in each phase; the default is 10000, with --group 1000, with --duration as many as fit',
-    }),
-    warmup: Flags.integer({
-      min: 0,
-      max: SAMPLES_MAX,
-      default: 100,
-      helpValue: 'N',
-      description: 'of each operation, before those and not recorded',
-    }),
-    duration: Flags.integer({
-      min: 1,
-      max: 86_400,
-      helpValue: 'SECONDS',
-      description: 'end when this is over, of all phases together',
-    }),
-    spread: Flags.integer({
-      min: 0,
-      max: 86_400,
-      default: 2,
-      helpValue: 'SECONDS',
-      description:
-        'spread the samples of each phase over that time, when they take less: a host is disturbed for tenths of a second, and a shorter run sees one state of it',
-    }),
-    cpu: Flags.integer({min: 0, helpValue: 'N', description: 'keep the vCPU on this CPU of the host'}),
-    'cpus-visited': Flags.integer({
-      min: 1,
-      helpValue: 'N',
-      description:
-        'move the vCPU over N CPUs of the host before each sample: KVM flushes all those where it has been',
-    }),
-    dirty: Flags.string({
-      helpValue: 'SIZE',
-      description: 'have the guest write to that much memory before each sample, such as 8M',
-    }),
-    'subtract-empty': Flags.boolean({
-      default: false,
-      description: 'take the median of the empty bracket off; adds --operation empty',
-    }),
-    group: Flags.integer({
-      char: 'g',
-      multiple: true,
-      min: 0,
-      helpValue: 'N',
-      helpGroup: 'GROUPS',
-      description: 'measure before, with and after this IOMMU group; several are added together',
-    }),
-    'allow-host-flush': Flags.boolean({
-      helpGroup: 'GROUPS',
-      description: 'let WBINVD flush the caches of this host, where the groups make KVM execute it',
-    }),
-    csv: Flags.boolean({
-      exclusive: ['json'],
-      helpGroup: 'OUTPUT',
-      description: 'print the raw samples as comma-separated values',
-    }),
-    svg: Flags.string({
-      helpValue: 'FILE',
-      helpGroup: 'OUTPUT',
-      description: 'draw the histograms and cumulative curves into this file too',
-    }),
-    force: Flags.boolean({
-      dependsOn: ['svg'],
-      helpGroup: 'OUTPUT',
-      description: 'replace the file when it exists',
-    }),
-    compare: Flags.string({
-      multiple: true,
-      helpValue: 'FILE FILE',
-      helpGroup: 'OUTPUT',
-      exclusive: ['group', 'csv', 'svg', 'samples', 'duration', 'cpu', 'cpus-visited', 'dirty'],
-      description: 'measure nothing, and put two documents of --json side by side',
-    }),
-  };
+  static override flags = probeFlags;
 
-  async run(): Promise<ProbeDocument | CompareDocument> {
+  async run(): Promise<ProbeDocument | CompareDocument | AgainstDocument> {
     const {flags} = await this.parse(Probe);
     // the statistics of a million samples are worth compiling, unlike what other commands do
     setFlagsFromString('--opt');
-    return flags.compare === undefined ? this.#measure(flags) : this.#compare(flags.compare);
+    if (flags.compare !== undefined) return this.#compare(flags.compare);
+    return flags.against ? this.#against(flags) : this.#measure(flags);
   }
 
   async #measure(flags: ProbeFlags): Promise<ProbeDocument> {
@@ -143,10 +70,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     if (svg !== undefined) checkReplaceable(svg, {force});
     const operations = operationsOf(flags);
     const {settings, result} = await this.#run(flags, operations);
-    const machine = readMachineRecord(new DirectoryTree(), {
-      pinnedCpu: result.cpus.pinned,
-      kvfioVersion: this.config.version,
-    });
+    const machine = this.#machine(result.cpus.pinned);
     const document = probeDocument(result, {settings, machine});
     if (result.ended === 'interrupted') this.note('interrupted: this is what was measured until then');
     if (svg !== undefined) {
@@ -203,6 +127,30 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     return {settings, result};
   }
 
+  async #against(flags: AgainstFlags): Promise<AgainstDocument> {
+    const {duration = 10, timeout, wait} = flags;
+    const place = vmPlace({...flags, via: 'auto'});
+    using ending = new EndingSignals();
+    const patience = timeout * 1000;
+    const vm = await findVm(place, {deadline: Deadline.after(patience), patience, wait});
+    const document = await measureAgainst({
+      vm,
+      machine: this.#machine(null),
+      seconds: duration,
+      signal: ending.signal,
+      onReady: () => {
+        this.note(`counting the WBINVD exits of process ${vm.pid} (${vm.command}) for ${duration} s`);
+      },
+    });
+    if (!this.jsonEnabled()) this.printLines(await againstLines(document, await this.look()));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+
+  #machine(pinnedCpu: number | null): MachineRecord {
+    return readMachineRecord(new DirectoryTree(), {pinnedCpu, kvfioVersion: this.config.version});
+  }
+
   async #compare(files: readonly string[]): Promise<CompareDocument> {
     const [a, b, ...more] = files;
     if (a === undefined || b === undefined || more.length > 0) throw notTwo(files.length);
@@ -213,22 +161,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
   }
 }
 
-interface ProbeFlags {
-  operation: Operation[];
-  samples: number | undefined;
-  warmup: number;
-  duration: number | undefined;
-  spread: number;
-  cpu: number | undefined;
-  'cpus-visited': number | undefined;
-  dirty: string | undefined;
-  'subtract-empty': boolean;
-  group: number[] | undefined;
-  'allow-host-flush': boolean;
-  csv: boolean;
-  svg: string | undefined;
-  force: boolean;
-}
+type AgainstFlags = Omit<VmFlagValues, 'via'> & {duration: number | undefined};
 
 const operationsOf = (flags: ProbeFlags): Operation[] => [
   ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),

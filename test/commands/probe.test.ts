@@ -170,6 +170,11 @@ describe('kvfio probe', function () {
       [['--svg', folder.path('there')], 5, /exists already/],
       [['--compare', folder.path('there')], 2, /takes two files/],
       [['--csv', '--json'], 2, /cannot also be provided/],
+      [['--against'], 2, /No VM is named/],
+      [['--pid', '1'], 2, /must be provided when using --pid: --against/],
+      [['--against', '--pid', '1', '--samples', '9'], 2, /cannot also be provided/],
+      [['--against', '--pid', String(process.pid)], 3, /has no VM/],
+      [['--against', '--vm-sock', folder.path('no.sock'), '--timeout', '1'], 3, /no\.sock/],
     ];
     for (const [argv, exit, message] of refused) {
       const json = argv.includes('--csv') ? [] : ['--json'];
