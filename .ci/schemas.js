@@ -9,6 +9,9 @@ const DOCUMENTS = [
   ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],
   ['status', 'src/kvm-vfio/status.ts', 'StatusDocument'],
   ['vm', 'src/commands/vm.ts', 'VmDocument'],
+  ['probe', 'src/probe/probe-document.ts', 'ProbeDocument'],
+  ['probe-against', 'src/probe/against/measure-against.ts', 'AgainstDocument'],
+  ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

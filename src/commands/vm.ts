@@ -33,6 +33,8 @@ export default class Vm extends BaseCommand {
 
 Only root and the same user may connect. A socket that nobody listens at any more is replaced, one that is in use is not.
 
+SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr says how many WBINVDs it has executed, exactly; so an observer can compare what it has counted in between.
+
 --no-agent makes it behave like a VMM that knows nothing of kvfio and only sends the descriptor.`;
 
   static override examples = [
@@ -57,6 +59,7 @@ Only root and the same user may connect. A socket that nobody listens at any mor
       default: 'idle' as const,
       description: 'what the VM executes: nothing (it has no vCPU), or WBINVD without end on one vCPU',
     })(),
+    paused: Flags.boolean({description: 'have the guest wait for the first SIGUSR2'}),
     agent: Flags.boolean({
       default: true,
       allowNo: true,
@@ -71,12 +74,22 @@ Only root and the same user may connect. A socket that nobody listens at any mor
     const stop = (): void => {
       ending.abort();
     };
+    let running: MinimalVm | undefined;
+    const toggle = (): void => {
+      if (running !== undefined) void this.#togglePause(running);
+    };
     for (const signal of ENDING) process.on(signal, stop);
+    process.on('SIGUSR2', toggle);
     try {
       using listener = listenAt(flags.sock ?? defaultSocket());
-      await using machine = MinimalVm.create(flags.guest, (failure) => {
-        ending.abort(failure);
-      });
+      await using machine = MinimalVm.create(
+        flags.guest,
+        (failure) => {
+          ending.abort(failure);
+        },
+        flags.paused,
+      );
+      running = machine;
       const about = {socket: listener.address, pid: process.pid, vmFd: machine.vm.fd};
       this.#announce(`VM of process ${about.pid}, descriptor ${about.vmFd}, at ${about.socket}`);
       const clients = await serveVm(machine.vm, listener, {
@@ -102,8 +115,16 @@ Only root and the same user may connect. A socket that nobody listens at any mor
         seconds,
       };
     } finally {
+      process.off('SIGUSR2', toggle);
       for (const signal of ENDING) process.off(signal, stop);
     }
+  }
+
+  async #togglePause(machine: MinimalVm): Promise<void> {
+    const paused = await machine.togglePause();
+    this.note(
+      paused ? `the guest is paused, WBINVD executed ${machine.wbinvds ?? 0n} times` : 'the guest runs',
+    );
   }
 
   /** The line that says that the VM can be connected to; on stderr where stdout is for one document. */

@@ -206,6 +206,15 @@ const SIZEOF_POSIX_SPAWN_FILE_ACTIONS = 256;
  */
 export const addressOf = (buffer: Buffer): bigint => calls().addressOf(buffer);
 
+/**
+ * Copies bytes from an address of this process, such as that of a mapping.
+ *
+ * @param address - of at least as many readable bytes: any other ends the process
+ */
+export const copyFrom = (address: bigint, into: Buffer): void => {
+  calls().copyFrom(into, address);
+};
+
 /** Makes a call again for as long as a signal interrupts it (EINTR). */
 export const retryInterrupted = <T>(call: () => T): T => {
   for (;;) {
@@ -263,6 +272,7 @@ interface Calls {
   posixSpawnFileActionsDestroy: (fileActions: Buffer) => Answer;
   posixSpawnFileActionsAdddup2: (fileActions: Buffer, fd: number, as: number) => Answer;
   addressOf: (buffer: Buffer) => bigint;
+  copyFrom: (into: Buffer, address: bigint) => void;
 }
 
 let bound: Calls | undefined;
@@ -376,6 +386,15 @@ const bind = ({
         paramsValue: [buffer, buffer, 0],
       });
       return BigInt.asUintN(64, address as bigint);
+    },
+    copyFrom: (into, address) => {
+      load({
+        library: 'libc',
+        funcName: 'memmove',
+        retType: I64_EXACT,
+        paramsType: [BYTES, I64_EXACT, I64],
+        paramsValue: [into, address, into.length],
+      });
     },
   };
 };

@@ -1,10 +1,13 @@
 import {once} from 'node:events';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {Worker} from 'node:worker_threads';
 import {Failure} from '../failure.js';
 import {SyscallError} from '../linux/errno.js';
 import {setGuestMemory} from '../linux/kvm-vcpu.js';
 import {Kvm, type Vm} from '../linux/kvm.js';
 import {addressOf} from '../linux/libc.js';
+import {noVm} from './no-vm.js';
+import {PAUSE, RESTS, RUN, STOP, WANTED} from './vcpu-control.js';
 import type {VcpuTask} from './vcpu-worker.js';
 import {COUNTER_AT, MEMORY_SIZE, PROGRAM_AT, WBINVD_PROGRAM} from './wbinvd-guest.js';
 
@@ -21,21 +24,22 @@ export class MinimalVm implements AsyncDisposable {
 
   /**
    * @param onFailure - called at most once, when the guest cannot go on
+   * @param paused - the guest executes nothing before it is resumed
    * @throws {@link Failure} when this host cannot run such a VM
    */
-  static create(guest: Guest, onFailure: (failure: Failure) => void): MinimalVm {
+  static create(guest: Guest, onFailure: (failure: Failure) => void, paused = false): MinimalVm {
     try {
       using kvm = Kvm.open();
-      return new MinimalVm(kvm.createVm(), guest, onFailure);
+      return new MinimalVm(kvm.createVm(), guest, onFailure, paused);
     } catch (error) {
       throw error instanceof SyscallError ? noVm(error) : error;
     }
   }
 
-  private constructor(vm: Vm, guest: Guest, onFailure: (failure: Failure) => void) {
+  private constructor(vm: Vm, guest: Guest, onFailure: (failure: Failure) => void, paused: boolean) {
     this.vm = vm;
     try {
-      this.#vcpu = guest === 'wbinvd' ? new WbinvdLoop(vm, onFailure) : null;
+      this.#vcpu = guest === 'wbinvd' ? new WbinvdLoop(vm, onFailure, paused) : null;
     } catch (error) {
       vm[Symbol.dispose]();
       throw error;
@@ -45,6 +49,15 @@ export class MinimalVm implements AsyncDisposable {
   /** How often the guest has executed WBINVD; null when it does not do that. */
   get wbinvds(): bigint | null {
     return this.#vcpu?.count ?? null;
+  }
+
+  /**
+   * Pauses a guest that runs, and resumes one that is paused.
+   *
+   * @returns whether it is paused now; its counter then stands still, and is exactly how many WBINVDs it has executed
+   */
+  async togglePause(): Promise<boolean> {
+    return (await this.#vcpu?.togglePause()) ?? false;
   }
 
   /** Stops the guest and waits until it does. */
@@ -62,65 +75,52 @@ export class MinimalVm implements AsyncDisposable {
 class WbinvdLoop {
   readonly #memory = new SharedArrayBuffer(MEMORY_SIZE + PAGE);
   readonly #offset: number;
-  readonly #stop = new Int32Array(new SharedArrayBuffer(4));
+  readonly #control = new Int32Array(new SharedArrayBuffer(8));
   readonly #ended: Promise<unknown>;
+  #over = false;
 
-  constructor(vm: Vm, onFailure: (failure: Failure) => void) {
+  constructor(vm: Vm, onFailure: (failure: Failure) => void, paused: boolean) {
     if (process.arch !== 'x64') throw noWbinvd(`a processor of ${process.arch} has no such instruction`);
     const bytes = Buffer.from(this.#memory);
     const address = addressOf(bytes);
     this.#offset = Number(-address & BigInt(PAGE - 1));
     WBINVD_PROGRAM.copy(bytes, this.#offset + PROGRAM_AT);
     setGuestMemory(vm, address + BigInt(this.#offset), MEMORY_SIZE);
-    const task: VcpuTask = {vmFd: vm.fd, memory: this.#memory, offset: this.#offset, stop: this.#stop};
+    Atomics.store(this.#control, WANTED, paused ? PAUSE : RUN);
+    const task: VcpuTask = {vmFd: vm.fd, memory: this.#memory, offset: this.#offset, control: this.#control};
     const worker = new Worker(new URL(import.meta.resolve('#vcpu-worker')), {workerData: task});
     worker.on('error', (error) => {
       onFailure(noWbinvd(error instanceof Error ? error.message : String(error)));
     });
-    this.#ended = once(worker, 'exit').catch(() => undefined);
+    this.#ended = once(worker, 'exit')
+      .catch(() => undefined)
+      .finally(() => {
+        this.#over = true;
+      });
   }
 
   get count(): bigint {
     return new DataView(this.#memory).getBigUint64(this.#offset + COUNTER_AT, true);
   }
 
+  async togglePause(): Promise<boolean> {
+    const paused = Atomics.load(this.#control, WANTED) === PAUSE;
+    this.#want(paused ? RUN : PAUSE);
+    if (paused) return false;
+    while (Atomics.load(this.#control, RESTS) === 0 && !this.#over) await sleep(1);
+    return true;
+  }
+
   async stop(): Promise<void> {
-    Atomics.store(this.#stop, 0, 1);
+    this.#want(STOP);
     await this.#ended;
   }
+
+  #want(what: number): void {
+    Atomics.store(this.#control, WANTED, what);
+    Atomics.notify(this.#control, WANTED);
+  }
 }
-
-const noVm = (error: SyscallError): Failure => {
-  const [kind, why, hint] = REASONS[error.code] ?? [
-    'kernelRefused',
-    `The kernel answered ${error.code} to ${error.syscall}.`,
-    'Look at the messages of KVM with dmesg.',
-  ];
-  return new Failure({
-    code: 'NO_VM_CREATED',
-    kind,
-    what: 'No VM could be created.',
-    why,
-    hint,
-    errno: error.code,
-    cause: error,
-  });
-};
-
-const REASONS: Record<string, [Failure['kind'], string, string]> = {
-  ENOENT: [
-    'cannotDecide',
-    'There is no /dev/kvm.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
-  ],
-  ENODEV: [
-    'cannotDecide',
-    '/dev/kvm has no driver.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
-  ],
-  EACCES: ['permission', 'You may not open /dev/kvm.', 'Join the group kvm, or run kvfio as root.'],
-  EPERM: ['permission', 'A security policy keeps you from /dev/kvm.', 'Run kvfio outside the container.'],
-};
 
 const noWbinvd = (why: string): Failure =>
   new Failure({

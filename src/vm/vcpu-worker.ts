@@ -1,6 +1,7 @@
 import {parentPort, workerData} from 'node:worker_threads';
 import {SyscallError} from '../linux/errno.js';
 import {Vcpu} from '../linux/kvm-vcpu.js';
+import {PAUSE, RESTS, STOP, WANTED} from './vcpu-control.js';
 import {COUNTER_AT, PROGRAM_AT, WBINVDS_PER_SLICE} from './wbinvd-guest.js';
 
 /** What the thread that runs a vCPU is given. */
@@ -10,25 +11,39 @@ export interface VcpuTask {
   memory: SharedArrayBuffer;
   /** Where guest-physical 0 is in it. */
   offset: number;
-  /** Not 0 when the thread is to end. */
-  stop: Int32Array<SharedArrayBuffer>;
+  /** At {@link WANTED} what the thread is to do, at {@link RESTS} whether it rests. */
+  control: Int32Array<SharedArrayBuffer>;
 }
 
 /**
  * Runs the WBINVD guest in slices until it is told to stop: KVM_RUN blocks its thread. A thread of the process has
  * its address space, which is all that KVM asks for.
  */
-const runSlices = ({vmFd, memory, offset, stop}: VcpuTask): void => {
+const runSlices = ({vmFd, memory, offset, control}: VcpuTask): void => {
   using vcpu = Vcpu.create(vmFd);
   vcpu.startAt(PROGRAM_AT);
   const counter = new DataView(memory, offset + COUNTER_AT, 8);
   let goal = 0n;
-  while (Atomics.load(stop, 0) === 0) {
+  for (;;) {
+    // between slices only, so that the guest's counter is exact: within one the instruction may be done, and not yet counted
+    if (counter.getBigUint64(0, true) === goal) {
+      rest(control);
+      if (Atomics.load(control, WANTED) === STOP) return;
+    }
     if (!resumed(vcpu)) continue;
     goal += BigInt(WBINVDS_PER_SLICE);
     const reached = counter.getBigUint64(0, true);
     if (reached !== goal) throw new Error(`the guest stopped at its WBINVD ${reached}, not at ${goal}`);
   }
+};
+
+/** Waits as long as a pause is wanted. */
+const rest = (control: VcpuTask['control']): void => {
+  while (Atomics.load(control, WANTED) === PAUSE) {
+    Atomics.store(control, RESTS, 1);
+    Atomics.wait(control, WANTED, PAUSE);
+  }
+  Atomics.store(control, RESTS, 0);
 };
 
 /** Whether the guest ran until it left by itself; not when a signal came. */

@@ -91,6 +91,40 @@ describe('kvfio vm', function () {
     assert.ok(wbinvds !== null && wbinvds > 0 && wbinvds % 256 === 0, String(wbinvds));
   });
 
+  it('lets its guest wait, run and pause, and counts exactly', async () => {
+    await using vm = await startKvfioVm(
+      ['--sock', socket, '--guest', 'wbinvd', '--paused', '--json'],
+      'stderr',
+    );
+    const says = async (pattern: RegExp): Promise<RegExpExecArray> => {
+      for (;;) {
+        const match = pattern.exec(vm.output().stderr);
+        if (match !== null) return match;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+    };
+    process.kill(vm.pid, 'SIGUSR2');
+    await says(/the guest runs/);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    process.kill(vm.pid, 'SIGUSR2');
+    const [, counted] = await says(/the guest is paused, WBINVD executed (\d+) times/);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(await vm.end('SIGINT'), 0);
+    const {wbinvds} = JSON.parse(vm.output().stdout) as VmDocument;
+    assert.ok(wbinvds !== null && wbinvds > 0);
+    assert.equal(wbinvds, Number(counted), 'a paused guest executes nothing');
+  });
+
+  it('executes nothing as long as its guest is to wait', async () => {
+    await using vm = await startKvfioVm(
+      ['--sock', socket, '--guest', 'wbinvd', '--paused', '--json'],
+      'stderr',
+    );
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(await vm.end('SIGINT'), 0);
+    assert.equal((JSON.parse(vm.output().stdout) as VmDocument).wbinvds, 0);
+  });
+
   it('does not replace a socket that is in use, and replaces that of one that was killed', async () => {
     await using first = await startKvfioVm(['--sock', socket]);
     const second = start(['vm', '--sock', socket, '--json']);

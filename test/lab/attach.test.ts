@@ -47,6 +47,14 @@ for way in agent inject; do
   more added kvfio add --group $group
   step detached kvfio detach --group $group
   more detached-again kvfio detach --group $group --close-device
+  more attached-to-be-lost kvfio attach --group $group
+  if [ $full = yes ]; then
+    device=$(ls /sys/kernel/iommu_groups/$group/devices)
+    echo $device > /sys/bus/pci/drivers/vfio-pci/unbind
+    step lost kvfio status
+    step detached-lost kvfio detach --group $group
+    echo $device > /sys/bus/pci/drivers/vfio-pci/bind
+  fi
   more attached-at-last kvfio attach --group $group
   kill -KILL $vm
   wait $vm
@@ -133,6 +141,10 @@ describe('attaching a real VFIO group (lab)', function () {
         assert.equal(see('attached').group, 'busy', 'the attachment holds when kvfio has ended');
         const verified = see('verified').document as StatusDocument;
         assert.deepEqual(
+          verified.files.map(({changedSince, decided}) => [changedSince, decided]),
+          [[false, {verdict: coherent ? 'enforced' : 'not-enforced', devices: 1}]],
+        );
+        assert.deepEqual(
           verified.files.map(({group: id, registered, given}) => [id, registered, given]),
           [[group, true, true]],
         );
@@ -161,7 +173,16 @@ describe('attaching a real VFIO group (lab)', function () {
         assert.equal(see('detached').group, 'free');
         if (!coherent) {
           expectStep('detached-again', 'absent', true, 2, 2);
-          expectStep('attached-at-last', 'added', true, 3, 2);
+          expectStep('attached-to-be-lost', 'added', true, 3, 2);
+          const lost = see('lost').document as StatusDocument;
+          assert.deepEqual(
+            lost.files.map(({gone, changedSince, decided}) => [gone, changedSince, decided]),
+            [[true, true, {verdict: 'not-enforced', devices: 1}]],
+            'KVM keeps the file of a group that has lost its devices, and what it saw',
+          );
+          assert.ok(lost.warnings.some(({code}) => code === 'FILE_GONE'));
+          expectStep('detached-lost', 'deleted', true, 3, 3);
+          expectStep('attached-at-last', 'added', true, 4, 3);
           assert.equal(see('attached-at-last').group, 'busy');
         }
         assert.equal(text(`${way}-killed.group`).trim(), 'free', 'the group is free when the VM has ended');

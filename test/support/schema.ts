@@ -10,7 +10,16 @@ const ajv = new Ajv({strict: true, allErrors: true, allowUnionTypes: true});
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the schema is what vouches for it
 export const documentOf = <T>(
   stdout: string,
-  schema: 'groups' | 'snapshot' | 'change' | 'status' | 'vm' | 'error',
+  schema:
+    | 'groups'
+    | 'snapshot'
+    | 'change'
+    | 'status'
+    | 'vm'
+    | 'error'
+    | 'probe'
+    | 'probe-against'
+    | 'probe-compare',
 ): T => {
   const validate =
     ajv.getSchema(schema) ??

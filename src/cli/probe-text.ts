@@ -1,0 +1,239 @@
+import type {ChalkInstance} from 'chalk';
+import type {MachineRecord} from '../probe/machine-record.js';
+import type {SeriesDifference, SeriesDocument, SeriesName} from '../probe/series-document.js';
+import type {Clock} from '../probe/series.js';
+import type {Figures} from '../probe/statistics/figures.js';
+import type {Interval} from '../probe/statistics/interval.js';
+import type {Outliers} from '../probe/statistics/outliers.js';
+import {grouped, histogramLines} from './histogram.js';
+import {printable} from './printable.js';
+import {tableLines, type Column} from './table.js';
+import {wrapped} from './wrap.js';
+
+/** What is printed of a run, for people. */
+export interface ProbeAnswer {
+  /** The line in words that the answer begins with. Without it, it is made from the figures. */
+  headline?: string;
+  clock: Clock;
+  machine: MachineRecord;
+  series: readonly SeriesDocument[];
+  differences: readonly SeriesDifference[];
+}
+
+export interface ProbeTextOptions {
+  paint: ChalkInstance;
+  /** Columns of the terminal, or null when stdout is none. */
+  width: number | null;
+  /** Default true. */
+  histograms?: boolean;
+}
+
+/** One line in words, then the distributions, differences, histograms, outliers and the machine. */
+export const probeLines = async (
+  {headline, clock, machine, series, differences}: ProbeAnswer,
+  {paint, width, histograms = true}: ProbeTextOptions,
+): Promise<string[]> => [
+  ...wrapped(printable(headline ?? headlineOf(series)), width, '').map((line) => paint.bold(line)),
+  '',
+  ...(await figureLines(series, {paint, width})),
+  ...differences.map((difference) => differenceLine(difference, paint)),
+  ...(histograms ? series.flatMap((each) => histogramOf(each, clock, {paint, width})) : []),
+  ...series.flatMap((each) => outlierLines(each, clock, width)),
+  '',
+  ...machineLines(machine, clock, {paint, width}),
+];
+
+/** `WBINVD takes 1 582 ns in the guest (median of 10 000 samples, 95 % sure: 1 580 to 1 585).` */
+export const headlineOf = (series: readonly SeriesDocument[]): string => {
+  const first = series.find(({nanoseconds}) => nanoseconds !== null);
+  if (first?.nanoseconds == null) return 'Nothing was measured: no sample was taken.';
+  const {nanoseconds, samples, subtracted} = first;
+  const range = nanoseconds.medianInterval;
+  const certainty = range === null ? '' : `, 95 % sure: ${timeText(range.low)} to ${timeText(range.high)}`;
+  const less = subtracted === 0 ? '' : ', the empty bracket taken off';
+  return `${seriesText(first)} takes ${timeText(nanoseconds.median)} in the guest (median of ${grouped(samples)} ${samples === 1 ? 'sample' : 'samples'}${certainty}${less}).`;
+};
+
+const PHASES: Record<SeriesDocument['phase'], string> = {
+  alone: '',
+  coherent: ' before the groups',
+  attached: ' with the groups',
+  deleted: ' after the groups',
+};
+
+export const seriesText = ({operation, phase}: SeriesName): string =>
+  `${OPERATIONS[operation]}${PHASES[phase]}`;
+
+const OPERATIONS: Record<SeriesDocument['operation'], string> = {
+  wbinvd: 'WBINVD',
+  wbnoinvd: 'WBNOINVD',
+  cpuid: 'CPUID',
+  pio: 'an I/O exit',
+  empty: 'the empty bracket',
+};
+
+interface FigureRow {
+  series: string;
+  unit: 'cycles' | 'ns';
+  figures: Figures | null;
+  samples: number;
+}
+
+/** The distributions as a table, each in cycles and in nanoseconds. */
+const figureLines = (
+  series: readonly SeriesDocument[],
+  {paint, width}: ProbeTextOptions,
+): Promise<string[]> => {
+  const rows = series.flatMap((each): FigureRow[] => [
+    {series: seriesText(each), unit: 'ns', figures: each.nanoseconds, samples: each.samples},
+    {series: '', unit: 'cycles', figures: each.cycles, samples: each.samples},
+  ]);
+  return tableLines(rows, FIGURE_COLUMNS, {header: true, paint, width});
+};
+
+const figure = (name: string, value: (figures: Figures) => number | null): Column<FigureRow> => ({
+  name,
+  text: ({figures}) => {
+    const number = figures === null ? null : value(figures);
+    return number === null ? '' : grouped(number);
+  },
+});
+
+const FIGURE_COLUMNS: Column<FigureRow>[] = [
+  {name: 'what', text: ({series}) => series || ' '},
+  {name: 'unit', text: ({unit}) => unit},
+  {name: 'samples', text: ({samples, series}) => (series === '' ? ' ' : grouped(samples))},
+  figure('min', ({min}) => min),
+  figure('p25', ({p25}) => p25),
+  figure('median', ({median}) => median),
+  figure('p75', ({p75}) => p75),
+  figure('p90', ({p90}) => p90),
+  figure('p99', ({p99}) => p99),
+  figure('p99.9', ({p999}) => p999),
+  figure('max', ({max}) => max),
+  {
+    name: 'mean',
+    text: ({figures}) => (figures === null ? '' : aroundText(figures.mean, figures.meanInterval)),
+  },
+];
+
+/** `1 600 ± 9`, or with both limits where they are not equally far. */
+const aroundText = (value: number, range: Figures['meanInterval']): string =>
+  range === null ? grouped(value) : `${grouped(value)} ± ${grouped((range.high - range.low) / 2)}`;
+
+/** `median of WBINVD with the groups less that of WBINVD before the groups: +811 µs (95 % sure: …), …: different`. */
+export const differenceLine = (
+  {from, to, cycles, nanoseconds, ratio, different}: SeriesDifference,
+  paint: ChalkInstance,
+  names: {from: string; to: string} = {from: seriesText(from), to: seriesText(to)},
+): string => {
+  const times = ratio === null ? '' : `, ${timesText(ratio)}`;
+  const inCycles = cycles === null ? '' : `, ${signed(grouped(cycles.estimate), cycles.estimate)} cycles`;
+  const verdict =
+    different === null
+      ? 'too few samples to tell'
+      : different
+        ? 'different'
+        : 'no difference that these samples can show';
+  const colour = different === true ? paint.yellow : paint.dim;
+  return printable(
+    `median of ${names.to} less that of ${names.from}: ${intervalText(nanoseconds)}${inCycles}${times}: `,
+  ).concat(colour(verdict));
+};
+
+const intervalText = ({estimate, low, high}: Interval): string =>
+  `${signedTime(estimate)}${low === null || high === null ? '' : ` (95 % sure: ${signedTime(low)} to ${signedTime(high)})`}`;
+
+const timesText = (ratio: number): string =>
+  ratio >= 10 ? `${grouped(ratio)} times as much` : `${ratio.toFixed(3)} times as much`;
+
+const histogramOf = (series: SeriesDocument, {tscKhz}: Clock, {paint, width}: ProbeTextOptions): string[] => {
+  const {histogram, subtracted} = series;
+  if (histogram === null) return [];
+  const scale = histogram.scale === 'log' ? ', ranges grow by a factor' : '';
+  return [
+    '',
+    paint.bold(`${seriesText(series)}, samples by ns${scale}`),
+    ...histogramLines(histogram, {factor: 1e6 / tscKhz, subtract: subtracted, paint, width}),
+  ];
+};
+
+const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null): string[] => {
+  const lines = series.outliers.map(
+    (outliers) => `${seriesText(series)}: ${outlierText(outliers, series, clock)}`,
+  );
+  if (series.drifting) {
+    lines.push(
+      `${seriesText(series)}: the level of the samples moves slowly through the run, so its intervals are too narrow; measure longer, pin the CPU, or quieten the host`,
+    );
+  }
+  return lines.length === 0 ? [] : ['', ...lines.flatMap((line) => wrapped(line, width, ''))];
+};
+
+const outlierText = (
+  {samples, max, explanation, kind}: Outliers,
+  {subtracted}: SeriesDocument,
+  {tscKhz}: Clock,
+): string => {
+  const longest = timeText(((max - subtracted) * 1e6) / tscKhz);
+  const which = kind === 'first-touch' ? 'at the beginning ' : '';
+  return `${grouped(samples)} ${samples === 1 ? 'sample' : 'samples'} ${which}far above the others, up to ${longest}: ${explanation}`;
+};
+
+/** The record of the machine, one fact on a line. */
+export const machineLines = (
+  machine: MachineRecord,
+  clock: Clock,
+  {paint, width}: ProbeTextOptions,
+): string[] => {
+  const facts: [string, string | null][] = [
+    ['CPU', joined([machine.cpu, machine.vendor, machine.signature])],
+    ['microcode', machine.microcode],
+    ['kernel', joined([machine.kernel, machine.architecture])],
+    ['KVM back end', machine.kvmModule],
+    ['hypervisor below', hypervisorText(machine)],
+    [
+      'CPU pinned',
+      machine.pinnedCpu === null
+        ? `no (allowed: ${machine.allowed ?? 'unknown'})`
+        : String(machine.pinnedCpu),
+    ],
+    ['governor', joined([machine.governor, machine.frequencyDriver])],
+    ['clock', `${grouped(clock.tscKhz)} kHz, from ${clock.source}`],
+    ['mitigations', machine.mitigations === null ? null : mitigationText(machine.mitigations)],
+    ['kvfio', machine.kvfio],
+  ];
+  const label = Math.max(...facts.map(([name]) => name.length));
+  return facts.flatMap(([name, value]) => {
+    const [first = '', ...rest] = wrapped(printable(value ?? 'unknown'), width, ' '.repeat(label + 2));
+    return [paint.dim(name.padEnd(label + 2)) + first.trimStart(), ...rest];
+  });
+};
+
+const joined = (parts: readonly (string | null)[]): string | null =>
+  parts.filter((part) => part !== null).join(', ') || null;
+
+const hypervisorText = ({virtualised, hypervisor}: MachineRecord): string | null => {
+  if (virtualised === null) return null;
+  return virtualised ? (hypervisor ?? 'one that does not say which') : 'none';
+};
+
+/** What does not apply to this CPU is left out, for the document has it. */
+const mitigationText = (mitigations: Readonly<Record<string, string>>): string =>
+  Object.entries(mitigations)
+    .filter(([, state]) => state !== 'Not affected')
+    .map(([name, state]) => `${name}: ${state.replace(/^Mitigation: /, '')}`)
+    .join('; ') || 'none needed';
+
+/** Nanoseconds in a unit that suits them, with about four digits. */
+export const timeText = (nanoseconds: number): string => {
+  const size = Math.abs(nanoseconds);
+  if (size >= 1e10) return `${grouped(nanoseconds / 1e9, 1)} s`;
+  if (size >= 1e7) return `${grouped(nanoseconds / 1e6, 1)} ms`;
+  if (size >= 1e5) return `${grouped(nanoseconds / 1e3, 1)} µs`;
+  return `${grouped(nanoseconds, size < 100 ? 1 : 0)} ns`;
+};
+
+const signed = (text: string, value: number): string => (value > 0 ? `+${text}` : text);
+
+const signedTime = (nanoseconds: number): string => signed(timeText(nanoseconds), nanoseconds);

@@ -1,0 +1,131 @@
+import {fieldReader, parseEventFormat} from './event-format.js';
+import {WBINVD_FILTER} from './exit-counter.js';
+import {Thinned} from './thinned.js';
+import {limitedTo} from './thread-filter.js';
+import type {TraceInstance} from './trace-instance.js';
+import {parseTracePage} from './trace-page.js';
+
+const EXIT = 'events/kvm/kvm_exit';
+const ENTRY = 'events/kvm/kvm_entry';
+
+/** Pages of one CPU that are taken in one go, so that Node's loop is not blocked for long. */
+const PAGES_AT_ONCE = 256;
+
+/** For all CPUs together, in KiB. */
+const BUFFERS = 64 * 1024;
+
+/**
+ * Times exits by pairs of events: from a kvm_exit for WBINVD to the next kvm_entry of the same thread. That is how long the
+ * vCPU was kept from the guest, and the cost of the two tracepoints is part of it.
+ *
+ * Each CPU has a buffer of its own and threads move, so events wait until all buffers have been read up to their time.
+ */
+export class ExitTimes {
+  /** Entries of any kind that were seen: without one, this KVM does not trace. */
+  entries = 0;
+  readonly #instance: TraceInstance;
+  readonly #exitId: number;
+  readonly #vcpuOf: (page: Buffer, record: number) => number;
+  readonly #threadOf: (page: Buffer, record: number) => number;
+  readonly #waiting: Waiting[] = [];
+  /** When a thread left the guest, and which vCPU it runs. */
+  readonly #left = new Map<number, {time: number; vcpu: number}>();
+  readonly #times = new Map<number, Thinned>();
+
+  constructor(instance: TraceInstance) {
+    this.#instance = instance;
+    const exit = parseEventFormat(instance.read(`${EXIT}/format`));
+    this.#exitId = exit.id;
+    this.#vcpuOf = fieldReader(exit, 'vcpu_id');
+    this.#threadOf = fieldReader(exit, 'common_pid');
+  }
+
+  start(threads: ReadonlySet<number>): void {
+    const each = Math.round(BUFFERS / this.#instance.cpus.length);
+    this.#instance.write('buffer_size_kb', String(Math.min(4096, Math.max(64, each))));
+    this.limitTo(threads);
+    this.#instance.write(`${ENTRY}/enable`, '1');
+    this.#instance.write(`${EXIT}/enable`, '1');
+  }
+
+  /** Tells it of the VM's threads when they have changed. */
+  limitTo(threads: ReadonlySet<number>): void {
+    limitedTo(this.#instance, EXIT, WBINVD_FILTER, threads);
+    limitedTo(this.#instance, ENTRY, '', threads);
+  }
+
+  /** Takes what the buffers have, without waiting. */
+  collect(): void {
+    let complete = Number(process.hrtime.bigint());
+    for (const cpu of this.#instance.cpus) complete = Math.min(complete, this.#collectFrom(cpu));
+    this.#pair(complete);
+  }
+
+  /** Ends the recording and takes all that is left. */
+  finish(): void {
+    this.#instance.write('events/enable', '0');
+    for (const cpu of this.#instance.cpus) while (this.#collectFrom(cpu) !== Infinity);
+    this.#pair(Infinity);
+  }
+
+  /** Nanoseconds of each timed exit of each vCPU, in their order. */
+  get times(): Map<number, Thinned> {
+    return this.#times;
+  }
+
+  /** Events that were overwritten before they could be read. */
+  get lost(): number {
+    return this.#instance.statistics().lost;
+  }
+
+  /** Up to which time there can be nothing more from this CPU than what has been taken; infinite when it has no more. */
+  #collectFrom(cpu: number): number {
+    let last = 0;
+    for (let pages = 0; pages < PAGES_AT_ONCE; pages += 1) {
+      const page = this.#instance.nextPage(cpu);
+      if (page === null) return Infinity;
+      const {events, lostBefore} = parseTracePage(page);
+      const [first] = events;
+      if (lostBefore && first !== undefined)
+        this.#waiting.push({time: first.time, kind: 'loss', thread: 0, vcpu: 0});
+      for (const {time, offset, type} of events) {
+        const exit = type === this.#exitId;
+        this.#waiting.push({
+          time,
+          kind: exit ? 'exit' : 'entry',
+          thread: this.#threadOf(page, offset),
+          vcpu: exit ? this.#vcpuOf(page, offset) : 0,
+        });
+        last = time;
+      }
+    }
+    return last;
+  }
+
+  #pair(complete: number): void {
+    this.#waiting.sort((a, b) => a.time - b.time);
+    const end = this.#waiting.findIndex(({time}) => time > complete);
+    for (const {kind, time, thread, vcpu} of this.#waiting.splice(0, end === -1 ? Infinity : end)) {
+      if (kind === 'exit') this.#left.set(thread, {time, vcpu});
+      else if (kind === 'loss') this.#left.clear();
+      else this.#entered(thread, time);
+    }
+  }
+
+  #entered(thread: number, time: number): void {
+    this.entries += 1;
+    const left = this.#left.get(thread);
+    if (left === undefined) return;
+    this.#left.delete(thread);
+    let times = this.#times.get(left.vcpu);
+    if (times === undefined) this.#times.set(left.vcpu, (times = new Thinned()));
+    times.add(time - left.time);
+  }
+}
+
+interface Waiting {
+  time: number;
+  kind: 'exit' | 'entry' | 'loss';
+  thread: number;
+  vcpu: number;
+}

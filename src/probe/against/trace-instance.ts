@@ -1,0 +1,180 @@
+import {
+  closeSync,
+  constants,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
+import {Failure} from '../../failure.js';
+import {processStart} from '../../linux/process-start.js';
+import {codeOf} from './tracefs.js';
+
+/** What a CPU's trace buffer has seen (`per_cpu/cpuN/stats`). */
+export interface BufferStatistics {
+  /** Events that were written, whether they were read, overwritten or are still there. */
+  written: number;
+  /** Events that nobody can read any more, or that found no room. */
+  lost: number;
+}
+
+/**
+ * An instance of the kernel's tracer of kvfio's own: other users of the tracer neither see it nor are changed by it.
+ *
+ * It bears the number of its process and when that began, so that one whose process was killed can be told and is
+ * removed by the next kvfio.
+ */
+export class TraceInstance implements Disposable {
+  readonly folder: string;
+  readonly #readers = new Map<number, number>();
+  readonly #page: Buffer;
+
+  /** @param purpose - tells the instances of one process apart */
+  constructor(tracefs: string, purpose: string) {
+    this.folder = `${tracefs}/instances/${PREFIX}${process.pid}-${processStart(process.pid) ?? 0}-${purpose}`;
+    this.#page = Buffer.alloc(pageSize(tracefs));
+    withoutCommandNames(tracefs, () => {
+      mkdirSync(this.folder);
+    });
+    try {
+      // one clock for all CPUs, in nanoseconds, and the same that the process itself can read
+      this.write('trace_clock', 'mono');
+    } catch (error) {
+      this[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  write(file: string, text: string): void {
+    try {
+      writeFileSync(`${this.folder}/${file}`, text);
+    } catch (error) {
+      throw refused(`${this.folder}/${file}`, text, codeOf(error));
+    }
+  }
+
+  read(file: string): string {
+    return readFileSync(`${this.folder}/${file}`, 'utf8');
+  }
+
+  /** Numbers of the CPUs that it has buffers for. */
+  get cpus(): number[] {
+    return readdirSync(`${this.folder}/per_cpu`)
+      .map((name) => Number(/^cpu(\d+)$/.exec(name)?.[1] ?? NaN))
+      .filter((cpu) => !Number.isNaN(cpu))
+      .sort((a, b) => a - b);
+  }
+
+  /** Takes the next page of a CPU's buffer away, never waiting; null when it is empty. The page is reused by the next call. */
+  nextPage(cpu: number): Buffer | null {
+    let fd = this.#readers.get(cpu);
+    if (fd === undefined) {
+      fd = openSync(
+        `${this.folder}/per_cpu/cpu${cpu}/trace_pipe_raw`,
+        constants.O_RDONLY | constants.O_NONBLOCK,
+      );
+      this.#readers.set(cpu, fd);
+    }
+    try {
+      const length = readSync(fd, this.#page, 0, this.#page.length, null);
+      return length === 0 ? null : this.#page.subarray(0, length);
+    } catch (error) {
+      if (codeOf(error) === 'EAGAIN') return null;
+      throw error;
+    }
+  }
+
+  statistics(): BufferStatistics {
+    return this.cpus
+      .map((cpu) => parseStatistics(this.read(`per_cpu/cpu${cpu}/stats`)))
+      .reduce((a, b) => ({written: a.written + b.written, lost: a.lost + b.lost}), {written: 0, lost: 0});
+  }
+
+  /** Removes it with all its events and triggers. */
+  [Symbol.dispose](): void {
+    for (const fd of this.#readers.values()) closeSync(fd);
+    this.#readers.clear();
+    removeInstance(this.folder);
+  }
+}
+
+const PREFIX = 'kvfio-';
+
+/** Removes what kvfios left behind that were killed. */
+export const removeStaleInstances = (tracefs: string): void => {
+  for (const name of readdirSync(`${tracefs}/instances`)) {
+    const [, pid, start] = /^kvfio-(\d+)-(\d+)-\w+$/.exec(name) ?? [];
+    if (pid === undefined || processStart(Number(pid)) === Number(start)) continue;
+    removeInstance(`${tracefs}/instances/${name}`);
+  }
+};
+
+/** The kernel ends its events and triggers itself (event_trace_del_tracer in kernel/trace/trace_events.c). */
+const removeInstance = (folder: string): void => {
+  try {
+    rmdirSync(folder);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw left(folder, codeOf(error));
+  }
+};
+
+/**
+ * An instance copies the tracer's option to record the names of tasks, and cannot change it later. With it, enabling an
+ * event patches the scheduler; a guest under emulation does not always survive that. So it is off for the moment.
+ */
+const withoutCommandNames = (tracefs: string, make: () => void): void => {
+  const option = `${tracefs}/options/record-cmd`;
+  const before = readFileSync(option, 'utf8').trim();
+  if (before === '1') writeFileSync(option, '0');
+  try {
+    make();
+  } catch (error) {
+    throw refused(`${tracefs}/instances`, 'mkdir', codeOf(error));
+  } finally {
+    if (before === '1') writeFileSync(option, '1');
+  }
+};
+
+/** Size of a page of the buffer: what `events/header_page` says of its header and its data. */
+const pageSize = (tracefs: string): number => {
+  const text = readFileSync(`${tracefs}/events/header_page`, 'utf8');
+  const [, offset, size] = /\bdata;\s+offset:(\d+);\s+size:(\d+);/.exec(text) ?? [];
+  return offset === undefined ? 4096 : Number(offset) + Number(size);
+};
+
+/** Parses `stats` (tracing_stats_read in kernel/trace/trace.c). */
+export const parseStatistics = (text: string): BufferStatistics => {
+  const number = (name: string): number => Number(new RegExp(`^${name}: (\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  const overwritten = number('overrun');
+  const dropped = number('dropped events') + number('commit overrun');
+  return {
+    written: number('entries') + overwritten + number('read events') + dropped,
+    lost: overwritten + dropped,
+  };
+};
+
+const refused = (path: string, text: string, errno: string): Failure =>
+  new Failure({
+    code: 'TRACER_REFUSED',
+    kind: errno === 'EACCES' || errno === 'EPERM' ? 'cannotDecide' : 'kernelRefused',
+    what: 'The exits of the VM cannot be traced.',
+    why: `The kernel answered ${errno} to "${text.length > 60 ? `${text.slice(0, 60)}…` : text}" in ${path}.`,
+    hint:
+      errno === 'EPERM' || errno === 'EACCES'
+        ? 'Run kvfio as root; a kernel that is locked down (secure boot) lets nobody trace.'
+        : 'Look for the reason in error_log of tracefs.',
+    errno,
+  });
+
+const left = (folder: string, errno: string): Failure =>
+  new Failure({
+    code: 'TRACER_NOT_REMOVED',
+    kind: 'kernelRefused',
+    what: `The tracer's instance ${folder} was not removed.`,
+    why: `The kernel answered ${errno}: another process reads from it.`,
+    hint: `Run "rmdir ${folder}" when that has ended.`,
+    errno,
+  });

@@ -1,0 +1,137 @@
+import {Failure} from '../failure.js';
+import type {MachineRecord} from './machine-record.js';
+import {readProbeRun, type ReadRun, type ReadSeries} from './read-probe-run.js';
+import {differenceAcross, type SeriesDifference} from './series-document.js';
+import type {Clock} from './series.js';
+
+/** What `kvfio probe --compare A B --json` prints. */
+export interface CompareDocument {
+  schemaVersion: 1;
+  command: 'probe-compare';
+  a: ComparedRun;
+  b: ComparedRun;
+  /** What the two machine records say differently, `clock` included. */
+  machineDifferences: {field: string; a: string | null; b: string | null}[];
+  pairs: ComparedPair[];
+  /** Series of one run that the other does not have. */
+  onlyInA: Pick<ReadSeries, 'operation' | 'phase'>[];
+  onlyInB: Pick<ReadSeries, 'operation' | 'phase'>[];
+  warnings: {message: string}[];
+}
+
+export interface ComparedRun {
+  path: string;
+  clock: Clock;
+  machine: MachineRecord;
+}
+
+/** The same operation in the same phase of two runs. `alone` and `coherent` are the same: no group has been added. */
+export interface ComparedPair {
+  operation: ReadSeries['operation'];
+  a: ComparedSeries;
+  b: ComparedSeries;
+  /** The second run's median less the first one's; null when one of them has no samples. */
+  difference: SeriesDifference | null;
+}
+
+export type ComparedSeries = Omit<ReadSeries, 'operation' | 'medianReplicates'>;
+
+/**
+ * Puts two runs side by side.
+ *
+ * @throws {@link Failure} when a file is none of a run, or they have no operation in common
+ */
+export const compareRuns = (pathA: string, pathB: string): CompareDocument => {
+  const a = readProbeRun(pathA);
+  const b = readProbeRun(pathB);
+  const partners = a.series.map((one) => ({
+    one,
+    other: b.series.find((other) => keyOf(other) === keyOf(one)),
+  }));
+  const pairs = partners.flatMap(({one, other}) =>
+    other === undefined ? [] : [pairOf({series: one, clock: a.clock}, {series: other, clock: b.clock})],
+  );
+  if (pairs.length === 0) throw nothingCommon({path: pathA, ...a}, {path: pathB, ...b});
+  return {
+    schemaVersion: 1,
+    command: 'probe-compare',
+    a: {path: pathA, clock: a.clock, machine: a.machine},
+    b: {path: pathB, clock: b.clock, machine: b.machine},
+    machineDifferences: machineDifferences(a, b),
+    pairs,
+    onlyInA: missing(a.series, b.series),
+    onlyInB: missing(b.series, a.series),
+    warnings: pairs.flatMap((pair) => warningsOf(pair)),
+  };
+};
+
+const keyOf = ({operation, phase}: Pick<ReadSeries, 'operation' | 'phase'>): string =>
+  `${operation} ${phase === 'alone' ? 'coherent' : phase}`;
+
+interface Measured {
+  series: ReadSeries;
+  clock: Clock;
+}
+
+const pairOf = (one: Measured, other: Measured): ComparedPair => ({
+  operation: one.series.operation,
+  a: comparedSeries(one.series),
+  b: comparedSeries(other.series),
+  difference: differenceAcross(one, other),
+});
+
+const comparedSeries = ({
+  phase,
+  samples,
+  subtracted,
+  cycles,
+  nanoseconds,
+  drifting,
+}: ReadSeries): ComparedSeries => ({phase, samples, subtracted, cycles, nanoseconds, drifting});
+
+const missing = (series: readonly ReadSeries[], others: readonly ReadSeries[]): CompareDocument['onlyInA'] =>
+  series
+    .filter((one) => others.every((other) => keyOf(other) !== keyOf(one)))
+    .map(({operation, phase}) => ({operation, phase}));
+
+const warningsOf = ({operation, a, b}: ComparedPair): {message: string}[] => {
+  const subtracted = [a, b].filter((each) => each.subtracted !== 0).length;
+  const drifting = a.drifting || b.drifting;
+  return [
+    ...(subtracted === 1
+      ? [{message: `${operation}: the cost of the empty bracket was taken off in one of the two runs only`}]
+      : []),
+    ...(drifting
+      ? [{message: `${operation}: one of the runs drifts, so the interval of the difference is too narrow`}]
+      : []),
+  ];
+};
+
+const machineDifferences = (a: ReadRun, b: ReadRun): CompareDocument['machineDifferences'] => {
+  const ofA = flattened(a);
+  const ofB = flattened(b);
+  return [...new Set([...ofA.keys(), ...ofB.keys()])]
+    .map((field) => ({field, a: ofA.get(field) ?? null, b: ofB.get(field) ?? null}))
+    .filter((each) => each.a !== each.b);
+};
+
+const flattened = ({machine: {mitigations, ...rest}, clock}: ReadRun): Map<string, string | null> =>
+  new Map<string, string | null>([
+    ...Object.entries<string | number | boolean | null>(rest).map(
+      ([name, value]) => [name, value === null ? null : String(value)] as const,
+    ),
+    ...Object.entries(mitigations ?? {}).map(([name, state]) => [`mitigations.${name}`, state] as const),
+    ['clock', `${clock.tscKhz} kHz`],
+  ]);
+
+const nothingCommon = (a: ReadRun & {path: string}, b: ReadRun & {path: string}): Failure => {
+  const list = ({series}: ReadRun): string =>
+    series.map(({operation, phase}) => `${operation} (${phase})`).join(', ') || 'nothing';
+  return new Failure({
+    code: 'PROBE_NOTHING_COMMON',
+    kind: 'usage',
+    what: 'The two runs cannot be compared.',
+    why: `They have no operation in common: ${a.path} has ${list(a)}, ${b.path} has ${list(b)}.`,
+    hint: 'Measure the same operations in both, with --operation.',
+  });
+};

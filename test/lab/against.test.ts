@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {join} from 'node:path';
+import type {VmDocument} from '../../src/commands/vm.js';
+import type {AgainstDocument} from '../../src/probe/against/measure-against.js';
+import {lab} from '../support/lab.js';
+import {PROJECT} from '../support/run.js';
+import {scratch} from '../vm/vmm.js';
+
+const PROGRAM = join(PROJECT, 'test/lab/against-program.js');
+
+/**
+ * A guest that waits until its exits are counted, executes WBINVD for a while, and waits again or is ended. Its own
+ * counter stands still at both ends.
+ */
+const SCRIPT = `
+out=$KVFIO_LAB_OUT
+tracing=/sys/kernel/tracing
+[ -e $tracing/instances ] || mount -t tracefs tracefs $tracing
+begin() { # NAME SECONDS WAY
+  kvfio vm --guest wbinvd --paused --sock /tmp/$1.sock --json > $out/$1.vm 2> $out/$1.vm-err & vm=$!
+  until [ -S /tmp/$1.sock ]; do sleep 0.1; done
+  "${process.execPath}" "${PROGRAM}" $vm $2 $3 > $out/$1.json 2> $out/$1.err & probe=$!
+  until [ -s $out/$1.err ] || ! kill -0 $probe 2>/dev/null; do sleep 0.1; done
+  ls $tracing/instances | wc -l > $out/$1.instances
+  kill -USR2 $vm
+}
+end() { # NAME
+  wait $probe
+  echo $? > $out/$1.exit
+  ls $tracing/instances | wc -l > $out/$1.left
+  kill -INT $vm 2>/dev/null
+  wait $vm
+}
+cat $tracing/options/record-cmd > $out/record-cmd.before
+# the guest is paused before counting ends
+begin paused 6 histogram
+sleep 3
+kill -USR2 $vm
+end paused
+if [ $full = yes ]; then
+  # killed, so that nothing is cleaned up
+  begin killed 60 histogram
+  kill -KILL $probe
+  end killed
+  # the VM ends before counting does; what the one before left is removed
+  begin ended 60 buffer
+  sleep 3
+  kill -INT $vm
+  end ended
+  # stopped by the user. The guest is paused, as a machine under emulation does not survive that KVM is patched while it
+  # runs a guest: the breakpoint of the patch is seen after it has gone
+  begin interrupted 60 histogram
+  sleep 1
+  kill -USR2 $vm
+  until grep -q paused $out/interrupted.vm-err; do sleep 0.1; done
+  kill -INT $probe
+  end interrupted
+fi
+cat $tracing/options/record-cmd > $out/record-cmd.after
+`;
+
+describe('counting the exits of a running VM (lab)', function () {
+  this.timeout(600_000);
+
+  for (const kernel of ['6.12', '6.1']) {
+    it(`counts exactly what the guest itself has counted, on ${kernel}`, async function () {
+      using folder = scratch();
+      const full = kernel === '6.12';
+      const {exitCode, stderr} = await lab(this, {
+        kernel,
+        out: folder.path('.'),
+        task: {script: `full=${full ? 'yes' : 'no'}${SCRIPT}`},
+      });
+      assert.equal(exitCode, 0, stderr.toString());
+      const text = (name: string): string => readFileSync(folder.path(name), 'utf8').trim();
+      const guest = (name: string): number => (JSON.parse(text(`${name}.vm`)) as VmDocument).wbinvds ?? -1;
+      const counted = (name: string, ended: AgainstDocument['ended']): AgainstDocument => {
+        const about = text(`${name}.err`);
+        assert.equal(text(`${name}.exit`), '0', about);
+        assert.equal(text(`${name}.instances`), '2', 'instances of its own while it runs');
+        assert.equal(text(`${name}.left`), '0', 'and none after it');
+        const document = JSON.parse(text(`${name}.json`)) as AgainstDocument;
+        assert.equal(document.ended, ended, about);
+        assert.match(document.machine.kvmModule ?? '', /^kvm_(amd|intel)$/);
+        return document;
+      };
+      /** Every exit has a pair, unless events are said to be lost. */
+      const timedAll = ({vcpus, wbinvd, lostEvents}: AgainstDocument): void => {
+        const [vcpu, ...others] = vcpus;
+        assert.ok(vcpu?.vcpu === 0 && others.length === 0);
+        assert.ok(vcpu.timed <= wbinvd.exits);
+        assert.ok(
+          wbinvd.exits - vcpu.timed <= lostEvents,
+          `${vcpu.timed} of ${wbinvd.exits}, ${lostEvents} lost`,
+        );
+        const {min, median, max} = vcpu.nanoseconds ?? {min: 0, median: 0, max: 0};
+        assert.ok(0 < min && min <= median && median <= max && max < 10e9, `${min} ${median} ${max}`);
+      };
+
+      const paused = counted('paused', 'duration');
+      assert.ok(guest('paused') > 0);
+      assert.equal(paused.wbinvd.exits, guest('paused'));
+      assert.equal(paused.wbinvd.counted, 'histogram');
+      assert.deepEqual([paused.wbinvd.uncounted, paused.vcpus[0]?.exits], [0, guest('paused')]);
+      timedAll(paused);
+      assert.equal(text('record-cmd.after'), text('record-cmd.before'));
+      console.log(
+        `      ${kernel}: ${paused.wbinvd.exits} exits, ${paused.vcpus[0]?.timed} timed, ${paused.lostEvents} lost`,
+      );
+      if (!full) return;
+
+      assert.equal(text('killed.left'), '2', 'a killed one leaves its instances');
+      const ended = counted('ended', 'vm-ended');
+      assert.ok(guest('ended') > 0);
+      assert.equal(ended.wbinvd.exits, guest('ended'));
+      assert.equal(ended.wbinvd.counted, 'buffer');
+      assert.equal(ended.vcpus[0]?.exits, null);
+      timedAll(ended);
+      const interrupted = counted('interrupted', 'interrupted');
+      assert.ok(guest('interrupted') > 0);
+      assert.equal(interrupted.wbinvd.exits, guest('interrupted'));
+    });
+  }
+});

@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import {Chalk} from 'chalk';
+import {compareLines} from '../../src/cli/compare-text.js';
+import {histogramLines} from '../../src/cli/histogram.js';
+import {headlineOf, probeLines} from '../../src/cli/probe-text.js';
+import type {CompareDocument} from '../../src/probe/compare.js';
+import {csvChunks} from '../../src/probe/csv.js';
+import {differenceOf, seriesDocument} from '../../src/probe/series-document.js';
+import {histogramOf} from '../../src/probe/statistics/bins.js';
+import {svgOf} from '../../src/probe/svg.js';
+import {STEERING} from '../support/steering.js';
+import {CLOCK, MACHINE, run, series} from './documents.js';
+import {Source} from './series.js';
+
+const plain = new Chalk({level: 0});
+
+describe('the histogram in a terminal', () => {
+  const ticks = new Source(6).ticks(5000);
+  ticks[7] = 900_000;
+  const histogram = histogramOf(ticks.slice().sort(), 60);
+
+  it('fits every width, and shows every sample', () => {
+    for (const width of [40, 60, 80, 200]) {
+      const lines = histogramLines(histogram, {factor: 1, paint: plain, width});
+      for (const line of lines) assert.ok(line.length <= width, `${line.length} of ${width}`);
+      const counts = lines.map((line) => /(\d[\d ]*) {2,}[<\d.]+ %$/.exec(line)?.[1]?.replaceAll(' ', ''));
+      assert.equal(
+        counts.reduce((sum, count) => sum + Number(count ?? 0), 0),
+        5000,
+      );
+    }
+  });
+
+  it('has the longest bar for the most samples, and a bar for few', () => {
+    const lines = histogramLines(
+      {scale: 'linear', edges: [0, 10, 20, 30, 40], counts: [1, 1000, 0, 500]},
+      {factor: 1, paint: plain, width: 80},
+    );
+    const bars = lines.map((line) => /[▏▎▍▌▋▊▉█]+/.exec(line)?.[0] ?? '');
+    assert.equal(bars[0], '▏');
+    assert.equal(bars[3]?.length, Math.ceil((bars[1] ?? '').length / 2));
+    assert.match(lines[2] ?? '', /^ *⋮$/, 'a gap is one line');
+    assert.match(lines[4] ?? '', /40 {2}longest$/);
+  });
+
+  it('is plain text where there is no terminal', () => {
+    const lines = histogramLines(histogram, {factor: 1, paint: plain, width: null});
+    for (const line of lines) assert.match(line, /^[\u0020-\u007e]*$/);
+  });
+
+  it('has edges that are told apart, also when they are close', () => {
+    const lines = histogramLines(
+      {scale: 'linear', edges: [1, 1.04, 1.08, 1.12], counts: [1, 1, 1]},
+      {factor: 1, paint: plain, width: 80},
+    );
+    assert.deepEqual(
+      lines.map((line) => line.trim().split(' ')[0]),
+      ['1.00', '1.04', '1.08', '1.12'],
+    );
+  });
+});
+
+describe('the answer of kvfio probe as text', () => {
+  const before = seriesDocument(series('wbinvd', 'coherent'), CLOCK);
+  const attached = seriesDocument(series('wbinvd', 'attached', 2_000_000), CLOCK);
+  const difference = differenceOf(before, attached, CLOCK);
+  assert.ok(difference !== null);
+
+  it('begins with one line in words, and has all that the issue asks for', async () => {
+    const lines = await probeLines(
+      {clock: CLOCK, machine: MACHINE, series: [before, attached], differences: [difference]},
+      {paint: plain, width: null},
+    );
+    assert.match(
+      lines[0] ?? '',
+      /^WBINVD before the groups takes [\d ]+ ns in the guest \(median of 1 000 samples, 95 % sure: /,
+    );
+    const text = lines.join('\n');
+    assert.match(text, /MIN +P25 +MEDIAN +P75 +P90 +P99 +P99\.9 +MAX +MEAN/);
+    assert.match(
+      text,
+      /median of WBINVD with the groups less that of WBINVD before the groups: \+\d+\.\d µs \(95 % sure: .*: different/,
+    );
+    assert.match(text, /#####/);
+    for (const fact of [
+      'AMD EPYC 9254',
+      '0xa101144',
+      'kvm_amd',
+      'performance',
+      '2 600 000 kHz',
+      'spectre_v1',
+    ])
+      assert.ok(text.includes(fact), fact);
+  });
+
+  it('says so when nothing was measured', () => {
+    assert.match(headlineOf([]), /no sample was taken/);
+    assert.match(headlineOf([seriesDocument(series('wbinvd', 'alone', 0, 0), CLOCK)]), /no sample was taken/);
+  });
+
+  it('names what is unknown, and lets nothing from outside steer the terminal', async () => {
+    const nothing = Object.fromEntries(
+      Object.keys(MACHINE).map((name) => [name, null]),
+    ) as unknown as typeof MACHINE;
+    const lines = await probeLines(
+      {
+        clock: {...CLOCK, source: '\u001b[2J'},
+        machine: {
+          ...nothing,
+          cpu: 'evil\u001b]0;x\u0007',
+          mitigations: {'x\u202e': '\u001b[31m'},
+          kvfio: '0',
+        },
+        series: [before],
+        differences: [],
+      },
+      {paint: plain, width: 100},
+    );
+    assert.ok(lines.some((line) => /^microcode +unknown$/.test(line)));
+    for (const line of lines) assert.doesNotMatch(line, STEERING);
+  });
+
+  it('puts two runs side by side', async () => {
+    const pair = {phase: 'alone', samples: 1000, subtracted: 0, drifting: false} as const;
+    const document: CompareDocument = {
+      schemaVersion: 1,
+      command: 'probe-compare',
+      a: {path: 'a\u001b.json', clock: CLOCK, machine: MACHINE},
+      b: {path: 'b.json', clock: CLOCK, machine: MACHINE},
+      machineDifferences: [{field: 'microcode', a: '0x1', b: '0x2\u001b[2J'}],
+      pairs: [
+        {
+          operation: 'wbinvd',
+          a: {...pair, cycles: before.cycles, nanoseconds: before.nanoseconds},
+          b: {...pair, cycles: attached.cycles, nanoseconds: attached.nanoseconds},
+          difference,
+        },
+      ],
+      onlyInA: [],
+      onlyInB: [{operation: 'cpuid', phase: 'alone'}],
+      warnings: [],
+    };
+    const lines = await compareLines(document, {paint: plain, width: null});
+    assert.match(lines[0] ?? '', /^In B, wbinvd is \d+\.\d µs slower than in A\.$/);
+    const text = lines.join('\n');
+    assert.match(text, /median of B less that of A: \+/);
+    assert.match(text, /p99\.9 +\d/);
+    assert.match(text, /Only in B: cpuid/);
+    for (const line of lines) assert.doesNotMatch(line, STEERING);
+  });
+});
+
+describe('files of a run', () => {
+  it('have every raw sample, in the order taken', () => {
+    const all = [series('wbinvd', 'alone', 0, 25_000), series('cpuid', 'attached', 0, 3)];
+    const lines = [...csvChunks(all, CLOCK)].join('').trimEnd().split('\n');
+    assert.equal(lines.length, 1 + 25_000 + 3);
+    assert.equal(lines[0], 'operation,phase,index,ticks,nanoseconds');
+    for (const index of [0, 9_999, 10_000, 24_999]) {
+      const ticks = all[0]?.ticks[index] ?? NaN;
+      assert.equal(lines[index + 1], `wbinvd,alone,${index},${ticks},${(ticks / 2.6).toFixed(2)}`);
+    }
+    assert.match(lines.at(-1) ?? '', /^cpuid,attached,2,\d+,[\d.]+$/);
+  });
+
+  it('have a drawing with a histogram and a curve for each series, in words too', () => {
+    const svg = svgOf([series('wbinvd', 'coherent'), series('wbinvd', 'attached', 2_000_000)], CLOCK, {
+      subtitle: 'a <b> & "c" \u001b',
+    });
+    assert.equal(svg.match(/<path class="curve"/g)?.length, 2);
+    assert.equal(svg.match(/<path fill=/g)?.length, 2);
+    assert.match(svg, /<title id="title">Time that WBINVD takes in a guest<\/title>/);
+    assert.match(svg, /<desc id="description">WBINVD, before the groups were added: 1000 samples, median /);
+    assert.match(svg, /role="img" aria-labelledby="title description"/);
+    assert.match(svg, /prefers-color-scheme:dark/);
+    assert.match(svg, /a &lt;b&gt; &amp; &quot;c&quot; \ufffd/);
+    assert.doesNotMatch(svg, /NaN|Infinity|undefined/);
+  });
+
+  it('have a drawing also of odd runs', () => {
+    for (const ticks of [[], [5], [5, 5, 5], [0, 0, 1], [1, 1e12], [-40, -3, 10]]) {
+      const one = {operation: 'empty', phase: 'alone', ticks: Float64Array.from(ticks)} as const;
+      for (const subtract of [0, 5]) {
+        assert.doesNotMatch(svgOf([one], CLOCK, {subtitle: '', subtract}), /NaN|Infinity|undefined/);
+      }
+    }
+  });
+
+  it('stay small however many samples there are', () => {
+    const size = (count: number): number => JSON.stringify(run([series('wbinvd', 'alone', 0, count)])).length;
+    assert.ok(size(100_000) < 8_000, String(size(100_000)));
+    assert.ok(svgOf([series('wbinvd', 'alone', 0, 100_000)], CLOCK, {subtitle: ''}).length < 40_000);
+  });
+});
