@@ -1,6 +1,6 @@
 // Compares kvfio with lspci on the same large machine: whole processes, in turns, so that both meet the same load.
 //
-//     npm run bench [-- PAIRS]
+//     node --import tsx test/bench/groups.ts [PAIRS]
 import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
