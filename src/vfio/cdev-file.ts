@@ -20,9 +20,9 @@ export interface CdevUse {
 /**
  * Opens a device for the owner of a VM. The caller closes it.
  *
- * The kernel lets everybody open a cdev, and refuses only to bind it to an IOMMUFD while somebody else uses the device or its
- * group (vfio_df_ioctl_bind_iommufd in drivers/vfio/device_cdev.c). KVM takes an open one for a device of the VM's all
- * the same, so it is here that one VM is kept from what another has.
+ * The kernel lets everybody open a cdev, and refuses only to bind it to an IOMMUFD while somebody else uses the device
+ * or its group (vfio_df_ioctl_bind_iommufd in drivers/vfio/device_cdev.c). KVM takes an open one for a device of the
+ * VM's all the same, so it is here that one VM is kept from what another has, as far as kvfio may see who has what.
  *
  * @throws {@link Failure}: refused when it is in use or its group not viable, permission, notFound
  */
