@@ -31,6 +31,11 @@ export const vmFlags = {
       "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
     helpGroup: 'VM',
   }),
+  'suspend-seccomp': Flags.boolean({
+    description:
+      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
+    helpGroup: 'VM',
+  }),
   timeout: Flags.integer({
     description: 'seconds for each of: finding the VM, and an answer of its owner',
     default: 10,
@@ -105,6 +110,7 @@ export interface VmFlagValues {
   'vm-fd'?: number | undefined;
   'device-fd'?: number | undefined;
   via: Via;
+  'suspend-seccomp'?: boolean | undefined;
   timeout: number;
   wait: boolean;
 }
@@ -126,6 +132,7 @@ export const reachOptions = (flags: VmFlagValues): ReachOptions & {deviceFd: num
   via: flags.via,
   deadline: Deadline.after(flags.timeout * 1000),
   patience: flags.timeout * 1000,
+  suspendSeccomp: flags['suspend-seccomp'],
   wait: flags.wait,
   deviceFd: flags['device-fd'],
 });

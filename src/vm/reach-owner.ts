@@ -6,7 +6,7 @@ import {SyscallError} from '../linux/errno.js';
 import {Process} from '../linux/process.js';
 import {AgentClient} from './agent-client.js';
 import {findOwners, holdsVm, vmOfProcess, type OwnerCandidate} from './find-owner.js';
-import {InjectedOwner} from './inject/injected-owner.js';
+import {InjectedOwner, type InjectOptions} from './inject/injected-owner.js';
 import type {Owner, OwnerWay} from './owner.js';
 import {receiveVm, refuseStranger, type ReceivedVm} from './receive-vm.js';
 
@@ -22,6 +22,8 @@ export interface ReachOptions {
   deadline: Deadline;
   /** Milliseconds for one answer of an agent, and for one call that is made in the owner. */
   patience: number;
+  /** See {@link InjectOptions}. */
+  suspendSeccomp?: boolean | undefined;
   /** Wait for the socket, or for the process's VM, to appear. */
   wait: boolean;
 }
@@ -120,12 +122,16 @@ interface InjectedPlace {
   socket: string | null;
   received?: ReceivedVm;
   patience: number;
+  suspendSeccomp?: boolean | undefined;
 }
 
-const injected = (vm: Descriptor, {hint, socket, received: from, patience}: InjectedPlace): ReachedVm => {
+const injected = (
+  vm: Descriptor,
+  {hint, socket, received: from, patience, suspendSeccomp = false}: InjectedPlace,
+): ReachedVm => {
   let candidates: readonly [OwnerCandidate, ...OwnerCandidate[]] = findOwners(vm, {hint});
   const open = (): Owner => {
-    const {owner, candidate} = openFirst(vm, candidates, patience);
+    const {owner, candidate} = openFirst(vm, candidates, {patience, suspendSeccomp});
     candidates = [candidate];
     Object.assign(reached, candidate);
     return owner;
@@ -153,10 +159,10 @@ const injected = (vm: Descriptor, {hint, socket, received: from, patience}: Inje
 const openFirst = (
   vm: Descriptor,
   candidates: readonly OwnerCandidate[],
-  patience: number,
+  options: InjectOptions,
 ): {owner: InjectedOwner; candidate: OwnerCandidate} => {
   for (const candidate of candidates) {
-    const owner = InjectedOwner.open(candidate.pid, {patience});
+    const owner = InjectedOwner.open(candidate.pid, options);
     try {
       // from here on the process is held, so it is now that it must be the right one
       if (!holdsVm(vm, candidate)) throw ownerChanged(candidate);

@@ -32,7 +32,8 @@ const theirs = ({path}: Machine): LspciRecord[] => {
     'lspci',
     [
       ...['-A', 'linux-sysfs', '-O', `sysfs.path=${path('sys/bus/pci')}`],
-      ...['-i', path('usr/share/misc/pci.ids'), '-Dvmmnnk'],
+      // names come from the file alone, not from udev's database, where this machine has one
+      ...['-O', 'hwdb.disable=1', '-i', path('usr/share/misc/pci.ids'), '-Dvmmnnk'],
     ],
     {encoding: 'utf8'},
   );

@@ -22,7 +22,8 @@ echo 'p:kvfio/off kvm_arch_unregister_noncoherent_dma' >> $tracing/kprobe_events
 echo 1 > $tracing/events/kvfio/enable
 see() {
   awk '$1 == "on" || $1 == "off" {print $2}' $tracing/kprobe_profile > $out/$1.hits
-  sh -c "exec 3<>/dev/vfio/$group" 2>/dev/null && echo free > $out/$1.group || echo busy > $out/$1.group
+  # without the node the shell would make a file of that name
+  [ -c /dev/vfio/$group ] && sh -c "exec 3<>/dev/vfio/$group" 2>/dev/null && echo free > $out/$1.group || echo busy > $out/$1.group
 }
 step() {
   name=$way-$1; shift

@@ -20,6 +20,7 @@ export interface Task {
     | 'for ever';
   device?: number;
   fd?: number;
+  suspendSeccomp?: boolean;
   /** It kills itself after so many ptrace requests. */
   dieAfter?: number;
   /** So many stops without calls come first, and are not counted. */

@@ -5,7 +5,7 @@ import {Descriptor} from '../../dist/linux/descriptor.js';
 import {O_RDWR, open} from '../../dist/linux/libc.js';
 import {InjectedOwner} from '../../dist/vm/inject/injected-owner.js';
 
-const {pid, vmFd, work, device, fd, dieAfter, before} = JSON.parse(process.argv[2]);
+const {pid, vmFd, work, device, fd, dieAfter, before, suspendSeccomp} = JSON.parse(process.argv[2]);
 const FILE = 1;
 const ADD = 1;
 const DEL = 2;
@@ -68,6 +68,7 @@ const WORK = {
 try {
   const owner = InjectedOwner.open(pid, {
     patience: 5000,
+    suspendSeccomp,
     observe: (request) => {
       requests.push(request);
       if (requests.length === dieAfter) process.kill(process.pid, 'SIGKILL');

@@ -146,6 +146,12 @@ describe('An owner that is not made to execute anything', function () {
     await victim.isWell();
   });
 
+  it('has a seccomp filter that would kill it if kvfio were killed just before a call', async () => {
+    const victim = await arena.victim(['poll', 'filtered']);
+    assert.equal(refusalOf(victim.pid).code, 'OWNER_SECCOMP_CALL');
+    await victim.isWell();
+  });
+
   it('has seccomp filters, and kvfio has not CAP_SYS_ADMIN', async () => {
     const victim = await arena.victim(['poll', 'filtered']);
     const {failure} = await runChild(

@@ -274,9 +274,9 @@ describe('An injected owner', function () {
     }
   });
 
-  it('may have a seccomp filter that kills for all that it does not do itself', async () => {
+  it('may have a seccomp filter that kills for all that it does not do itself, when that is to be suspended', async () => {
     const victim = await arena.victim(['poll', 'filtered']);
-    using owner = InjectedOwner.open(victim.pid);
+    using owner = InjectedOwner.open(victim.pid, {suspendSeccomp: true});
     using file = devNull();
     for (let round = 0; round < 20; round += 1) {
       owner.together(() => {

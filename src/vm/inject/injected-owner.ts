@@ -11,6 +11,11 @@ import type {StoppedThread} from './stopped-thread.js';
 export interface InjectOptions {
   /** Milliseconds that the owner's thread has for stopping, and for each call. @default 5000 */
   patience?: number;
+  /**
+   * Use an owner whose seccomp filters would kill it for a call that it is to make, by suspending them. They are in force
+   * again if kvfio is killed, which then must not be just before such a call. @default false
+   */
+  suspendSeccomp?: boolean;
   /** Is told of each ptrace request. */
   observe?: PtraceObserver;
 }
@@ -43,8 +48,11 @@ export class InjectedOwner implements Owner {
    *
    * @throws {@link Failure} when it cannot be made to execute anything, or may not
    */
-  static open(pid: number, {patience = 5000, observe = () => undefined}: InjectOptions = {}): InjectedOwner {
-    return new InjectedOwner(OwnerProcess.open(pid, {patience, observe}));
+  static open(
+    pid: number,
+    {patience = 5000, suspendSeccomp = false, observe = () => undefined}: InjectOptions = {},
+  ): InjectedOwner {
+    return new InjectedOwner(OwnerProcess.open(pid, {patience, suspendSeccomp, observe}));
   }
 
   private constructor(process: OwnerProcess) {

@@ -18,6 +18,7 @@ import {NoAnswer, ThreadGone} from './thread-errors.js';
 interface Manner {
   /** Milliseconds. */
   patience: number;
+  suspendSeccomp: boolean;
   observe: PtraceObserver;
 }
 
@@ -102,7 +103,8 @@ export class OwnerProcess implements Disposable {
       }
       if (reasons.has('other-code')) this.#sites = this.#findCode();
       if (this.pidfd.exited) throw refuse(this.#subject, refusal.gone());
-      if (performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
+      const hopeless = reasons.size > 0 && [...reasons].every((reason) => LASTING.has(reason));
+      if (hopeless || performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
       pause();
     }
   }
@@ -172,6 +174,7 @@ export class OwnerProcess implements Disposable {
     const tasks = this.process.tasks().flatMap((tid) => readTask(this.process, tid) ?? []);
     const tracer = tasks.find(({status}) => (status.tracerPid ?? 0) !== 0)?.status.tracerPid;
     if (tracer != null) return refusal.traced(describe(tracer));
+    if (reasons.has('call-filtered')) return refusal.callFiltered();
     if (reasons.has('sigreturn-filtered')) return refusal.sigreturnFiltered();
     if (reasons.has('compat-mode')) return refusal.bits32();
     if (tasks.some(({status}) => hasShadowStack(status))) return refusal.shadowStacks();
@@ -186,6 +189,13 @@ export class OwnerProcess implements Disposable {
 
 /** Milliseconds for what passes by itself: another kvfio at work, an unlucky moment of a thread. */
 const HOPE = 200;
+
+/** What does not pass by itself. */
+const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
+  'sigreturn-filtered',
+  'call-filtered',
+  'compat-mode',
+]);
 
 const CAP_SYS_ADMIN = 21n;
 

@@ -97,6 +97,12 @@ export const refusal = {
     'Its seccomp filters forbid rt_sigreturn, so it would be killed if kvfio ended before its work was done.',
     'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
   ],
+  callFiltered: (): Reason => [
+    'OWNER_SECCOMP_CALL',
+    'refused',
+    'Its seccomp filters would kill it for a call that it is to make: they are suspended for that, but would be in force if kvfio were killed within these few microseconds.',
+    `Take that risk with --suspend-seccomp, ${AGENT}.`,
+  ],
   onlyVcpus: (): Reason => [
     'OWNER_ONLY_VCPUS',
     'refused',

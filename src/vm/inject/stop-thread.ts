@@ -6,9 +6,11 @@ import {
   type PtraceObserver,
 } from '../../linux/ptrace.js';
 import type {Registers} from '../../linux/registers.js';
-import {AUDIT_ARCH_X86_64, seccompVerdict} from '../../linux/seccomp.js';
-import {SYSCALLS_X64} from '../../linux/syscalls.js';
-import type {CodeSites} from './code-sites.js';
+import {IOCTLS} from '../../linux/ioctl.js';
+import {AUDIT_ARCH_X86_64, seccompVerdict, type SeccompVerdict} from '../../linux/seccomp.js';
+import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
+import type {CodeSite, CodeSites} from './code-sites.js';
+import {AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK} from './hand-over.js';
 import {SIZE_OF_CODE, goingOn, isKvmRun, type GoingOn} from './interrupted-call.js';
 import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
@@ -21,6 +23,8 @@ export interface Preparation {
   sites: CodeSites;
   /** The thread has seccomp filters. */
   filtered: boolean;
+  /** Make also calls that its filters would harm it for, which then must not come into force in between. */
+  suspendSeccomp: boolean;
   /** Milliseconds that the thread has for stopping, and for each call. */
   patience: number;
   observe: PtraceObserver;
@@ -41,7 +45,9 @@ export type Unsuitable =
   /** The code that was found before is not there any more. */
   | 'other-code'
   /** Its seccomp filters forbid rt_sigreturn. */
-  | 'sigreturn-filtered';
+  | 'sigreturn-filtered'
+  /** They would harm it for a call that it is to make, if kvfio died just before. */
+  | 'call-filtered';
 
 /**
  * Stops a thread, and has it ready to make calls. Whatever goes wrong, it is let go as it was.
@@ -52,6 +58,7 @@ export const stopThread = ({
   tid,
   sites,
   filtered,
+  suspendSeccomp,
   patience,
   observe,
 }: Preparation): StoppedThread | Unsuitable => {
@@ -63,7 +70,7 @@ export const stopThread = ({
     const outcome = whileThere(() => {
       thread.interrupt();
       untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => takeHold(grip, filtered));
+      return detachingOnError(thread, () => takeHold(grip, filtered ? calls(suspendSeccomp) : null));
     });
     if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
     return outcome;
@@ -96,7 +103,7 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
-const takeHold = (grip: Grip, filtered: boolean): StoppedThread | Unsuitable => {
+const takeHold = (grip: Grip, filtered: FilteredCalls | null): StoppedThread | Unsuitable => {
   const {thread, memory} = grip;
   const registers = thread.registers();
   const on = goingOn(registers, codeBefore(registers, memory));
@@ -114,24 +121,55 @@ const codeBefore = (registers: Registers, memory: ProcessMemory): Buffer =>
     : Buffer.alloc(0);
 
 const reasonAgainst = (
-  {thread, memory, sites: {sigreturn, syscall}}: Grip,
+  grip: Grip,
   registers: Registers,
-  filtered: boolean,
+  filtered: FilteredCalls | null,
 ): Unsuitable | null => {
+  const {
+    thread,
+    memory,
+    sites: {sigreturn, syscall},
+  } = grip;
   if (isKvmRun(registers)) return 'kvm-run';
   if (registers.get('cs') !== USER_CS) return 'compat-mode';
   if (!memory.holds(sigreturn) || !memory.holds(syscall)) return 'other-code';
   if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
-  const behind = sigreturn.address + BigInt(sigreturn.bytes.length);
-  return filtered && !maySigreturn(thread, behind) ? 'sigreturn-filtered' : null;
+  return filtered === null ? null : reasonOfFilters(grip, filtered);
 };
 
-/** Whether the filters, which come into force again when kvfio dies, let the thread restore itself. */
-const maySigreturn = (thread: Tracee, instructionPointer: bigint): boolean => {
+/** Calls that a thread with seccomp filters is to make: their names and the arguments that filters look at. */
+type FilteredCalls = readonly [name: SyscallName, ...args: number[]][];
+
+/** All that injected-owner.ts and hand-over.ts have an owner do; none when the filters are not to matter. */
+const calls = (suspendSeccomp: boolean): FilteredCalls =>
+  suspendSeccomp
+    ? []
+    : [
+        ['ioctl', 0, IOCTLS.KVM_CREATE_DEVICE],
+        ['ioctl', 0, IOCTLS.KVM_SET_DEVICE_ATTR],
+        ['socket', AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK],
+        ['recvmsg', 0],
+        ['close', 0],
+      ];
+
+/**
+ * The filters come into force again when kvfio dies: for rt_sigreturn, by which the thread restores itself, and for a
+ * call that it has been made to make and has not entered yet.
+ */
+const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitable | null => {
   const filters: Buffer[] = [];
   for (let filter; (filter = thread.seccompFilter(filters.length)) !== null;) filters.push(filter);
-  const call = {number: SYSCALLS_X64.rt_sigreturn, arch: AUDIT_ARCH_X86_64, instructionPointer, args: []};
-  return seccompVerdict(filters, call) === 'runs';
+  const verdict = (name: SyscallName, {address, bytes}: CodeSite, args: number[]): SeccompVerdict =>
+    seccompVerdict(filters, {
+      number: SYSCALLS_X64[name],
+      arch: AUDIT_ARCH_X86_64,
+      instructionPointer: address + BigInt(bytes.length),
+      args: args.map(BigInt),
+    });
+  if (verdict('rt_sigreturn', sites.sigreturn, []) !== 'runs') return 'sigreturn-filtered';
+  return calls.some(([name, ...args]) => verdict(name, sites.syscall, args) === 'harms')
+    ? 'call-filtered'
+    : null;
 };
 
 /** Writes the signal frame, and has the thread execute rt_sigreturn next. */
