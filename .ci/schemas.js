@@ -6,6 +6,9 @@ const DOCUMENTS = [
   ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
+  ['probe', 'src/probe/probe-document.ts', 'ProbeDocument'],
+  ['probe-against', 'src/probe/against/measure-against.ts', 'AgainstDocument'],
+  ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

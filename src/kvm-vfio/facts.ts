@@ -105,7 +105,7 @@ export const certainDevice = ({ambiguous, device, devices}: VmFacts): number | n
 };
 
 /** @throws {@link Failure} when it has gone meanwhile */
-export const groupWithId = ({host}: VmFacts, id: number): Group => {
+export const groupWithId = ({host}: Pick<VmFacts, 'host'>, id: number): Group => {
   const group = host.groups.find((candidate) => candidate.id === id);
   if (group !== undefined) return group;
   throw new Failure({
@@ -191,7 +191,8 @@ const containerOf = (pid: number, fd: number): Container | 'unknown' => {
   }
 };
 
-const readCpu = (tree: HostTree): Cpu => {
+/** Whose virtualization the KVM of a machine uses, as its modules tell. */
+export const readCpu = (tree: HostTree): Cpu => {
   const has = (module: string): boolean => !(tree.list(`/sys/module/${module}`) instanceof SyscallError);
   return has('kvm_intel') ? 'intel' : has('kvm_amd') ? 'amd' : null;
 };

@@ -1,11 +1,16 @@
 import {Failure} from '../failure.js';
 import {Descriptor, checked} from './descriptor.js';
 import {SyscallError} from './errno.js';
+import type {EventFd} from './eventfd.js';
 import {
   KVM_API_VERSION,
   KVM_CREATE_DEVICE_TEST,
   KVM_DEV_TYPE_VFIO,
+  KVM_IOEVENTFD_FLAG_PIO,
+  SIZEOF_KVM_CPUID2,
+  SIZEOF_KVM_CPUID_ENTRY2,
   SIZEOF_KVM_CREATE_DEVICE,
+  SIZEOF_KVM_IOEVENTFD,
 } from './ioctl.js';
 import {KvmDevice, KvmVfio} from './kvm-device.js';
 import {O_RDWR, open, retryInterrupted} from './libc.js';
@@ -43,6 +48,24 @@ export class Kvm extends Descriptor {
     return this.ioctl('KVM_CHECK_EXTENSION', capability);
   }
 
+  /** Bytes of a vCPU's `struct kvm_run` with what follows it (KVM_GET_VCPU_MMAP_SIZE). */
+  vcpuMappingSize(): number {
+    return this.ioctl('KVM_GET_VCPU_MMAP_SIZE');
+  }
+
+  /**
+   * What a guest's CPU can be told that it can do (KVM_GET_SUPPORTED_CPUID).
+   *
+   * @returns `struct kvm_cpuid2` with its entries
+   */
+  supportedCpuid(): Buffer {
+    // KVM_MAX_CPUID_ENTRIES is 256 (arch/x86/include/asm/kvm_host.h); with room for fewer the kernel may answer E2BIG
+    const bytes = Buffer.alloc(SIZEOF_KVM_CPUID2 + 256 * SIZEOF_KVM_CPUID_ENTRY2);
+    bytes.writeUInt32LE(256, 0);
+    this.ioctl('KVM_GET_SUPPORTED_CPUID', bytes);
+    return bytes.subarray(0, SIZEOF_KVM_CPUID2 + bytes.readUInt32LE(0) * SIZEOF_KVM_CPUID_ENTRY2);
+  }
+
   /** Creates a VM of the default type, which belongs to this process's address space. */
   createVm(): Vm {
     // EINTR when a signal is pending while the kernel takes the locks of the address space
@@ -65,6 +88,21 @@ export class Vm extends Descriptor {
     this.ioctl('KVM_CREATE_DEVICE', request);
     const fd = request.readInt32LE(4);
     return type === KVM_DEV_TYPE_VFIO ? new KvmVfio(fd) : new KvmDevice(fd);
+  }
+
+  /**
+   * Has KVM itself answer every OUT of one byte to a port, by adding 1 to a counter (KVM_IOEVENTFD), until the VM ends.
+   *
+   * @throws {@link SyscallError}
+   */
+  countOut(port: number, counter: EventFd): void {
+    // struct kvm_ioeventfd: u64 datamatch, u64 addr, u32 len, s32 fd, u32 flags
+    const bytes = Buffer.alloc(SIZEOF_KVM_IOEVENTFD);
+    bytes.writeBigUInt64LE(BigInt(port), 8);
+    bytes.writeUInt32LE(1, 16);
+    bytes.writeInt32LE(counter.fd, 20);
+    bytes.writeUInt32LE(KVM_IOEVENTFD_FLAG_PIO, 24);
+    this.ioctl('KVM_IOEVENTFD', bytes);
   }
 
   /**

@@ -161,6 +161,15 @@ export const eventfd = (): number =>
  */
 export const addressOf = (buffer: Buffer): bigint => calls().addressOf(buffer);
 
+/**
+ * Copies bytes from an address of this process, such as that of a mapping.
+ *
+ * @param address - of at least as many readable bytes: any other ends the process
+ */
+export const copyFrom = (address: bigint, into: Buffer): void => {
+  calls().copyFrom(into, address);
+};
+
 /** Makes a call again for as long as a signal interrupts it (EINTR). */
 export const retryInterrupted = <T>(call: () => T): T => {
   for (;;) {
@@ -206,6 +215,7 @@ interface Calls {
   pollInBackground: (fds: Buffer, count: number, timeout: number) => Promise<Answer>;
   eventfd: (initial: number, flags: number) => Answer;
   addressOf: (buffer: Buffer) => bigint;
+  copyFrom: (into: Buffer, address: bigint) => void;
 }
 
 let bound: Calls | undefined;
@@ -303,6 +313,15 @@ const bind = ({
         paramsValue: [buffer, buffer, 0],
       });
       return BigInt.asUintN(64, address as bigint);
+    },
+    copyFrom: (into, address) => {
+      load({
+        library: 'libc',
+        funcName: 'memmove',
+        retType: I64_EXACT,
+        paramsType: [BYTES, I64_EXACT, I64],
+        paramsValue: [into, address, into.length],
+      });
     },
   };
 };

@@ -25,21 +25,45 @@ export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolea
       rmSync(temporary, {force: true});
     }
   } catch (error) {
-    const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-    const [kind, why] = REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
-    throw new Failure({
-      code: 'NOT_WRITTEN',
-      kind,
-      what: `${path} was not written.`,
-      why,
-      hint:
-        errno === 'EEXIST'
-          ? 'Name another file, or replace a regular one with --force.'
-          : 'Name a file in a folder that exists and that you may write to.',
-      errno,
-      cause: error,
-    });
+    throw notWritten(path, error);
   }
+};
+
+/**
+ * Whether {@link replaceFile} can be expected to succeed: makes and removes the temporary neighbour.
+ *
+ * @throws Failure as that would
+ */
+export const checkReplaceable = (path: string, {force}: {force: boolean}): void => {
+  const temporary = join(dirname(path), `.${process.pid}.kvfio-tmp`);
+  try {
+    const stats = lstatSync(path, {throwIfNoEntry: false});
+    if (stats?.isDirectory() === true) throw Object.assign(new Error('is a folder'), {code: 'EISDIR'});
+    if (stats !== undefined && (!force || isSpecial(path)))
+      throw Object.assign(new Error('exists'), {code: 'EEXIST'});
+    rmSync(temporary, {force: true});
+    closeSync(openSync(temporary, 'wx', 0o644));
+    rmSync(temporary, {force: true});
+  } catch (error) {
+    throw notWritten(path, error);
+  }
+};
+
+const notWritten = (path: string, error: unknown): Failure => {
+  const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+  const [kind, why] = REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
+  return new Failure({
+    code: 'NOT_WRITTEN',
+    kind,
+    what: `${path} was not written.`,
+    why,
+    hint:
+      errno === 'EEXIST'
+        ? 'Name another file, or replace a regular one with --force.'
+        : 'Name a file in a folder that exists and that you may write to.',
+    errno,
+    cause: error,
+  });
 };
 
 /** rename() would put a regular file in the place of /dev/null. */

@@ -6,6 +6,7 @@ import {SyscallError} from '../linux/errno.js';
 import {setGuestMemory} from '../linux/kvm-vcpu.js';
 import {Kvm, type Vm} from '../linux/kvm.js';
 import {addressOf} from '../linux/libc.js';
+import {noVm} from './no-vm.js';
 import {PAUSE, RESTS, RUN, STOP, WANTED} from './vcpu-control.js';
 import type {VcpuTask} from './vcpu-worker.js';
 import {COUNTER_AT, MEMORY_SIZE, PROGRAM_AT, WBINVD_PROGRAM} from './wbinvd-guest.js';
@@ -120,38 +121,6 @@ class WbinvdLoop {
     Atomics.notify(this.#control, WANTED);
   }
 }
-
-const noVm = (error: SyscallError): Failure => {
-  const [kind, why, hint] = REASONS[error.code] ?? [
-    'kernelRefused',
-    `The kernel answered ${error.code} to ${error.syscall}.`,
-    'Look at the messages of KVM with dmesg.',
-  ];
-  return new Failure({
-    code: 'NO_VM_CREATED',
-    kind,
-    what: 'No VM could be created.',
-    why,
-    hint,
-    errno: error.code,
-    cause: error,
-  });
-};
-
-const REASONS: Record<string, [Failure['kind'], string, string]> = {
-  ENOENT: [
-    'cannotDecide',
-    'There is no /dev/kvm.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
-  ],
-  ENODEV: [
-    'cannotDecide',
-    '/dev/kvm has no driver.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware.',
-  ],
-  EACCES: ['permission', 'You may not open /dev/kvm.', 'Join the group kvm, or run kvfio as root.'],
-  EPERM: ['permission', 'A security policy keeps you from /dev/kvm.', 'Run kvfio outside the container.'],
-};
 
 const noWbinvd = (why: string): Failure =>
   new Failure({

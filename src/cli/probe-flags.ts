@@ -1,0 +1,125 @@
+import {Flags} from '@oclif/core';
+import {SAMPLES_MAX} from '../probe/run.js';
+import {OPERATIONS, type Operation} from '../probe/series.js';
+import {vmFlags} from './vm-flags.js';
+
+const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, timeout, wait} = vmFlags;
+
+/** Flags that say what the probe's own guest does, and so none of another way. */
+const OWN_GUEST = ['samples', 'cpu', 'cpus-visited', 'dirty', 'subtract-empty', 'csv', 'svg'];
+
+export const probeFlags = {
+  operation: Flags.option({
+    options: OPERATIONS,
+    multiple: true,
+    default: (): Promise<Operation[]> => Promise.resolve(['wbinvd']),
+  })({
+    description:
+      'what to time: wbinvd; wbnoinvd, where the CPU has it; cpuid, an exit that flushes nothing; pio, an OUT that KVM itself answers (KVM_IOEVENTFD); empty, the bracket alone. Several are interleaved',
+  }),
+  samples: Flags.integer({
+    min: 1,
+    helpValue: 'N',
+    description:
+      'of each operation in each phase; the default is 10000, with --group 1000, with --duration as many as fit',
+  }),
+  warmup: Flags.integer({
+    min: 0,
+    max: SAMPLES_MAX,
+    default: 100,
+    helpValue: 'N',
+    description: 'of each operation, before those and not recorded',
+  }),
+  duration: Flags.integer({
+    min: 1,
+    max: 86_400,
+    helpValue: 'SECONDS',
+    description: 'end when this is over, of all phases together',
+  }),
+  spread: Flags.integer({
+    min: 0,
+    max: 86_400,
+    default: 2,
+    helpValue: 'SECONDS',
+    description:
+      'spread the samples of each phase over that time, when they take less: a host is disturbed for tenths of a second, and a shorter run sees one state of it',
+  }),
+  cpu: Flags.integer({min: 0, helpValue: 'N', description: 'keep the vCPU on this CPU of the host'}),
+  'cpus-visited': Flags.integer({
+    min: 1,
+    helpValue: 'N',
+    description:
+      'move the vCPU over N CPUs of the host before each sample: KVM flushes all those where it has been',
+  }),
+  dirty: Flags.string({
+    helpValue: 'SIZE',
+    description: 'have the guest write to that much memory before each sample, such as 8M',
+  }),
+  'subtract-empty': Flags.boolean({
+    default: false,
+    description: 'take the median of the empty bracket off; adds --operation empty',
+  }),
+  group: Flags.integer({
+    char: 'g',
+    multiple: true,
+    min: 0,
+    helpValue: 'N',
+    helpGroup: 'GROUPS',
+    description: 'measure before, with and after this IOMMU group; several are added together',
+  }),
+  'allow-host-flush': Flags.boolean({
+    helpGroup: 'GROUPS',
+    description: 'let WBINVD flush the caches of this host, where the groups make KVM execute it',
+  }),
+  csv: Flags.boolean({
+    exclusive: ['json'],
+    helpGroup: 'OUTPUT',
+    description: 'print the raw samples as comma-separated values',
+  }),
+  svg: Flags.string({
+    helpValue: 'FILE',
+    helpGroup: 'OUTPUT',
+    description: 'draw the histograms and cumulative curves into this file too',
+  }),
+  force: Flags.boolean({
+    dependsOn: ['svg'],
+    helpGroup: 'OUTPUT',
+    description: 'replace the file when it exists',
+  }),
+  compare: Flags.string({
+    multiple: true,
+    helpValue: 'FILE FILE',
+    helpGroup: 'OUTPUT',
+    exclusive: ['against', 'group', 'duration', ...OWN_GUEST],
+    description: 'measure nothing, and put two documents of --json side by side',
+  }),
+  against: Flags.boolean({
+    helpGroup: 'VM',
+    exclusive: ['group', ...OWN_GUEST],
+    description:
+      'count and time the WBINVD exits of a running VM instead, by tracepoints, for --duration (default 10); needs root',
+  }),
+  'vm-sock': {...vmSock, dependsOn: ['against']},
+  pid: {...pid, dependsOn: ['against']},
+  'vm-fd': vmFd,
+  timeout,
+  wait: {...wait, dependsOn: ['against']},
+};
+
+/** What they were given as. */
+export interface ProbeFlags {
+  operation: Operation[];
+  samples: number | undefined;
+  warmup: number;
+  duration: number | undefined;
+  spread: number;
+  cpu: number | undefined;
+  'cpus-visited': number | undefined;
+  dirty: string | undefined;
+  'subtract-empty': boolean;
+  group: number[] | undefined;
+  'allow-host-flush': boolean;
+  csv: boolean;
+  svg: string | undefined;
+  force: boolean;
+}

@@ -1,0 +1,185 @@
+import {setFlagsFromString} from 'node:v8';
+import {once} from 'node:events';
+import {BaseCommand} from '../cli/base-command.js';
+import {compareLines} from '../cli/compare-text.js';
+import {EndingSignals} from '../cli/ending-signals.js';
+import {againstLines} from '../cli/against-text.js';
+import {probeAnswerLines} from '../cli/probe-answer.js';
+import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
+import {Progress} from '../cli/progress.js';
+import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
+import {parseSize} from '../cli/size.js';
+import {Failure} from '../failure.js';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import {Deadline} from '../linux/deadline.js';
+import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
+import {findVm} from '../probe/against/find-vm.js';
+import {measureAgainst, type AgainstDocument} from '../probe/against/measure-against.js';
+import {compareRuns, type CompareDocument} from '../probe/compare.js';
+import {csvChunks} from '../probe/csv.js';
+import {readMachineRecord, type MachineRecord} from '../probe/machine-record.js';
+import {probeDocument, type ProbeDocument} from '../probe/probe-document.js';
+import {DIRTY_MAX, run, SAMPLES_MAX, type Run} from '../probe/run.js';
+import type {Operation} from '../probe/series.js';
+import {svgOf} from '../probe/svg.js';
+
+export default class Probe extends BaseCommand {
+  static override aliases = ['wbinvd-probe'];
+
+  static override summary = 'Measure in a guest what a WBINVD costs, and what a group does to it.';
+
+  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices. The time is that of the guest, by its own time-stamp counter, from before the instruction to after it.
+
+--group measures three times in one VM: before the groups are added to its kvm-vfio device, with them, and after they are deleted. They are deleted and free afterwards, also after Ctrl-C. A WBINVD that is executed stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
+
+--against leaves the probe's own VM aside and counts the WBINVD exits of a VM that runs on this host, by vCPU, with the time that each took. That VM is not stopped, and nothing of it is changed.
+
+Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES_MAX} samples, operations and phases together.`;
+
+  static override examples = [
+    {
+      description: 'What a WBINVD exit costs, and a CPUID exit for comparison:',
+      command: '<%= config.bin %> <%= command.id %> --operation wbinvd --operation cpuid --cpu 3',
+    },
+    {
+      description: 'What group 12 does to it:',
+      command: '<%= config.bin %> <%= command.id %> --group 12 --allow-host-flush --dirty 8M',
+    },
+    {
+      description: 'How often a VM executes WBINVD:',
+      command: '<%= config.bin %> <%= command.id %> --against --pid 4711 --duration 60',
+    },
+    {
+      description: 'Two kernels side by side:',
+      command: '<%= config.bin %> <%= command.id %> --compare 6.12.json 7.3.json',
+    },
+  ];
+
+  static override flags = probeFlags;
+
+  async run(): Promise<ProbeDocument | CompareDocument | AgainstDocument> {
+    const {flags} = await this.parse(Probe);
+    // the statistics of a million samples are worth compiling, unlike what other commands do
+    setFlagsFromString('--opt');
+    if (flags.compare !== undefined) return this.#compare(flags.compare);
+    return flags.against ? this.#against(flags) : this.#measure(flags);
+  }
+
+  async #measure(flags: ProbeFlags): Promise<ProbeDocument> {
+    const {svg, force} = flags;
+    if (svg !== undefined) checkReplaceable(svg, {force});
+    const operations = operationsOf(flags);
+    const {settings, result} = await this.#run(flags, operations);
+    const machine = this.#machine(result.cpus.pinned);
+    const document = probeDocument(result, {settings, machine});
+    if (result.ended === 'interrupted') this.note('interrupted: this is what was measured until then');
+    if (svg !== undefined) {
+      const series = result.phases.flatMap((phase) => phase.series);
+      const subtract = document.series.find(({subtracted}) => subtracted !== 0)?.subtracted ?? 0;
+      const subtitle = [machine.cpu, machine.kernel, machine.kvmModule]
+        .filter((part) => part !== null)
+        .join(', ');
+      replaceFile(svg, Buffer.from(svgOf(series, result.clock, {subtitle, subtract})), {force});
+    }
+    if (flags.csv) await printSamples(result);
+    else if (!this.jsonEnabled()) this.printLines(await probeAnswerLines(document, await this.look()));
+    return document;
+  }
+
+  async #run(
+    flags: ProbeFlags,
+    operations: Operation[],
+  ): Promise<{settings: ProbeDocument['settings']; result: Run}> {
+    const {group: groups = [], duration, warmup, spread} = flags;
+    const samples = flags.samples ?? (duration !== undefined ? undefined : groups.length > 0 ? 1000 : 10_000);
+    const dirty = flags.dirty === undefined ? 0 : roundUp(parseSize(flags.dirty, 'dirty', DIRTY_MAX), 64);
+    using ending = new EndingSignals();
+    using progress = new Progress();
+    const result = await run({
+      operations,
+      samples,
+      warmup,
+      duration,
+      spread,
+      cpu: flags.cpu,
+      dirty,
+      cpusVisited: flags['cpus-visited'],
+      groups,
+      allowHostFlush: flags['allow-host-flush'],
+      signal: ending.signal,
+      onProgress: (phase, taken, wanted) => {
+        progress.show(() => `${phase === 'alone' ? '' : `${phase}: `}${taken} of ${wanted} samples`);
+      },
+      onNotice: (line) => {
+        progress.clear();
+        this.note(line);
+      },
+    });
+    const settings = {
+      operations,
+      samples: samples ?? null,
+      warmup,
+      duration: duration ?? null,
+      spread: samples === undefined ? 0 : spread,
+      dirty,
+      subtracted: flags['subtract-empty'],
+    };
+    return {settings, result};
+  }
+
+  async #against(flags: AgainstFlags): Promise<AgainstDocument> {
+    const {duration = 10, timeout, wait} = flags;
+    const place = vmPlace({...flags, via: 'auto'});
+    using ending = new EndingSignals();
+    const patience = timeout * 1000;
+    const vm = await findVm(place, {deadline: Deadline.after(patience), patience, wait});
+    const document = await measureAgainst({
+      vm,
+      machine: this.#machine(null),
+      seconds: duration,
+      signal: ending.signal,
+      onReady: () => {
+        this.note(`counting the WBINVD exits of process ${vm.pid} (${vm.command}) for ${duration} s`);
+      },
+    });
+    if (!this.jsonEnabled()) this.printLines(await againstLines(document, await this.look()));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+
+  #machine(pinnedCpu: number | null): MachineRecord {
+    return readMachineRecord(new DirectoryTree(), {pinnedCpu, kvfioVersion: this.config.version});
+  }
+
+  async #compare(files: readonly string[]): Promise<CompareDocument> {
+    const [a, b, ...more] = files;
+    if (a === undefined || b === undefined || more.length > 0) throw notTwo(files.length);
+    const document = compareRuns(a, b);
+    if (!this.jsonEnabled()) this.printLines(await compareLines(document, await this.look()));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+}
+
+type AgainstFlags = Omit<VmFlagValues, 'via'> & {duration: number | undefined};
+
+const operationsOf = (flags: ProbeFlags): Operation[] => [
+  ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),
+];
+
+const printSamples = async ({phases, clock}: Run): Promise<void> => {
+  const series = phases.flatMap((phase) => phase.series);
+  for (const chunk of csvChunks(series, clock))
+    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain');
+};
+
+const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
+
+const notTwo = (count: number): Failure =>
+  new Failure({
+    code: 'USAGE',
+    kind: 'usage',
+    what: 'The command line was not understood.',
+    why: `--compare takes two files, and ${count === 1 ? 'one was' : `${count} were`} given.`,
+    hint: 'Name two files that "kvfio probe --json" has printed.',
+  });

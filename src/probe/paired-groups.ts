@@ -1,0 +1,113 @@
+import {readHost, requireGroups, type Host} from '../iommu/host.js';
+import type {Group} from '../iommu/group.js';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import type {Vm} from '../linux/kvm.js';
+import {apply} from '../kvm-vfio/apply.js';
+import {groupCoherency, vmCoherency, type Coherency, type FileCoherency} from '../kvm-vfio/coherency.js';
+import {groupWithId, readCpu} from '../kvm-vfio/facts.js';
+import {attachPlan, detachPlan, type PlannedFile} from '../kvm-vfio/plan.js';
+import {checkFree, openGroup, requireNode, type Container} from '../vfio/group-file.js';
+import {readGroupNodes} from '../vfio/group-node.js';
+import {DirectOwner} from '../vm/direct-owner.js';
+
+/** A group of a paired run, as KVM learns of it. */
+export interface PairedGroup extends FileCoherency {
+  id: number;
+}
+
+/** The groups that are to be added to a VM of kvfio's own, and what that will make of the VM. Nothing is open yet. */
+export class PairedGroups {
+  readonly groups: readonly PairedGroup[];
+  readonly #host: Host;
+  readonly #files: readonly PlannedFile[];
+  readonly #cpu: ReturnType<typeof readCpu>;
+
+  /** @throws {@link Failure} when one does not exist, is not VFIO's, not viable or in use */
+  constructor(ids: readonly number[]) {
+    const tree = new DirectoryTree();
+    const wanted = [...new Set(ids)];
+    this.#host = readHost(tree, {onlyGroups: wanted, details: false, noSnoop: false});
+    if (wanted.length > 0) requireGroups(this.#host, wanted);
+    const nodes = readGroupNodes(tree);
+    this.#files = wanted.map((id) => {
+      const group = this.#group(id);
+      const node = requireNode(nodes, group);
+      checkFree(node, group);
+      return {name: `group ${id}`, node, fd: null, given: true, container: this.#containerFor(node.path)};
+    });
+    this.groups = this.#files.map(({node, container}) => ({
+      id: node.group,
+      ...groupCoherency(this.#group(node.group), this.#host.kernel.coherencyRule, container),
+    }));
+    this.#cpu = readCpu(tree);
+  }
+
+  /** What KVM takes the VM for, with the groups or without. */
+  coherency(attached: boolean): Coherency {
+    const registered = this.groups.map((group) => ({...group, registered: attached}));
+    return vmCoherency(registered, this.#host.kernel, this.#cpu);
+  }
+
+  /** Prepares a VM of this process for them. Whatever is attached is released when that is disposed of. */
+  of(vm: Vm): Attachment {
+    return new Attachment(vm, this.#files, (file) =>
+      openGroup(file.node, this.#group(file.node.group), file.container),
+    );
+  }
+
+  #group(id: number): Group {
+    return groupWithId({host: this.#host}, id);
+  }
+
+  /** Where the kernel asks the container, a group needs one to be judged by its IOMMU. */
+  #containerFor(path: string): Container {
+    return this.#host.kernel.coherencyRule === 'devices' || path.includes('noiommu') ? 'none' : 'type1';
+  }
+}
+
+/** Groups that are, or are not, attached to a VM of this process. */
+export class Attachment implements Disposable {
+  readonly #owner: DirectOwner;
+  readonly #vm: Vm;
+  readonly #open: (file: PlannedFile) => ReturnType<typeof openGroup>;
+  #files: readonly PlannedFile[];
+  #device: number | null = null;
+
+  constructor(
+    vm: Vm,
+    files: readonly PlannedFile[],
+    open: (file: PlannedFile) => ReturnType<typeof openGroup>,
+  ) {
+    this.#owner = new DirectOwner(vm);
+    this.#vm = vm;
+    this.#files = files;
+    this.#open = open;
+  }
+
+  /** @throws {@link Failure}; all is as before then */
+  add(): void {
+    const outcome = this.#apply(attachPlan({device: this.#device, files: this.#files}));
+    this.#device = outcome.device;
+    this.#files = this.#files.map((file) => ({...file, fd: outcome.files.get(file.name)?.fd ?? null}));
+  }
+
+  /**
+   * Deletes the groups, and closes them and the device.
+   *
+   * @throws {@link Failure}
+   */
+  delete(): void {
+    this.#apply(detachPlan({device: this.#device, files: this.#files}, true));
+    this.#device = null;
+    this.#files = this.#files.map((file) => ({...file, fd: null}));
+  }
+
+  /** Closing the device deletes what is registered with it, and with their descriptors the groups are free. */
+  [Symbol.dispose](): void {
+    this.#owner[Symbol.dispose]();
+  }
+
+  #apply(plan: Parameters<typeof apply>[0]): ReturnType<typeof apply> {
+    return apply(plan, {owner: this.#owner, vmFd: this.#vm.fd, open: this.#open});
+  }
+}
