@@ -2,9 +2,11 @@ import assert from 'node:assert/strict';
 import {existsSync, mkdirSync, readFileSync} from 'node:fs';
 import fc from 'fast-check';
 import {Chalk} from 'chalk';
+import {Deadline} from '../../../src/linux/deadline.js';
 import {againstLines} from '../../../src/cli/against-text.js';
 import {fieldReader, parseEventFormat} from '../../../src/probe/against/event-format.js';
 import {parseExitHistogram} from '../../../src/probe/against/exit-counter.js';
+import {findVm} from '../../../src/probe/against/find-vm.js';
 import {measureAgainst, type AgainstDocument} from '../../../src/probe/against/measure-against.js';
 import {Thinned} from '../../../src/probe/against/thinned.js';
 import {
@@ -285,7 +287,10 @@ describe('the tracer of this machine', () => {
       'stderr',
     );
     const measured = measureAgainst({
-      vm: {pid: vm.pid, command: 'node', fd: 1, socket: null},
+      vm: await findVm(
+        {pid: vm.pid, vmFd: undefined},
+        {deadline: Deadline.after(5000), patience: 5000, wait: false},
+      ),
       machine: {...MACHINE, kvmModule: null},
       seconds: 20,
       signal: new AbortController().signal,
@@ -326,7 +331,7 @@ describe('the answer of kvfio probe --against as text', () => {
     const document: AgainstDocument = {
       schemaVersion: 1,
       command: 'probe-against',
-      vm: {pid: 4711, command: 'qemu\u001b[2J', fd: 13, socket: null},
+      vm: {pid: 4711, command: 'qemu\u001b[2J', fd: 13, socket: null, sharesProcess: false},
       seconds: 10,
       ended: 'duration',
       wbinvd: {exits: 1234, perSecond: 123.4, counted: 'histogram', uncounted: 0},
