@@ -27,7 +27,7 @@ end() {
 }
 start() {
   name=$1; shift; before=$(hits on)
-  kvfio probe --group $group --json "$@" > $out/$name.json 2> $out/$name.err &
+  kvfio probe --group $group --spread 0 --json "$@" > $out/$name.json 2> $out/$name.err &
   probe=$!
 }
 attached() {
