@@ -2,7 +2,6 @@ import type {ChalkInstance} from 'chalk';
 import type {AgainstDocument, AgainstVcpu} from '../probe/against/measure-against.js';
 import {grouped} from './histogram.js';
 import {printable} from './printable.js';
-import {timeText} from './probe-text.js';
 import {tableLines, type Column} from './table.js';
 
 /** The answer of `kvfio probe --against` for people. */
@@ -29,7 +28,7 @@ export const againstLines = async (
 const headline = ({wbinvd: {exits, perSecond, uncounted}, seconds, ended}: AgainstDocument): string => {
   const least = uncounted === 0 ? '' : 'at least ';
   const rate = exits === 0 ? '' : `, ${grouped(perSecond, perSecond < 100 ? 1 : 0)} a second`;
-  return `${least}${exits === 0 ? 'no' : grouped(exits)} WBINVD ${exits === 1 ? 'exit' : 'exits'} in ${timeText(seconds * 1e9)}${rate}${ENDINGS[ended]}`;
+  return `${least}${exits === 0 ? 'no' : grouped(exits)} WBINVD ${exits === 1 ? 'exit' : 'exits'} in ${grouped(seconds, 1)} s${rate}${ENDINGS[ended]}`;
 };
 
 const ENDINGS: Record<AgainstDocument['ended'], string> = {

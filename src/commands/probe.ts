@@ -1,5 +1,4 @@
 import {setFlagsFromString} from 'node:v8';
-import {once} from 'node:events';
 import {BaseCommand} from '../cli/base-command.js';
 import {compareLines} from '../cli/compare-text.js';
 import {EndingSignals} from '../cli/ending-signals.js';
@@ -167,11 +166,18 @@ const operationsOf = (flags: ProbeFlags): Operation[] => [
   ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),
 ];
 
+/** Until all is written, or nobody reads any more: what else keeps stdout from taking it, is told there. */
 const printSamples = async ({phases, clock}: Run): Promise<void> => {
   const series = phases.flatMap((phase) => phase.series);
-  for (const chunk of csvChunks(series, clock))
-    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain');
+  for (const chunk of csvChunks(series, clock)) if (!(await isWritten(chunk))) return;
 };
+
+const isWritten = (chunk: string): Promise<boolean> =>
+  new Promise((resolve) => {
+    process.stdout.write(chunk, (error) => {
+      resolve(error == null);
+    });
+  });
 
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
 

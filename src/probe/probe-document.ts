@@ -54,6 +54,8 @@ export interface PhaseDocument {
   otherExits: number | null;
   /** How often the guest was started. */
   slices: number;
+  /** The longest of these, in seconds: for so long nothing else of kvfio went on. */
+  longestSlice: number;
   seconds: number;
   /** Of these, in KVM_RUN. */
   guestSeconds: number;
@@ -107,7 +109,7 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
 };
 
 const phaseDocument = (measured: MeasuredPhase): PhaseDocument => {
-  const {phase, ended, coherency, operations, exits, slices, seconds, guestSeconds} = measured;
+  const {phase, ended, coherency, operations, exits, slices, longestSlice, seconds, guestSeconds} = measured;
   return {
     phase,
     ended,
@@ -117,6 +119,7 @@ const phaseDocument = (measured: MeasuredPhase): PhaseDocument => {
     // a back end that emulates instructions leaves the guest less often than that
     otherExits: exits === null || exits < operations ? null : exits - operations,
     slices,
+    longestSlice: milliseconds(longestSlice),
     seconds: milliseconds(seconds),
     guestSeconds: milliseconds(guestSeconds),
   };

@@ -79,11 +79,11 @@ interface Axis {
   ticks: number[];
 }
 
-/** From the shortest sample to the 99.9th percentile of the longest series: the rest is told in words. */
+/** From the shortest sample to somewhat above the 99th percentile of the longest series: the rest is told in words. */
 const axisOf = (all: readonly Float64Array[], subtract: number, unit: number): Axis => {
   const value = (ticks: number): number => (ticks - subtract) * unit;
   const from = all.reduce((least, sorted) => Math.min(least, value(quantile(sorted, 0))), Infinity);
-  const to = all.reduce((most, sorted) => Math.max(most, value(quantile(sorted, 0.999))), -Infinity);
+  const to = all.reduce((most, sorted) => Math.max(most, value(shownEnd(sorted))), -Infinity);
   if (!Number.isFinite(from)) return {scale: 'linear', from: 0, to: 1, ticks: []};
   const margin = (to - from || Math.abs(to) || 1) * 0.02;
   if (from > 0 && to / from >= 8) {
@@ -97,6 +97,11 @@ const axisOf = (all: readonly Float64Array[], subtract: number, unit: number): A
     to: to + margin,
     ticks: linearTicks(from - margin, to + margin),
   };
+};
+
+const shownEnd = (sorted: Float64Array): number => {
+  const most = quantile(sorted, 0.99);
+  return Math.min(quantile(sorted, 1), most + 0.3 * (most - quantile(sorted, 0)));
 };
 
 const linearTicks = (from: number, to: number): number[] => {

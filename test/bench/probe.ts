@@ -2,6 +2,8 @@
  * Measures the probe against a C program that runs the same guest, and what it needs itself.
  *
  * Both run alternately on one CPU, as other load changes all the time. Exits with 1 when a bar is missed.
+ *
+ *   node --import tsx test/bench/probe.ts
  */
 import {execFileSync, spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
@@ -12,7 +14,7 @@ import {assemble, program} from '../../src/probe/guest/program.js';
 import type {CompareDocument} from '../../src/probe/compare.js';
 import type {ProbeDocument} from '../../src/probe/probe-document.js';
 import type {Operation} from '../../src/probe/series.js';
-import {PROJECT} from '../support/run.js';
+import {buildOnce, PROJECT} from '../support/run.js';
 
 const KVFIO = join(PROJECT, 'bin/run.js');
 const OPERATIONS = ['wbinvd', 'cpuid'] as const;
@@ -25,6 +27,7 @@ const cpu = String(allowedCpus().at(-1) ?? 0);
 let missed = 0;
 
 const main = (): void => {
+  buildOnce();
   const reference = join(folder, 'probe-reference');
   execFileSync('cc', ['-O2', '-o', reference, join(PROJECT, 'test/bench/probe-reference.c')]);
   for (const operation of OPERATIONS) writeFileSync(join(folder, operation), assemble(program(operation)));
@@ -127,7 +130,7 @@ const overhead = (): void => {
     ratio <= 1.3,
   );
   console.log(
-    `  ${phase.exits} exits for ${phase.operations} operations in ${phase.slices} slices (others: ${phase.otherExits}), KVM back end ${document.machine.kvmModule}`,
+    `  ${phase.exits} exits for ${phase.operations} operations in ${phase.slices} slices (others: ${phase.otherExits}), the longest ${phase.longestSlice * 1000} ms, KVM back end ${document.machine.kvmModule}`,
   );
 };
 

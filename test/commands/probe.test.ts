@@ -70,6 +70,15 @@ describe('kvfio probe', function () {
     assert.deepEqual(readdirSync(folder.path('.')), ['samples.svg']);
   });
 
+  it('ends in peace when nobody reads its samples to the end', function () {
+    requireKvm(this);
+    buildOnce();
+    const command = `"${process.execPath}" "${join(PROJECT, 'bin/run.js')}" probe --samples 30000 --spread 0 --csv; echo $? >&2`;
+    const {stdout, stderr} = spawnSync('sh', ['-c', `{ ${command}; } | head -n 1`], {encoding: 'utf8'});
+    assert.equal(stdout, 'operation,phase,index,ticks,nanoseconds\n');
+    assert.equal(stderr, '0\n');
+  });
+
   it('puts two runs side by side', async function () {
     requireKvm(this);
     using folder = scratch();

@@ -103,6 +103,9 @@ describe('kvfio vm', function () {
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
     };
+    const links = (): string[] => [...new Process(vm.pid).descriptors().values()];
+    while (!links().includes('anon_inode:kvm-vcpu:0'))
+      await new Promise((resolve) => setTimeout(resolve, 20));
     process.kill(vm.pid, 'SIGUSR2');
     await says(/the guest runs/);
     await new Promise((resolve) => setTimeout(resolve, 100));

@@ -5,6 +5,7 @@ import type {VmDocument} from '../../src/commands/vm.js';
 import type {AgainstDocument} from '../../src/probe/against/measure-against.js';
 import {lab} from '../support/lab.js';
 import {PROJECT} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
 import {scratch} from '../vm/vmm.js';
 
 const PROGRAM = join(PROJECT, 'test/lab/against-program.js');
@@ -17,14 +18,17 @@ const SCRIPT = `
 out=$KVFIO_LAB_OUT
 tracing=/sys/kernel/tracing
 [ -e $tracing/instances ] || mount -t tracefs tracefs $tracing
-begin() { # NAME SECONDS WAY
-  kvfio vm --guest wbinvd --paused --sock /tmp/$1.sock --json > $out/$1.vm 2> $out/$1.vm-err & vm=$!
-  until [ -S /tmp/$1.sock ]; do sleep 0.1; done
-  "${process.execPath}" "${PROGRAM}" $vm $2 $3 > $out/$1.json 2> $out/$1.err & probe=$!
-  until [ -s $out/$1.err ] || ! kill -0 $probe 2>/dev/null; do sleep 0.1; done
-  ls $tracing/instances | wc -l > $out/$1.instances
+begin() { # NAME PROBE...
+  name=$1; shift
+  kvfio vm --guest wbinvd --paused --sock /tmp/$name.sock --json > $out/$name.vm 2> $out/$name.vm-err & vm=$!
+  until [ -S /tmp/$name.sock ]; do sleep 0.1; done
+  "$@" > $out/$name.json 2> $out/$name.err & probe=$!
+  until [ -s $out/$name.err ] || ! kill -0 $probe 2>/dev/null; do sleep 0.1; done
+  ls $tracing/instances | wc -l > $out/$name.instances
   kill -USR2 $vm
 }
+# in the place of the shell that was started for it, so that signals reach it
+against_vm() { exec "${process.execPath}" "${PROGRAM}" $vm "$@"; }
 end() { # NAME
   wait $probe
   echo $? > $out/$1.exit
@@ -34,23 +38,23 @@ end() { # NAME
 }
 cat $tracing/options/record-cmd > $out/record-cmd.before
 # the guest is paused before counting ends
-begin paused 6 histogram
+begin paused kvfio probe --against --vm-sock /tmp/paused.sock --duration 6 --json
 sleep 3
 kill -USR2 $vm
 end paused
 if [ $full = yes ]; then
   # killed, so that nothing is cleaned up
-  begin killed 60 histogram
+  begin killed kvfio probe --against --vm-sock /tmp/killed.sock --duration 60 --json
   kill -KILL $probe
   end killed
   # the VM ends before counting does; what the one before left is removed
-  begin ended 60 buffer
+  begin ended against_vm 60 buffer
   sleep 3
   kill -INT $vm
   end ended
   # stopped by the user. The guest is paused, as a machine under emulation does not survive that KVM is patched while it
   # runs a guest: the breakpoint of the patch is seen after it has gone
-  begin interrupted 60 histogram
+  begin interrupted kvfio probe --against --vm-sock /tmp/interrupted.sock --duration 60 --json
   sleep 1
   kill -USR2 $vm
   until grep -q paused $out/interrupted.vm-err; do sleep 0.1; done
@@ -80,7 +84,7 @@ describe('counting the exits of a running VM (lab)', function () {
         assert.equal(text(`${name}.exit`), '0', about);
         assert.equal(text(`${name}.instances`), '2', 'instances of its own while it runs');
         assert.equal(text(`${name}.left`), '0', 'and none after it');
-        const document = JSON.parse(text(`${name}.json`)) as AgainstDocument;
+        const document = documentOf<AgainstDocument>(text(`${name}.json`), 'probe-against');
         assert.equal(document.ended, ended, about);
         assert.match(document.machine.kvmModule ?? '', /^kvm_(amd|intel)$/);
         return document;

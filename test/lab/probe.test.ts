@@ -27,7 +27,7 @@ end() {
 }
 start() {
   name=$1; shift; before=$(hits on)
-  kvfio probe --group $group --json "$@" > $out/$name.json 2> $out/$name.err &
+  kvfio probe --group $group --spread 0 --json "$@" > $out/$name.json 2> $out/$name.err &
   probe=$!
 }
 attached() {
@@ -38,7 +38,7 @@ attached() {
 start refused; wait $probe; end $?
 start success --allow-host-flush --samples 200 --operation wbinvd --operation cpuid; wait $probe; end $?
 start interrupted --allow-host-flush --samples 20000; attached; kill -INT $probe; wait $probe; end $?
-start failed --allow-host-flush --samples 20000 --cpus-visited 2; attached
+start failed --allow-host-flush --samples 4000 --cpus-visited 2; attached
 echo 0 > /sys/devices/system/cpu/cpu1/online
 wait $probe; end $?
 echo $group > $out/group

@@ -3,6 +3,7 @@ import {execFileSync} from 'node:child_process';
 import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {KVM_EXITS} from '../../src/linux/kvm-exit.js';
 import * as uapi from '../../src/linux/ioctl.js';
 
 /** From the kernel's headers, by a C program such as the one below, on x86-64. */
@@ -112,7 +113,7 @@ describe('the table of ioctl numbers', () => {
   (missing === undefined ? it : it.skip)(
     `agrees with the headers of this machine${missing === undefined ? '' : ` (skipped: ${missing})`}`,
     () => {
-      const expected = {...uapi.IOCTLS, ...CONSTANTS, ...LAYOUTS};
+      const expected = {...uapi.IOCTLS, ...CONSTANTS, ...KVM_EXITS, ...LAYOUTS};
       assert.deepEqual(evaluate(Object.keys(expected)), Object.values(expected));
     },
   );
@@ -146,6 +147,9 @@ function evaluate(expressions: string[]): number[] {
        #define KVM_DEV_VFIO_FILE KVM_DEV_VFIO_GROUP
        #define KVM_DEV_VFIO_FILE_ADD KVM_DEV_VFIO_GROUP_ADD
        #define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
+       #endif
+       #ifndef KVM_EXIT_MEMORY_FAULT /* headers older than 6.8 */
+       #define KVM_EXIT_MEMORY_FAULT 39
        #endif
        int main(void) {
        ${expressions.map((expression) => `printf("%lu\\n", (unsigned long)(${expression}));`).join('\n')}

@@ -13,7 +13,7 @@ import {
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../../src/failure.js';
-import {replaceFile} from '../../src/linux/replace-file.js';
+import {checkReplaceable, replaceFile} from '../../src/linux/replace-file.js';
 
 describe('writing a whole file', () => {
   let folder: string;
@@ -117,5 +117,38 @@ describe('writing a whole file', () => {
       ['EISDIR', 2],
     );
     assert.deepEqual(readdirSync(folder), ['c', 'file']);
+  });
+
+  it('is foreseen to fail as it then does, and leaves nothing behind', () => {
+    mkdirSync(join(folder, 'c'));
+    writeFileSync(join(folder, 'there'), 'old');
+    assert.equal(spawnSync('mkfifo', [join(folder, 'pipe')]).status, 0);
+    const before = readdirSync(folder);
+    for (const [name, force] of [
+      ['b/a', false],
+      ['there/a', false],
+      ['there', false],
+      ['c', true],
+      ['c', false],
+      ['pipe', true],
+    ] as const) {
+      const path = join(folder, name);
+      const foreseen = refused(() => {
+        checkReplaceable(path, {force});
+      });
+      assert.deepEqual(
+        foreseen,
+        name === 'c'
+          ? ['EISDIR', 2]
+          : refused(() => {
+              write(name, '', force);
+            }),
+        name,
+      );
+    }
+    checkReplaceable(join(folder, 'new'), {force: false});
+    checkReplaceable(join(folder, 'there'), {force: true});
+    assert.deepEqual(readdirSync(folder), before);
+    assert.equal(text('there'), 'old');
   });
 });

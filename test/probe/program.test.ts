@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {writeFileSync} from 'node:fs';
+import {setGuestMemory, Vcpu, VcpuExits} from '../../src/linux/kvm-vcpu.js';
+import {Kvm} from '../../src/linux/kvm.js';
+import {addressOf} from '../../src/linux/libc.js';
+import {mapIdentically} from '../../src/linux/long-mode.js';
 import {assemble, program, type Instruction} from '../../src/probe/guest/program.js';
 import {OPERATIONS} from '../../src/probe/series.js';
+import {requireKvm} from '../support/kvm.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
+
+const LARGE_PAGE = 2 * 1024 * 1024;
 
 describe("the probe's guest program", () => {
   it('is what its tables say, as a disassembler reads it', function () {
@@ -13,6 +20,32 @@ describe("the probe's guest program", () => {
       const instructions = program(operation);
       assert.deepEqual(disassembled(assemble(instructions)), listed(instructions), operation);
     }
+  });
+
+  it('writes to each cache line of the memory that is to be dirty, and to nothing behind it', function () {
+    requireKvm(this);
+    const size = 4 * LARGE_PAGE;
+    const room = new ArrayBuffer(size + LARGE_PAGE);
+    const offset = Number(-addressOf(Buffer.from(room)) & BigInt(LARGE_PAGE - 1));
+    const memory = Buffer.from(room, offset, size);
+    assemble(program('empty')).copy(memory, 0x1000);
+    mapIdentically(memory.subarray(0x10000, 0x20000), 0x10000, size);
+    using kvm = Kvm.open();
+    using vm = kvm.createVm();
+    setGuestMemory(vm, addressOf(memory), size);
+    using vcpu = Vcpu.create(vm.fd);
+    vcpu.startInLongMode(0x10000);
+    const [samples, dirty, lines] = [LARGE_PAGE, 2 * LARGE_PAGE, 100];
+    memory.fill(0xff, dirty, dirty + 64 * lines + 64);
+    vcpu.setRegisters({rip: 0x1000, rsi: 1, rdi: samples, r12: dirty, r13: 64 * lines});
+    vcpu.run();
+    using exits = new VcpuExits(vcpu, kvm.vcpuMappingSize());
+    assert.equal(exits.last().name, 'KVM_EXIT_HLT');
+    for (let line = 0; line < lines; line += 1)
+      assert.equal(memory.readBigUInt64LE(dirty + 64 * line), BigInt(64 * line));
+    assert.equal(memory.readBigUInt64LE(dirty + 64 * lines), 0xffff_ffff_ffff_ffffn);
+    assert.ok(memory.readBigUInt64LE(samples) > 0n);
+    assert.equal(memory.readBigUInt64LE(samples + 8), 0n);
   });
 
   it('has the operation alone between two fences and two readings of the time-stamp counter', () => {

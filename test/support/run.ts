@@ -41,8 +41,10 @@ export const run = async (command: Runnable, argv: readonly string[]): Promise<O
 const exitCode = (): number => Number(process.exitCode);
 
 const caught = (stream: 'stdout' | 'stderr', outcome: Outcome): (() => void) => {
-  process[stream].write = (chunk: string | Uint8Array): boolean => {
+  process[stream].write = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
     outcome[stream] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+    const written = rest.at(-1);
+    if (typeof written === 'function') (written as () => void)();
     return true;
   };
   return () => {

@@ -8,8 +8,8 @@ import {parseTracePage} from './trace-page.js';
 const EXIT = 'events/kvm/kvm_exit';
 const ENTRY = 'events/kvm/kvm_entry';
 
-/** Pages of one CPU that are taken in one go, so that Node's loop is not blocked for long. */
-const PAGES_AT_ONCE = 256;
+/** Pages of all CPUs together that are taken in one go, so that Node's loop is not blocked for long. */
+const PAGES_AT_ONCE = 512;
 
 /** For all CPUs together, in KiB. */
 const BUFFERS = 64 * 1024;
@@ -23,17 +23,23 @@ const BUFFERS = 64 * 1024;
 export class ExitTimes {
   /** Entries of any kind that were seen: without one, this KVM does not trace. */
   entries = 0;
-  readonly #instance: TraceInstance;
+  readonly #instance: TraceSource;
+  readonly #cpus: readonly number[];
   readonly #exitId: number;
   readonly #vcpuOf: (page: Buffer, record: number) => number;
   readonly #threadOf: (page: Buffer, record: number) => number;
   readonly #waiting: Waiting[] = [];
+  /** Up to when each CPU's buffer has been read. */
+  readonly #readUpTo = new Map<number, number>();
+  /** CPUs whose events are missing at the moment that pairs have come to. */
+  #missing = 0;
   /** When a thread left the guest, and which vCPU it runs. */
   readonly #left = new Map<number, {time: number; vcpu: number}>();
   readonly #times = new Map<number, Thinned>();
 
-  constructor(instance: TraceInstance) {
+  constructor(instance: TraceSource) {
     this.#instance = instance;
+    this.#cpus = instance.cpus;
     const exit = parseEventFormat(instance.read(`${EXIT}/format`));
     this.#exitId = exit.id;
     this.#vcpuOf = fieldReader(exit, 'vcpu_id');
@@ -41,7 +47,7 @@ export class ExitTimes {
   }
 
   start(threads: ReadonlySet<number>): void {
-    const each = Math.round(BUFFERS / this.#instance.cpus.length);
+    const each = Math.round(BUFFERS / this.#cpus.length);
     this.#instance.write('buffer_size_kb', String(Math.min(4096, Math.max(64, each))));
     this.limitTo(threads);
     this.#instance.write(`${ENTRY}/enable`, '1');
@@ -56,15 +62,17 @@ export class ExitTimes {
 
   /** Takes what the buffers have, without waiting. */
   collect(): void {
-    let complete = Number(process.hrtime.bigint());
-    for (const cpu of this.#instance.cpus) complete = Math.min(complete, this.#collectFrom(cpu));
-    this.#pair(complete);
+    const most = Math.max(4, Math.floor(PAGES_AT_ONCE / this.#cpus.length));
+    // what happens from here on may be missed in a buffer that is read before others
+    const now = Number(process.hrtime.bigint());
+    const ends = this.#cpus.map((cpu) => this.#collectFrom(cpu, most, now));
+    this.#pair(Math.min(...ends));
   }
 
   /** Ends the recording and takes all that is left. */
   finish(): void {
     this.#instance.write('events/enable', '0');
-    for (const cpu of this.#instance.cpus) while (this.#collectFrom(cpu) !== Infinity);
+    for (const cpu of this.#cpus) this.#collectFrom(cpu, Infinity, Infinity);
     this.#pair(Infinity);
   }
 
@@ -78,16 +86,21 @@ export class ExitTimes {
     return this.#instance.statistics().lost;
   }
 
-  /** Up to which time there can be nothing more from this CPU than what has been taken; infinite when it has no more. */
-  #collectFrom(cpu: number): number {
-    let last = 0;
-    for (let pages = 0; pages < PAGES_AT_ONCE; pages += 1) {
-      const page = this.#instance.nextPage(cpu);
-      if (page === null) return Infinity;
+  /** @returns up to which time this CPU has nothing more than what has been taken */
+  #collectFrom(cpu: number, most: number, now: number): number {
+    let upTo = this.#readUpTo.get(cpu) ?? 0;
+    for (let pages = 0; ; pages += 1) {
+      const page = pages < most ? this.#instance.nextPage(cpu) : undefined;
+      if (page === null) upTo = now;
+      if (page === null || page === undefined) break;
       const {events, lostBefore} = parseTracePage(page);
       const [first] = events;
-      if (lostBefore && first !== undefined)
-        this.#waiting.push({time: first.time, kind: 'loss', thread: 0, vcpu: 0});
+      if (lostBefore && first !== undefined) {
+        this.#waiting.push(
+          {...NOBODY, time: upTo, kind: 'loss'},
+          {...NOBODY, time: first.time, kind: 'found'},
+        );
+      }
       for (const {time, offset, type} of events) {
         const exit = type === this.#exitId;
         this.#waiting.push({
@@ -96,10 +109,11 @@ export class ExitTimes {
           thread: this.#threadOf(page, offset),
           vcpu: exit ? this.#vcpuOf(page, offset) : 0,
         });
-        last = time;
+        upTo = time;
       }
     }
-    return last;
+    this.#readUpTo.set(cpu, upTo);
+    return upTo;
   }
 
   #pair(complete: number): void {
@@ -107,8 +121,12 @@ export class ExitTimes {
     const end = this.#waiting.findIndex(({time}) => time > complete);
     for (const {kind, time, thread, vcpu} of this.#waiting.splice(0, end === -1 ? Infinity : end)) {
       if (kind === 'exit') this.#left.set(thread, {time, vcpu});
-      else if (kind === 'loss') this.#left.clear();
-      else this.#entered(thread, time);
+      else if (kind === 'entry') this.#entered(thread, time);
+      else {
+        // a thread may have been on that CPU, so a pair over this moment might be of two different exits
+        this.#missing += kind === 'loss' ? 1 : -1;
+        this.#left.clear();
+      }
     }
   }
 
@@ -117,15 +135,25 @@ export class ExitTimes {
     const left = this.#left.get(thread);
     if (left === undefined) return;
     this.#left.delete(thread);
+    if (this.#missing > 0) return;
     let times = this.#times.get(left.vcpu);
     if (times === undefined) this.#times.set(left.vcpu, (times = new Thinned()));
     times.add(time - left.time);
   }
 }
 
+/** What is needed of a {@link TraceInstance}. */
+export type TraceSource = Pick<
+  TraceInstance,
+  'cpus' | 'nextPage' | 'read' | 'write' | 'statistics' | 'folder'
+>;
+
+const NOBODY = {thread: 0, vcpu: 0};
+
 interface Waiting {
   time: number;
-  kind: 'exit' | 'entry' | 'loss';
+  /** `loss` and `found` enclose the time from which a CPU's events are missing. */
+  kind: 'exit' | 'entry' | 'loss' | 'found';
   thread: number;
   vcpu: number;
 }

@@ -41,6 +41,8 @@ export interface AgainstVm {
   fd: number;
   /** Where it was received from; null when the process was named. */
   socket: string | null;
+  /** Whether its process has other VMs, whose exits cannot be told from its own; null when that is not known. */
+  sharesProcess: boolean | null;
 }
 
 export interface AgainstVcpu {
@@ -116,6 +118,9 @@ export const measureAgainst = async (options: AgainstOptions): Promise<AgainstDo
     lostEvents,
     machine,
     warnings: [
+      ...(vm.sharesProcess === true
+        ? [{message: `process ${vm.pid} has several VMs, and their exits are counted together`}]
+        : []),
       ...(lostEvents === 0
         ? []
         : [{message: `${lostEvents} events came faster than they could be read: not all exits were timed`}]),

@@ -9,7 +9,7 @@ import type {TraceInstance} from './trace-instance.js';
  * @param condition - further filter; empty for none
  */
 export const limitedTo = (
-  instance: TraceInstance,
+  instance: Pick<TraceInstance, 'write'>,
   event: string,
   condition: string,
   threads: ReadonlySet<number>,

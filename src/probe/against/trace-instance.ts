@@ -82,7 +82,8 @@ export class TraceInstance implements Disposable {
       const length = readSync(fd, this.#page, 0, this.#page.length, null);
       return length === 0 ? null : this.#page.subarray(0, length);
     } catch (error) {
-      if (codeOf(error) === 'EAGAIN') return null;
+      // a CPU that has never been online has no buffer
+      if (['EAGAIN', 'ENODEV'].includes(codeOf(error))) return null;
       throw error;
     }
   }

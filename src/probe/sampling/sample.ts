@@ -41,6 +41,8 @@ export interface SampledPhase {
   exits: number | null;
   /** How often KVM_RUN returned. */
   slices: number;
+  /** How long the longest one kept Node's loop waiting, in seconds. */
+  longestSlice: number;
   seconds: number;
   /** Of these, in KVM_RUN. */
   guestSeconds: number;
@@ -77,6 +79,7 @@ export const sample = async (machine: ProbeMachine, options: SampleOptions): Pro
     operations: sampling.executed,
     exits: exits === null || exitsBegan === null ? null : Number(exits - exitsBegan),
     slices: machine.runs - runsBegan,
+    longestSlice: sampling.longest / 1000,
     seconds: (performance.now() - began) / 1000,
     guestSeconds: (machine.milliseconds - guestBegan) / 1000,
   };
@@ -91,6 +94,8 @@ interface Recording {
 class Sampling {
   /** Operations so far that make KVM leave the guest. */
   executed = 0;
+  /** Milliseconds of the longest slice. */
+  longest = 0;
   readonly #machine: ProbeMachine;
   readonly #options: SampleOptions;
   readonly #size: SliceSize;
@@ -182,6 +187,7 @@ class Sampling {
       const began = performance.now();
       const taken = this.#slice(operation, left, recording);
       const milliseconds = performance.now() - began;
+      this.longest = Math.max(this.longest, milliseconds);
       recording.taken += taken;
       left -= taken;
       if (operation !== 'empty') this.executed += taken;

@@ -52,9 +52,10 @@ export const outliersOf = (
     });
   }
   if (spikes.length === 0) return outliers;
-  const perSecond = rateOf(ticks, spikes, {tscKhz, seconds});
+  const usable = isDense(ticks, {tscKhz, seconds}) ? seconds : null;
+  const perSecond = rateOf(ticks, spikes, {tscKhz, seconds: usable});
   // without the time that passed between samples a period shows, but not how long it is
-  const hertz = seconds === null ? null : perSecond;
+  const hertz = usable === null ? null : perSecond;
   outliers.push({
     kind: perSecond === null ? 'spikes' : 'interrupts',
     samples: spikes.length,
@@ -63,6 +64,14 @@ export const outliersOf = (
     explanation: perSecond === null ? NO_PERIOD : periodText(hertz),
   });
   return outliers;
+};
+
+/** Whether the samples took most of the time: then what lay between them was short, and about the same each time. */
+const isDense = (ticks: Float64Array, {tscKhz, seconds}: OutlierContext): boolean => {
+  if (seconds === null) return false;
+  let elapsed = 0;
+  for (const value of ticks) elapsed += value;
+  return elapsed > 0.5 * seconds * tscKhz * 1000;
 };
 
 const NO_PERIOD =

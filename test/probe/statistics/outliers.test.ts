@@ -58,8 +58,12 @@ describe('outliers', () => {
   }
 
   it('have a period, but no frequency, when the time between samples is not known', () => {
-    const [found] = outliers(interrupted(200_000, 250).ticks);
-    assert.deepEqual([found?.kind, found?.hertz], ['interrupts', null]);
+    const {ticks, seconds} = interrupted(200_000, 250);
+    // a run that paused most of the time says as little as none that tells
+    for (const known of [null, 10 * seconds]) {
+      const [found] = outliers(ticks, {seconds: known});
+      assert.deepEqual([found?.kind, found?.hertz], ['interrupts', null]);
+    }
   });
 
   it('that come at random have no period', () => {
