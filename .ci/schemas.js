@@ -6,6 +6,8 @@ const DOCUMENTS = [
   ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
+  ['bind', 'src/vfio/bind/bind-document.ts', 'BindDocument'],
+  ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

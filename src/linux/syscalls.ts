@@ -19,6 +19,7 @@ const X64 = {
   bind: 49,
   wait4: 61,
   semop: 65,
+  flock: 73,
   ptrace: 101,
   rt_sigtimedwait: 128,
   rt_sigsuspend: 130,
@@ -45,6 +46,7 @@ export type SyscallName = keyof typeof X64;
 
 const ARM64: Partial<Record<SyscallName, number>> = {
   ioctl: 29,
+  flock: 32,
   close: 57,
   ppoll: 73,
   ptrace: 117,
