@@ -26,6 +26,7 @@ A group that a VM holds is refused: its driver would wait for the VM to let go.`
     recover: Flags.boolean({
       description: 'finish what was cut short: every device gets its original driver and override',
       exclusive: ['group', 'device'],
+      default: false,
     }),
     'dry-run': dryRunFlag,
     timeout: patienceFlag,

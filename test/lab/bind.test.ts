@@ -64,7 +64,19 @@ const provisioning = (): string => {
   return text;
 };
 
-const PROVISION = `
+/**
+ * Keeps a VM while the script runs. The first one on a machine patches the scheduler's code (preempt_notifier_key), which
+ * an emulated machine of several processors does not always survive.
+ */
+const PATCHED = `
+one=/sys/devices/system/cpu/cpu1/online
+[ ! -e $one ] || echo 0 > $one
+perl -e 'open(K, "+<", "/dev/kvm") or die; ioctl(K, 0xae01, 0) or die "KVM_CREATE_VM: $!"; $| = 1; print "up\\n"; sleep 10000' > /tmp/patched &
+until [ -s /tmp/patched ]; do sleep 0.2; done
+[ ! -e $one ] || echo 1 > $one
+`;
+
+const PROVISION = `${PATCHED}
 sh $KVFIO_LAB_OUT/lab.sh ${NIC} > $KVFIO_LAB_OUT/provision.out 2> $KVFIO_LAB_OUT/provision.err
 echo $? > $KVFIO_LAB_OUT/provision.exit
 readlink /sys/bus/pci/devices/${NIC}/driver > $KVFIO_LAB_OUT/provision.driver
@@ -96,7 +108,7 @@ describe('changing drivers for real (lab)', function () {
     assert.match(text('provision.out'), /^group \d+: registered, /m);
     assert.match(text('provision.out'), new RegExp(`^${NIC} .*: vfio-pci -> e1000e$`, 'm'));
     assert.match(text('provision.driver'), /\/e1000e\n\(null\)\n/);
-    assert.ok(!text('provision.driver').includes('.json'), 'no journal is left');
+    assert.ok(!text('provision.driver').includes('.json'), text('provision.driver'));
   };
 
   const boot = (context: Context, kernel: string, out: string, script: string): Promise<LabResult> => {
@@ -228,26 +240,17 @@ describe('changing drivers for real (lab)', function () {
 
     it('recovers the state before wherever it was killed', () => {
       const interrupted = seen.cuts.filter(({open}) => open > 0);
-      // nine writes to sysfs, less the override and unbinding that a device did not need, and the node
-      assert.ok(
-        interrupted.length >= 10,
-        `${interrupted.length} of ${seen.cuts.length} kills left work to recover`,
-      );
       for (const {change, open, recovered, state, left} of seen.cuts) {
-        assert.deepEqual(
-          documentIn(recovered).changed,
-          open > 0 && JSON.stringify(left) !== JSON.stringify(seen.before),
-          `after change ${change}`,
-        );
-        // without a journal either nothing has begun or all is done
-        if (open > 0 || change < 5) assert.deepEqual(state, seen.before, `after change ${change}`);
-        else assert.ok(GROUP.every((address) => state[address]?.[0] === 'vfio-pci'));
+        const about = `after change ${change}`;
+        const isHalfWay = open > 0 && JSON.stringify(left) !== JSON.stringify(seen.before);
+        assert.equal(documentIn(recovered).changed, isHalfWay, about);
+        if (open > 0) assert.deepEqual(state, seen.before, about);
+        // without a journal either nothing has begun, or all is done
+        else assert.deepEqual(state, change === 1 ? seen.before : seen.singleBound, about);
       }
-      assert.equal(
-        new Set(interrupted.map(({left}) => JSON.stringify(left))).size,
-        11,
-        'each kill left another state',
-      );
+      assert.equal(seen.cuts.length - interrupted.length, 2);
+      // as the machine was, three writes to each device, and the owners of two nodes
+      assert.equal(new Set(interrupted.map(({left}) => JSON.stringify(left))).size, 1 + 2 * 3 + 2);
       assert.equal(seen.uncut, 0);
       assert.deepEqual(seen.atLast, seen.before);
     });

@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -65,11 +66,20 @@ export class Journal {
     this.#observe = observe;
   }
 
-  /** @throws {@link Failure} when the folder cannot be made */
+  /**
+   * Makes the folder, and removes what nobody will finish writing.
+   *
+   * @throws {@link Failure} when the folder cannot be made
+   */
   prepare(): void {
     try {
       mkdirSync(join(this.#folder, '..'), {recursive: true, mode: 0o755});
       mkdirSync(this.#folder, {recursive: true, mode: 0o700});
+      for (const name of readdirSync(this.#folder)) {
+        // of a process that was killed while it wrote, before it changed anything
+        const [, pid] = /-(\d+)\.json\.tmp$/.exec(name) ?? [];
+        if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(this.#folder, name), {force: true});
+      }
     } catch (error) {
       throw notWritten(this.#folder, error);
     }

@@ -53,8 +53,8 @@ export const describeStep = (step: Step): StepText => {
   switch (step.action) {
     case 'override':
       return {
-        does: `${overrideText(step.to)} of ${step.device.address}`,
-        undo: `${overrideText(step.from)} of ${step.device.address}`,
+        does: overrideText(step.device, step.to),
+        undo: overrideText(step.device, step.from),
       };
     case 'unbind':
       return {
@@ -90,5 +90,5 @@ export const writeOf = (step: Step): {path: string; text: string} | null => {
 
 export const DRIVERS = '/sys/bus/pci/drivers';
 
-const overrideText = (name: string | null): string =>
-  name === null ? 'clear the driver override' : `set the driver override to ${name}`;
+const overrideText = ({address}: BindTarget, name: string | null): string =>
+  name === null ? `clear the override of ${address}` : `set the override of ${address} to ${name}`;

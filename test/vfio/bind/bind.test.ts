@@ -349,6 +349,18 @@ describe('bind and unbind', () => {
     assert.match(busy.why, new RegExp(`process ${process.pid}`));
   });
 
+  it('clear away what a killed kvfio did not finish writing', async () => {
+    using built = build();
+    const {bus, files} = built;
+    files.write('run/kvfio/bind/000001-4194305.json.tmp', 'half');
+    files.write(`run/kvfio/bind/000001-${process.pid}.json.tmp`, 'of somebody who is at it');
+    await bindDevices(group(12), options(bus));
+    assert.deepEqual(
+      readdirSync(files.path('run/kvfio/bind')).filter((name) => name.endsWith('.tmp')),
+      [`000001-${process.pid}.json.tmp`],
+    );
+  });
+
   it('refuse what vfio-pci never drives', async () => {
     using built = build();
     const bridge = await failureOf(bindDevices(device('0000:03:00.0'), options(built.bus)));

@@ -54,8 +54,8 @@ describe('the steps from one binding to another', () => {
       {path: `${device.path}/driver_override`, text: '\n'},
     ]);
     assert.deepEqual(steps.map(describeStep).at(-1), {
-      does: 'clear the driver override of 0000:01:00.0',
-      undo: 'set the driver override to e1000e of 0000:01:00.0',
+      does: 'clear the override of 0000:01:00.0',
+      undo: 'set the override of 0000:01:00.0 to e1000e',
     });
   });
 });
