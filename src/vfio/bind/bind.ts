@@ -9,7 +9,7 @@ import {groupsOf, planBind, stepsOf, VFIO_PCI, type NewOwner, type PlannedDevice
 import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type Step} from './steps.js';
-import {runTransaction} from './transaction.js';
+import {conclude, runTransaction} from './transaction.js';
 
 export interface DriverOptions {
   dryRun: boolean;
@@ -62,9 +62,11 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
       ),
     });
     await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
-    machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
-    if (entry.devices.length === 0) machine.journal.remove(entry);
-    else machine.journal.write({...entry, state: 'done'});
+    conclude(() => {
+      machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
+      if (entry.devices.length === 0) machine.journal.remove(entry);
+      else machine.journal.write({...entry, state: 'done'});
+    });
     return answer(change);
   });
 };

@@ -123,7 +123,7 @@ export class Journal {
       this.#observe(`rename it to ${path}`);
       this.#sync();
     } catch (error) {
-      rmSync(temporary, {force: true});
+      rmSync(temporary, {force: true, recursive: true});
       throw notWritten(path, error);
     }
   }
@@ -240,7 +240,7 @@ const notWritten = (path: string, error: unknown): Failure =>
     code: 'JOURNAL_NOT_WRITTEN',
     kind: errnoOf(error) === 'EACCES' ? 'permission' : 'kernelRefused',
     what: `${path} cannot be written.`,
-    why: `The kernel answered ${errnoOf(error)}, and kvfio changes nothing that it could not undo after a crash.`,
+    why: `The kernel answered ${errnoOf(error)}. Without a journal a crash could not be undone.`,
     hint: 'Make room or give access there; /run is usually a file system in memory.',
     errno: errnoOf(error),
     cause: error,

@@ -28,7 +28,7 @@ export type Before = ReadonlyMap<string, Binding>;
  * Carries out the steps of a journal entry, all or none. The entry is on disk before the first write, each step is read
  * back, and on any failure the steps so far are undone in reverse.
  *
- * When this returns the entry is still open: the caller closes it once the outcome is on disk.
+ * When this returns the entry is still open: the caller closes it ({@link conclude}).
  *
  * @throws {@link Failure}: rolledBack when something had been changed, which is listed; as the step failed when nothing
  * had; timeout when the kernel does not come back from a write
@@ -52,6 +52,29 @@ export const runTransaction = (
       }
     }
   });
+
+/**
+ * Notes down that a transaction has come to its end.
+ *
+ * @throws {@link Failure} when that cannot be written: then its entry is open still, and recovery undoes it
+ */
+export const conclude = (work: () => void): void => {
+  try {
+    work();
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    const {code, kind, what, why, errno} = error;
+    throw new Failure({
+      code,
+      kind,
+      what: `The drivers are changed, but that is not noted down: ${what}`,
+      why,
+      hint: 'Make room there, and run "kvfio unbind --recover", which gives every device its original driver.',
+      errno: errno ?? undefined,
+      cause: error,
+    });
+  }
+};
 
 /**
  * Does one step and reads back what it did. One that is true already is left out.

@@ -12,7 +12,7 @@ import {planUnbind, stepsOf, type PlannedDevice} from './plan.js';
 import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS} from './steps.js';
-import {runTransaction} from './transaction.js';
+import {conclude, runTransaction} from './transaction.js';
 
 /**
  * Returns devices to what they were before `kvfio bind`; those that somebody else gave to VFIO lose their override and
@@ -59,8 +59,10 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
       nodes: [],
     });
     if (steps.length > 0) await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
-    machine.journal.forget(new Set(paths));
-    if (steps.length > 0) machine.journal.remove(entry);
+    conclude(() => {
+      machine.journal.forget(new Set(paths));
+      if (steps.length > 0) machine.journal.remove(entry);
+    });
     return answer(change);
   });
 };

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import {readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../../../src/failure.js';
 import {FileLock} from '../../../src/linux/file-lock.js';
@@ -13,21 +14,26 @@ import {SimulatedBus} from './simulated-bus.js';
 const unit = 'ivhd0';
 const switchPort = port('0000:03:00.0', {unit, acs: null});
 
+/** Where a journal is on disk at once, as in /run. */
+const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 /** A group behind a switch, as in the lab, with a function that has no driver, and one whose override is somebody's. */
 const build = (): {files: Machine; bus: SimulatedBus} & Disposable => {
-  const files = machine({
-    units: {[unit]: amd()},
-    groups: {
-      11: [
-        switchPort,
-        pci('0000:04:00.0', {unit, driver: 'e1000e', parent: folderOf(switchPort)}),
-        pci('0000:05:00.0', {unit, driver: 'xhci_hcd', classCode: '0c0330', override: 'xhci_hcd'}),
-        pci('0000:06:00.0', {unit, driver: null, classCode: '010601'}),
-      ],
-      12: [pci('0000:07:00.0', {unit, driver: 'e1000e'})],
+  const files = machine(
+    {
+      units: {[unit]: amd()},
+      groups: {
+        11: [
+          switchPort,
+          pci('0000:04:00.0', {unit, driver: 'e1000e', parent: folderOf(switchPort)}),
+          pci('0000:05:00.0', {unit, driver: 'xhci_hcd', classCode: '0c0330', override: 'xhci_hcd'}),
+          pci('0000:06:00.0', {unit, driver: null, classCode: '010601'}),
+        ],
+        12: [pci('0000:07:00.0', {unit, driver: 'e1000e'})],
+      },
     },
-  });
-  writeFileSync(files.path('proc/sys/kernel/osrelease'), '6.12.107-1-amd64\n');
+    MEMORY,
+  );
   const bus = new SimulatedBus(files, {
     '0000:04:00.0': 'e1000e',
     '0000:05:00.0': 'xhci_hcd',
@@ -223,6 +229,25 @@ describe('bind and unbind', () => {
     assert.equal((await failureOf(recoverDevices(options(bus)))).code, 'NOT_RECOVERED');
     bus.failing = {at: Infinity, count: 0, errno: 'EBUSY'};
     await recoverDevices(options(bus));
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('can be recovered when their end could not be noted down', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const before = bus.state();
+    bus.before = {
+      at: 8,
+      act: () => {
+        const [journal] = journals(files);
+        assert.ok(journal !== undefined);
+        files.write(`run/kvfio/bind/${journal}.tmp/in-the-way`, '');
+      },
+    };
+    const failure = await failureOf(bindDevices(group(11), options(bus)));
+    assert.deepEqual([failure.code, failure.errno], ['JOURNAL_NOT_WRITTEN', 'EISDIR']);
+    assert.match(failure.hint, /unbind --recover/);
+    assert.equal((await recoverDevices(options(bus))).changed, true);
     assert.deepEqual(bus.state(), before);
   });
 
