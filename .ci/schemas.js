@@ -12,6 +12,8 @@ const DOCUMENTS = [
   ['probe', 'src/probe/probe-document.ts', 'ProbeDocument'],
   ['probe-against', 'src/probe/against/measure-against.ts', 'AgainstDocument'],
   ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
+  ['bind', 'src/vfio/bind/bind-document.ts', 'BindDocument'],
+  ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

@@ -53,6 +53,8 @@ export const vmFlags = {
 /** Of every command that changes something. */
 export const dryRunFlag = Flags.boolean({
   description: 'print the steps and what will be true after them, and change nothing',
+  // else it is undefined, which JSON leaves out
+  default: false,
 });
 
 /** Of every command that is about files of VFIO: see {@link namedFiles}. */

@@ -22,6 +22,7 @@ const X64 = {
   wait4: 61,
   semop: 65,
   fcntl: 72,
+  flock: 73,
   ptrace: 101,
   rt_sigtimedwait: 128,
   rt_sigsuspend: 130,
@@ -52,6 +53,7 @@ export type SyscallName = keyof typeof X64;
 const ARM64: Partial<Record<SyscallName, number>> = {
   fcntl: 25,
   ioctl: 29,
+  flock: 32,
   close: 57,
   ppoll: 73,
   ptrace: 117,

@@ -57,6 +57,11 @@ export interface Machine extends Disposable {
   /** What to give to --sysroot. */
   root: string;
   path: (inside: string) => string;
+  /** Adds a file, or replaces it. */
+  write: (inside: string, content: string | Buffer) => void;
+  /** Adds a link to a path from the machine's root. */
+  link: (inside: string, target: string) => void;
+  remove: (inside: string) => void;
 }
 
 export const intel = (ecap: string | null): UnitSpec => ({
@@ -222,6 +227,15 @@ export const machine = (spec: MachineSpec = {}, under = tmpdir()): Machine => {
   return {
     root,
     path: (inside) => join(root, inside),
+    write: (inside, content) => {
+      files.write(inside, content);
+    },
+    link: (inside, target) => {
+      files.link(inside, target);
+    },
+    remove: (inside) => {
+      rmSync(join(root, inside), {recursive: true});
+    },
     [Symbol.dispose]: () => {
       rmSync(root, {recursive: true, force: true});
     },

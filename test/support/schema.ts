@@ -16,10 +16,14 @@ export const documentOf = <T>(
     | 'change'
     | 'status'
     | 'vm'
-    | 'error'
+    | 'vms'
+    | 'doctor'
+    | 'bind'
+    | 'unbind'
     | 'probe'
     | 'probe-against'
-    | 'probe-compare',
+    | 'probe-compare'
+    | 'error',
 ): T => {
   const validate =
     ajv.getSchema(schema) ??

@@ -1,0 +1,108 @@
+import {execFileSync} from 'node:child_process';
+import {Flags} from '@oclif/core';
+import {Failure} from '../failure.js';
+import {GUARDS, type GuardName} from '../vfio/bind/bind-document.js';
+import type {NewOwner} from '../vfio/bind/plan.js';
+
+/** What each guard protects, as its flag says it. */
+const GUARD_FLAGS = {
+  'force-mounted': 'although a file system on it is mounted',
+  'force-swap': 'although there is swap space in use on it',
+  'force-storage': 'although it is a member of LVM, RAID or ZFS, or in exclusive use',
+  'force-network': 'although an interface of it has an address or a default route',
+  'force-display': 'although it is the boot display',
+  'force-console': "although it is the only way to the kernel's console",
+  'force-sriov': 'although it has virtual functions',
+  'force-held': 'although a VM or another process has its group open',
+} as const satisfies Record<`force-${GuardName}`, string>;
+
+const forceFlag = (guard: GuardName) =>
+  Flags.boolean({description: GUARD_FLAGS[`force-${guard}`], helpGroup: 'FORCE'});
+
+/** The only guard of what takes devices from VFIO. */
+export const heldFlag = {'force-held': forceFlag('held')};
+
+export const guardFlags = {
+  'force-mounted': forceFlag('mounted'),
+  'force-swap': forceFlag('swap'),
+  'force-storage': forceFlag('storage'),
+  'force-network': forceFlag('network'),
+  'force-display': forceFlag('display'),
+  'force-console': forceFlag('console'),
+  'force-sriov': forceFlag('sriov'),
+  ...heldFlag,
+};
+
+/** The guards that the user overrules. */
+export const forced = (flags: Partial<Record<`force-${GuardName}`, boolean>>): GuardName[] =>
+  GUARDS.filter((guard) => flags[`force-${guard}`] === true);
+
+/** Which devices. */
+export const memberFlags = {
+  group: Flags.integer({
+    char: 'g',
+    description: 'an IOMMU group with all its devices; several are all or none',
+    multiple: true,
+    min: 0,
+    helpValue: 'N',
+  }),
+  device: Flags.string({
+    char: 'd',
+    description: 'a PCI device by its address; several are all or none',
+    multiple: true,
+    helpValue: 'BDF',
+  }),
+};
+
+export const patienceFlag = Flags.integer({
+  description: 'seconds to wait for another kvfio that is at work with the devices, and for each write',
+  default: 30,
+  min: 1,
+  max: 86_400,
+  helpValue: 'SECONDS',
+});
+
+/** @throws {@link Failure} unless something is named */
+export const memberRequest = (flags: {
+  group?: number[] | undefined;
+  device?: string[] | undefined;
+}): {groups: number[]; devices: string[]} => {
+  const request = {groups: flags.group ?? [], devices: flags.device ?? []};
+  if (request.groups.length + request.devices.length > 0) return request;
+  throw new Failure({
+    code: 'USAGE',
+    kind: 'usage',
+    what: 'The command line was not understood.',
+    why: 'No group and no device is named.',
+    hint: 'Use --group or --device; "kvfio groups" shows what there is.',
+  });
+};
+
+/** @throws {@link Failure} when there is no such user */
+export const ownerOf = (user: string | undefined): NewOwner | null => {
+  if (user === undefined) return null;
+  if (/^\d{1,10}$/.test(user)) return {uid: Number(user), name: `user ${user}`};
+  const uid = uidOf(user);
+  if (uid !== null) return {uid, name: user};
+  throw new Failure({
+    code: 'USER_NOT_FOUND',
+    kind: 'notFound',
+    what: `There is no user ${user}.`,
+    why: 'The user database does not have one of that name.',
+    hint: 'Name a user of this machine, or give a number.',
+  });
+};
+
+/** From wherever the machine has its users (nsswitch.conf). */
+const uidOf = (user: string): number | null => {
+  try {
+    const text = execFileSync('getent', ['--', 'passwd', user], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const uid = text.split(':')[2];
+    return uid === undefined || !/^\d+$/.test(uid) ? null : Number(uid);
+  } catch {
+    return null;
+  }
+};

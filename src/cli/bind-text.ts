@@ -1,0 +1,54 @@
+import type {ChalkInstance} from 'chalk';
+import type {BindDocument, BoundDevice, BoundGroup, UnbindDocument} from '../vfio/bind/bind-document.js';
+import {bindingText} from '../vfio/bind/binding.js';
+import {printable} from './printable.js';
+
+/** The answer of `kvfio bind` and `kvfio unbind`, for people. */
+export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkInstance): string[] => {
+  const {devices, groups, overruled, refused, modules, steps, dryRun} = document;
+  return [
+    ...devices.map((device) => printable(deviceLine(device))),
+    ...(dryRun ? modules.map((name) => printable(`load the module ${name}`)) : []),
+    ...(dryRun ? stepLines(document) : []),
+    ...refused.map(({guard, device, found}) =>
+      paint.yellow(printable(`refused: ${device}: ${found} (--force-${guard})`)),
+    ),
+    ...overruled.map(({device, found}) => printable(`overruled: ${device}: ${found}`)),
+    ...groups.map((group) => groupLine(group, {dryRun, paint})),
+    ...(!dryRun && steps.length === 0 ? ['nothing to do'] : []),
+  ];
+};
+
+const deviceLine = ({address, name, before, after, outcome, reason}: BoundDevice): string => {
+  const what = `${address}${name === null ? '' : ` ${name}`}`;
+  switch (outcome) {
+    case 'left-alone':
+      return `${what}: left alone, ${reason ?? ''}`;
+    case 'gone':
+      return `${what}: gone`;
+    case 'planned':
+    case 'changed':
+      return `${what}: ${bindingText(before)} -> ${after.driver === null && outcome === 'planned' && before.driver !== null ? 'whatever the kernel finds' : bindingText(after)}`;
+  }
+};
+
+const stepLines = ({steps}: BindDocument | UnbindDocument): string[] =>
+  steps.length === 0
+    ? ['nothing to do']
+    : steps.map(
+        ({does, undo}, index) =>
+          `${index + 1}. ${printable(does)}${undo === null ? '' : printable(` (undone by: ${undo})`)}`,
+      );
+
+const groupLine = (
+  {group, node, uid, viable, blockers}: BoundGroup,
+  {dryRun, paint}: {dryRun: boolean; paint: ChalkInstance},
+): string => {
+  const word = viable ? paint.green('viable') : paint.yellow('not viable');
+  const because =
+    blockers.length === 0
+      ? ''
+      : ` because of ${blockers.map(({address, driver}) => `${address} (${driver})`).join(', ')}`;
+  const where = node === null || dryRun ? '' : `, ${node} of user ${uid ?? 'unknown'}`;
+  return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
+};

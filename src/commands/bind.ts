@@ -1,0 +1,53 @@
+import {Flags} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+import {forced, guardFlags, memberFlags, memberRequest, ownerOf, patienceFlag} from '../cli/bind-flags.js';
+import {bindLines} from '../cli/bind-text.js';
+import {dryRunFlag} from '../cli/vm-flags.js';
+import {bindDevices} from '../vfio/bind/bind.js';
+import type {BindDocument} from '../vfio/bind/bind-document.js';
+
+export default class Bind extends BaseCommand {
+  static override summary = 'Give whole IOMMU groups, or single devices, to vfio-pci.';
+
+  static override description = `All or none: what each device was is written to /run/kvfio first, each write is read back, and when one fails everything is put back, with exit code 9 and what was undone. "kvfio unbind" returns the devices; after a crash "kvfio unbind --recover" does.
+
+Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
+
+A device that the host needs is refused: one that carries a mounted file system, swap, or a member of LVM, RAID or ZFS, an interface with an address or a default route, the boot display, the only way to the console, virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.`;
+
+  static override examples = [
+    {description: 'Group 12', command: '<%= config.bin %> <%= command.id %> --group 12'},
+    {
+      description: 'For a VM of an ordinary user',
+      command: '<%= config.bin %> <%= command.id %> --group 12 --user alice',
+    },
+    {
+      description: 'What would be done',
+      command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.0 --dry-run',
+    },
+  ];
+
+  static override flags = {
+    ...memberFlags,
+    user: Flags.string({description: 'user who gets the node of each group', helpValue: 'NAME|UID'}),
+    'dry-run': dryRunFlag,
+    timeout: patienceFlag,
+    ...guardFlags,
+  };
+
+  async run(): Promise<BindDocument> {
+    const {flags} = await this.parse(Bind);
+    const document = await bindDevices(memberRequest(flags), {
+      owner: ownerOf(flags.user),
+      force: forced(flags),
+      dryRun: flags['dry-run'],
+      timeout: flags.timeout,
+      onNote: (line) => {
+        this.note(line);
+      },
+    });
+    if (!this.jsonEnabled()) this.printLines(bindLines(document, (await this.look()).paint));
+    await this.warnOf(document.warnings);
+    return document;
+  }
+}

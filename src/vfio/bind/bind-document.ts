@@ -1,0 +1,86 @@
+import type {Blocker} from '../../iommu/viability.js';
+import type {Binding} from './binding.js';
+
+/** A step in words: what it does, and what undoes it when a later one fails (null: nothing can). */
+export interface StepText {
+  does: string;
+  undo: string | null;
+}
+
+/** Reasons for which kvfio does not take a device from the host. */
+export const GUARDS = [
+  'mounted',
+  'swap',
+  'storage',
+  'network',
+  'display',
+  'console',
+  'sriov',
+  'held',
+] as const;
+export type GuardName = (typeof GUARDS)[number];
+
+/** What a guard found. */
+export interface Finding {
+  guard: GuardName;
+  device: string;
+  /** A sentence without its full stop. */
+  found: string;
+}
+
+/** What became of a device, and was of it before. */
+export interface BoundDevice {
+  address: string;
+  /** Name from pci.ids; null without one. */
+  name: string | null;
+  /** Its IOMMU group; null when it is in none. */
+  group: number | null;
+  before: Binding;
+  /** In a dry run what it would be; a null driver then also means that only the kernel knows. */
+  after: Binding;
+  outcome: 'changed' | 'planned' | 'left-alone' | 'gone';
+  /** Why it was left alone; else null. */
+  reason: string | null;
+}
+
+/** A group with one of the devices in it. */
+export interface BoundGroup {
+  group: number;
+  /** `/dev/vfio/12`; null when VFIO has no device of it. */
+  node: string | null;
+  /** Owner of the node by number; null when there is none. */
+  uid: number | null;
+  /** Whether VFIO accepts it: the kernel's word where it could be asked, else as its members are bound. */
+  viable: boolean;
+  /** The members that stand in the way. */
+  blockers: Blocker[];
+}
+
+interface DriverChange {
+  schemaVersion: 1;
+  dryRun: boolean;
+  /** In a dry run whether it would. */
+  changed: boolean;
+  devices: BoundDevice[];
+  groups: BoundGroup[];
+  /** What guards found and a --force overruled. */
+  overruled: Finding[];
+  /** In a dry run what would be refused. */
+  refused: Finding[];
+  /** Modules that were loaded, or in a dry run would be. They stay. */
+  modules: string[];
+  steps: StepText[];
+  warnings: {code: string; message: string}[];
+}
+
+/** What `kvfio bind` answers. */
+export interface BindDocument extends DriverChange {
+  command: 'bind';
+}
+
+/** What `kvfio unbind` answers. */
+export interface UnbindDocument extends DriverChange {
+  command: 'unbind';
+  /** Whether it was about interrupted work. */
+  recover: boolean;
+}

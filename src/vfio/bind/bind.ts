@@ -1,0 +1,115 @@
+import type {Host} from '../../iommu/host.js';
+import {SyscallError} from '../../linux/errno.js';
+import type {BindDocument, GuardName} from './bind-document.js';
+import {changeDocument, type Change} from './change-document.js';
+import {journalledDevice, journalledNode, newEntry} from './entry.js';
+import {whileLocked} from './locked.js';
+import {membersOf, type Request} from './members.js';
+import {groupsOf, planBind, stepsOf, VFIO_PCI, type NewOwner, type PlannedDevice} from './plan.js';
+import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
+import {hostSetting, type BindSetting} from './setting.js';
+import {DRIVERS, type Step} from './steps.js';
+import {conclude, runTransaction} from './transaction.js';
+
+export interface DriverOptions {
+  dryRun: boolean;
+  /** Guards whose findings do not count. */
+  force: readonly GuardName[];
+  /** Seconds: for somebody who is at work with the devices, and for each write. */
+  timeout: number;
+  /** Told in one line what is done beside what was asked for. */
+  onNote: (line: string) => void;
+  setting?: BindSetting;
+}
+
+export interface BindOptions extends DriverOptions {
+  /** Who gets the groups' nodes; null leaves them as they are. */
+  owner: NewOwner | null;
+}
+
+/**
+ * Gives devices to vfio-pci, all or none, and the nodes of their groups to a user.
+ *
+ * @throws {@link Failure}: notFound, refused by a guard, permission, timeout; rolledBack when it failed half-way
+ */
+export const bindDevices = async (request: Request, options: BindOptions): Promise<BindDocument> => {
+  const {setting = hostSetting(), timeout, dryRun} = options;
+  const host = readBindHost(setting);
+  const addresses = membersOf(host, request).map(({device}) => device.address);
+  const answer = (change: Change): BindDocument => ({
+    ...changeDocument(setting, change),
+    command: 'bind',
+  });
+  if (dryRun) return answer(bindChange(setting, host, request, options));
+  return whileLocked(setting, addresses, timeout, async (machine) => {
+    // what was read before the devices were locked may be true no more
+    const change = bindChange(setting, readBindHost(setting), request, options);
+    const {plan, steps} = change;
+    refuseInterrupted(
+      machine.journal.entries(),
+      plan.map(({target}) => target.path),
+    );
+    refuse(change.refused, 'The devices were not given to vfio-pci.');
+    if (steps.length === 0) return answer(change);
+    for (const name of change.modules) {
+      await setting.loadModule(name);
+      options.onNote(`loaded the module ${name}, which stays loaded`);
+    }
+    const entry = newEntry('bind', setting.tree, {
+      devices: plan.filter(changes).map((planned) => journalledDevice(setting.tree, planned)),
+      nodes: steps.flatMap((step) =>
+        step.action === 'own' ? journalledNode(setting.tree, setting.nodes, step.group) : [],
+      ),
+    });
+    await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
+    conclude(() => {
+      machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
+      if (entry.devices.length === 0) machine.journal.remove(entry);
+      else machine.journal.write({...entry, state: 'done'});
+    });
+    return answer(change);
+  });
+};
+
+export const changes = ({goal}: PlannedDevice): boolean => goal !== null;
+
+export const bindingsBefore = (plan: readonly PlannedDevice[]): Map<string, PlannedDevice['before']> =>
+  new Map(plan.map(({target, before}) => [target.path, before]));
+
+const bindChange = (
+  setting: BindSetting,
+  host: Host,
+  request: Request,
+  {owner, force, dryRun}: BindOptions,
+): Change => {
+  const members = membersOf(host, request);
+  const plan = planBind(setting.tree, members);
+  const steps = [...stepsOf(plan), ...(owner === null ? [] : ownSteps(setting, plan, owner))];
+  const needed = plan.some(changes) && setting.tree.list(`${DRIVERS}/${VFIO_PCI}`) instanceof SyscallError;
+  return {
+    plan,
+    steps,
+    modules: needed ? [VFIO_PCI] : [],
+    dryRun,
+    ...judge(setting, host, plan, {force}),
+  };
+};
+
+/** Of each group that VFIO will have a device of. */
+const ownSteps = (
+  {tree, nodes}: BindSetting,
+  plan: readonly PlannedDevice[],
+  {uid, name}: NewOwner,
+): Step[] =>
+  groupsOf(
+    plan.filter((planned) => changes(planned) || planned.member.device.boundToVfio).map(({member}) => member),
+  )
+    .map(({id}) => ({id, now: journalledNode(tree, nodes, id)[0]}))
+    .filter(({now}) => now?.uid !== uid)
+    .map(({id, now}) => ({
+      action: 'own',
+      group: id,
+      node: now?.path ?? `/dev/vfio/${id}`,
+      uid,
+      user: name,
+    }));

@@ -1,0 +1,108 @@
+import type {Group} from '../../iommu/group.js';
+import {readHost, type Host} from '../../iommu/host.js';
+import {DirectoryTree} from '../../linux/directory-tree.js';
+import {SyscallError} from '../../linux/errno.js';
+import {VfioGroup} from '../../linux/vfio.js';
+import {readGroupNodes, type GroupNode} from '../group-node.js';
+import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
+import {readBinding, type Binding} from './binding.js';
+import {groupsOf, type PlannedDevice} from './plan.js';
+import type {Judgement} from './refuse.js';
+import type {BindSetting} from './setting.js';
+import {describeStep, type Step} from './steps.js';
+
+/** What was planned for the devices, and whether it has been done. */
+export interface Change extends Judgement {
+  plan: readonly PlannedDevice[];
+  steps: readonly Step[];
+  modules: readonly string[];
+  dryRun: boolean;
+}
+
+/** What the commands that change drivers say in common. */
+export const changeDocument = (
+  setting: BindSetting,
+  {plan, steps, modules, dryRun, overruled, refused}: Change,
+): Omit<BindDocument, 'command'> => {
+  const host = readHost(setting.tree, {
+    onlyGroups: groupsOf(plan.map(({member}) => member)).map(({id}) => id),
+    noSnoop: false,
+    details: false,
+    names: new DirectoryTree(),
+  });
+  return {
+    schemaVersion: 1,
+    dryRun,
+    changed: steps.length > 0,
+    devices: plan.map((planned) => boundDevice(setting, planned, {host, dryRun})),
+    groups: host.groups.map((group) => boundGroup(setting, group, {plan, dryRun})),
+    overruled,
+    refused,
+    modules: [...modules],
+    steps: steps.map(describeStep),
+    warnings: host.warnings.map(({code, message}) => ({code, message})),
+  };
+};
+
+const boundDevice = (
+  {tree}: BindSetting,
+  {member, target, before, goal, reason}: PlannedDevice,
+  {host, dryRun}: {host: Host; dryRun: boolean},
+): BoundDevice => {
+  const now = host.groups.flatMap(({devices}) => devices).find(({path}) => path === target.path);
+  const {vendor, device, class: kind} = now ?? member.device;
+  const common = {
+    address: target.address,
+    name: [kind === null ? null : `${kind}:`, vendor, device].filter(Boolean).join(' ') || null,
+    group: member.group?.id ?? null,
+    before,
+    reason,
+  };
+  if (goal === null) return {...common, after: before, outcome: 'left-alone'};
+  if (dryRun) return {...common, after: predicted(goal), outcome: 'planned'};
+  const after = readBinding(tree, target);
+  return after === null
+    ? {...common, after: {driver: null, override: null}, outcome: 'gone'}
+    : {...common, after, outcome: 'changed'};
+};
+
+const predicted = (goal: Binding | 'any'): Binding =>
+  goal === 'any' ? {driver: null, override: null} : goal;
+
+const boundGroup = (
+  {tree, nodes}: BindSetting,
+  group: Group,
+  {plan, dryRun}: {plan: readonly PlannedDevice[]; dryRun: boolean},
+): BoundGroup => {
+  const node = readGroupNodes(tree).find((candidate) => candidate.group === group.id);
+  // members that are to change are what a dry run says of them
+  const blockers = dryRun
+    ? group.blockers.filter(
+        ({address}) =>
+          !plan.some(
+            ({target, goal}) =>
+              target.address === address && goal !== null && goal !== 'any' && goal.driver === 'vfio-pci',
+          ),
+      )
+    : group.blockers;
+  return {
+    group: group.id,
+    node: node?.path ?? null,
+    uid: node === undefined ? null : (nodes.owner(node.path)?.uid ?? null),
+    viable:
+      (dryRun || node === undefined || tree.origin.kind !== 'host' ? null : isViable(node)) ??
+      blockers.length === 0,
+    blockers,
+  };
+};
+
+/** The kernel's word; null when somebody has the group, or its node is not here. */
+const isViable = ({path}: GroupNode): boolean | null => {
+  try {
+    using file = VfioGroup.open(path);
+    return file.status().viable;
+  } catch (error) {
+    if (error instanceof SyscallError) return null;
+    throw error;
+  }
+};

@@ -1,0 +1,64 @@
+import type {Device} from '../../../iommu/device.js';
+import {isOfClass} from '../../../iommu/pci-class.js';
+import type {HostTree} from '../../../linux/host-tree.js';
+import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
+
+/** The last console of the kernel: none would be left to see why the machine does not come back. */
+export const consoleGuard: Guard = ({tree, devices, allDevices}) => {
+  const consoles = readConsoles(tree).map((name) => ({
+    name,
+    losers: losersOf(tree, name, {devices, allDevices}),
+  }));
+  if (consoles.some(({losers}) => losers.length === 0)) return [];
+  const losers = new Set(consoles.flatMap(({losers}) => losers));
+  return [...losers].map(({address}) => {
+    const names = consoles.filter(({losers}) => losers.some((loser) => loser.address === address));
+    return {
+      guard: 'console' as const,
+      device: address,
+      found: `it is the only way to the console ${names.map(({name}) => name).join(', ')}, and no other console would be left`,
+    };
+  });
+};
+
+/** Enabled consoles by name (proc(5), /proc/consoles). */
+const readConsoles = (tree: HostTree): string[] =>
+  (textOf(tree, '/proc/consoles') ?? '').split('\n').flatMap((line) => {
+    const [, name, flags] = /^(\S+)\s+\S+ \(([^)]*)\)/.exec(line) ?? [];
+    return name !== undefined && flags?.includes('E') === true ? [name] : [];
+  });
+
+/** The devices without which a console cannot be seen; none when it stays. */
+const losersOf = (
+  tree: HostTree,
+  name: string,
+  {devices, allDevices}: {devices: readonly Device[]; allDevices: readonly Device[]},
+): Device[] => {
+  if (/^tty\d+$/.test(name)) {
+    const taken = devices.filter(isDisplay);
+    const stays = allDevices.some(
+      (device) =>
+        isDisplay(device) &&
+        !device.boundToVfio &&
+        device.driver !== null &&
+        !taken.some(({path}) => path === device.path),
+    );
+    return stays || hasFrameBufferElsewhere(tree, devices) ? [] : taken;
+  }
+  const path = resolved(tree, '/sys/class/tty', name);
+  return path === null ? [] : devices.filter((device) => isBelow(path, device.path));
+};
+
+const isDisplay = ({classCode}: Device): boolean => isOfClass(classCode, 'gpu');
+
+/** Of a display that is no PCI device. That of the firmware is a PCI display's memory under another name. */
+const hasFrameBufferElsewhere = (tree: HostTree, devices: readonly Device[]): boolean =>
+  namesIn(tree, '/sys/class/graphics')
+    .filter((name) => /^fb\d+$/.test(name))
+    .map((name) => resolved(tree, '/sys/class/graphics', name) ?? '')
+    .some(
+      (path) =>
+        !/\/(?:simple-framebuffer|efi-framebuffer|vesa-framebuffer)\.\d+\//.test(path) &&
+        !devices.some((device) => isBelow(path, device.path)) &&
+        !path.startsWith('/sys/devices/pci'),
+    );

@@ -1,0 +1,58 @@
+import type {Device} from '../../../iommu/device.js';
+import type {Group} from '../../../iommu/group.js';
+import {SyscallError} from '../../../linux/errno.js';
+import type {HostTree} from '../../../linux/host-tree.js';
+import type {InterfaceAddress} from '../../../linux/interface-addresses.js';
+import type {Finding} from '../bind-document.js';
+
+/** What guards look at. */
+export interface GuardContext {
+  tree: HostTree;
+  /** The devices that would lose their driver. */
+  devices: readonly Device[];
+  /** The groups that these are in. */
+  groups: readonly Group[];
+  /** All devices of the machine that are known. */
+  allDevices: readonly Device[];
+  /** Addresses of the network interfaces of the machine. Throws a {@link SyscallError}. */
+  addresses: () => InterfaceAddress[];
+  /** Whether the files are those of this machine, so that device nodes and processes mean something. */
+  live: boolean;
+}
+
+/**
+ * Looks for one reason not to take devices from the host. What it cannot read and would have to know is a finding, too:
+ * a guard that cannot tell does not let pass.
+ */
+export type Guard = (context: GuardContext) => Finding[];
+
+/** Names in a folder; none when there is no such folder. */
+export const namesIn = (tree: HostTree, path: string): string[] => absent(tree.list(path)) ?? [];
+
+/** A text without its line end; null when there is no such file. */
+export const textOf = (tree: HostTree, path: string): string | null =>
+  absent(tree.text(path, LIMIT))?.trimEnd() ?? null;
+
+/** Canonical path under /sys/devices of a link there, such as that of a class; null when there is none. */
+export const resolved = (tree: HostTree, folder: string, name: string): string | null => {
+  const target = absent(tree.link(`${folder}/${name}`));
+  if (target === null) return null;
+  const parts = folder.split('/');
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '.') parts.push(part);
+  }
+  return parts.join('/');
+};
+
+export const isBelow = (path: string, folder: string): boolean => path.startsWith(`${folder}/`);
+
+/** Large machines have mount tables of megabytes. */
+const LIMIT = 16 * 1024 * 1024;
+
+/** @throws the refusal, unless it says that there is no such thing */
+const absent = <T>(answer: T | SyscallError): T | null => {
+  if (!(answer instanceof SyscallError)) return answer;
+  if (answer.code === 'ENOENT' || answer.code === 'ENODEV' || answer.code === 'ENOTDIR') return null;
+  throw answer;
+};

@@ -1,0 +1,39 @@
+import {SyscallError} from '../../../linux/errno.js';
+import {GUARDS, type Finding, type GuardName} from '../bind-document.js';
+import {consoleGuard} from './console.js';
+import {displayGuard} from './display.js';
+import type {Guard, GuardContext} from './guard.js';
+import {heldGuard} from './held.js';
+import {mountedGuard} from './mounted.js';
+import {networkGuard} from './network.js';
+import {sriovGuard} from './sriov.js';
+import {storageGuard} from './storage.js';
+import {swapGuard} from './swap.js';
+
+const BY_NAME: Record<GuardName, Guard> = {
+  mounted: mountedGuard,
+  swap: swapGuard,
+  storage: storageGuard,
+  network: networkGuard,
+  display: displayGuard,
+  console: consoleGuard,
+  sriov: sriovGuard,
+  held: heldGuard,
+};
+
+/** What the guards of these names find; each that cannot read what it must know finds just that. */
+export const findings = (context: GuardContext, names: readonly GuardName[] = GUARDS): Finding[] =>
+  context.devices.length === 0 ? [] : names.flatMap((name) => ask(name, context));
+
+const ask = (guard: GuardName, context: GuardContext): Finding[] => {
+  try {
+    return BY_NAME[guard](context);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    return context.devices.slice(0, 1).map(({address}) => ({
+      guard,
+      device: address,
+      found: `whether it may be taken cannot be told (${error.message})`,
+    }));
+  }
+};

@@ -1,0 +1,260 @@
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {Failure} from '../../failure.js';
+import {parsePciAddress} from '../../iommu/pci-address.js';
+import type {Binding, BindTarget} from './binding.js';
+
+/** Where journals and locks lie: they are about this boot only, and gone with it. */
+export const BIND_FOLDER = '/run/kvfio/bind';
+
+/** A device of a transaction and what it was before kvfio touched it. */
+export interface JournalDevice extends BindTarget {
+  group: number | null;
+  original: Binding;
+  /** Module of its original driver, to be loaded should it be gone; null for none, or one that is built in. */
+  module: string | null;
+}
+
+/** A group's node that was there before the transaction gave it to a user. */
+export interface JournalNode {
+  path: string;
+  /** Device number, as stat(2) has it: another group's node may come to have the name. */
+  device: number;
+  uid: number;
+}
+
+/**
+ * A transaction as it stands on disk.
+ *
+ * `open` while it is under way, and for ever when that was cut short: then `unbind --recover` gives every device what
+ * `original` says. `done` is a bind that came to its end, kept for the unbind that returns the devices.
+ */
+export interface JournalEntry {
+  kvfioJournal: 1;
+  /** Orders the entries of one boot. */
+  id: string;
+  command: 'bind' | 'unbind';
+  state: 'open' | 'done';
+  /** /proc/sys/kernel/random/boot_id: drivers and overrides do not outlast a boot. */
+  boot: string;
+  pid: number;
+  devices: JournalDevice[];
+  nodes: JournalNode[];
+}
+
+/** Called after each change of a file. */
+export type Observer = (did: string) => void;
+
+/** The journals in a folder of this machine. Only root may look into it. */
+export class Journal {
+  readonly #folder: string;
+  readonly #observe: Observer;
+
+  constructor(folder: string, observe: Observer = () => undefined) {
+    this.#folder = folder;
+    this.#observe = observe;
+  }
+
+  /**
+   * Makes the folder, and removes what nobody will finish writing.
+   *
+   * @throws {@link Failure} when the folder cannot be made
+   */
+  prepare(): void {
+    try {
+      mkdirSync(join(this.#folder, '..'), {recursive: true, mode: 0o755});
+      mkdirSync(this.#folder, {recursive: true, mode: 0o700});
+      for (const name of readdirSync(this.#folder)) {
+        // of a process that was killed while it wrote, before it changed anything
+        const [, pid] = /-(\d+)\.json\.tmp$/.exec(name) ?? [];
+        if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(this.#folder, name), {force: true});
+      }
+    } catch (error) {
+      throw notWritten(this.#folder, error);
+    }
+  }
+
+  /** The lock file of a device, or of whatever else has a name. */
+  lockPath(name: string): string {
+    return join(this.#folder, `${name}.lock`);
+  }
+
+  /**
+   * Entries in the order in which they were begun.
+   *
+   * @throws {@link Failure} when one is damaged: it says what some device was, which nobody can guess
+   */
+  entries(): JournalEntry[] {
+    return this.#names()
+      .map((name) => this.#read(name))
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  /**
+   * Writes an entry; when this returns it is on disk whole, and a power cut in between leaves the one before.
+   *
+   * @throws {@link Failure} when it cannot be written
+   */
+  write(entry: JournalEntry): void {
+    const path = this.#path(entry);
+    const temporary = `${path}.tmp`;
+    try {
+      const fd = openSync(temporary, 'w', 0o600);
+      try {
+        const bytes = Buffer.from(`${JSON.stringify(entry, null, 1)}\n`);
+        for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
+      this.#observe(`write ${temporary}`);
+      renameSync(temporary, path);
+      this.#observe(`rename it to ${path}`);
+      this.#sync();
+    } catch (error) {
+      rmSync(temporary, {force: true, recursive: true});
+      throw notWritten(path, error);
+    }
+  }
+
+  remove(entry: JournalEntry): void {
+    rmSync(this.#path(entry), {force: true});
+    this.#observe(`remove ${this.#path(entry)}`);
+    this.#sync();
+  }
+
+  /** Takes devices out of the `done` entries: what they were before does not matter any more. */
+  forget(paths: ReadonlySet<string>): void {
+    for (const entry of this.entries()) {
+      if (entry.state === 'open' || !entry.devices.some(({path}) => paths.has(path))) continue;
+      const devices = entry.devices.filter(({path}) => !paths.has(path));
+      if (devices.length === 0) this.remove(entry);
+      else this.write({...entry, devices});
+    }
+  }
+
+  #path({id}: JournalEntry): string {
+    return join(this.#folder, `${id}.json`);
+  }
+
+  #names(): string[] {
+    try {
+      return readdirSync(this.#folder).filter((name) => name.endsWith('.json'));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw notRead(this.#folder, error);
+    }
+  }
+
+  #read(name: string): JournalEntry {
+    const path = join(this.#folder, name);
+    try {
+      const entry: unknown = JSON.parse(readFileSync(path, 'utf8'));
+      if (isEntry(entry) && `${entry.id}.json` === name) return entry;
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw notRead(path, error);
+    }
+    throw new Failure({
+      code: 'JOURNAL_DAMAGED',
+      kind: 'cannotDecide',
+      what: `${path} is no journal of kvfio's.`,
+      why: 'It is damaged, or a newer kvfio wrote it, so what its devices were before is not known.',
+      hint: 'Return its devices by hand ("kvfio groups --columns address,driver,override"), and remove the file.',
+    });
+  }
+
+  #sync(): void {
+    const fd = openSync(this.#folder, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+/** Its texts become paths of files that root writes to, so nothing is taken on trust. */
+const isEntry = (value: unknown): value is JournalEntry => {
+  const {kvfioJournal, id, command, state, boot, devices, nodes} = fields(value);
+  return (
+    kvfioJournal === 1 &&
+    typeof id === 'string' &&
+    typeof boot === 'string' &&
+    (command === 'bind' || command === 'unbind') &&
+    (state === 'open' || state === 'done') &&
+    Array.isArray(devices) &&
+    devices.every(isDevice) &&
+    Array.isArray(nodes) &&
+    nodes.every(isNode)
+  );
+};
+
+const isDevice = (value: unknown): value is JournalDevice => {
+  const {address, path, id, original, module} = fields(value);
+  const {driver, override} = fields(original);
+  return (
+    typeof address === 'string' &&
+    parsePciAddress(address) !== null &&
+    typeof path === 'string' &&
+    path.startsWith('/sys/devices/') &&
+    !path.includes('/..') &&
+    path.endsWith(`/${address}`) &&
+    typeof id === 'string' &&
+    isNullOr(driver, FILE_NAME) &&
+    isNullOr(override, /^[^\n\0]+$/) &&
+    isNullOr(module, FILE_NAME)
+  );
+};
+
+const isNode = (value: unknown): value is JournalNode => {
+  const {path, device, uid} = fields(value);
+  return (
+    typeof path === 'string' &&
+    /^\/dev\/vfio\/[\w-]+$/.test(path) &&
+    Number.isInteger(device) &&
+    Number.isInteger(uid)
+  );
+};
+
+const FILE_NAME = /^(?!\.)[^/\n\0]+$/;
+
+const isNullOr = (value: unknown, or: RegExp): boolean =>
+  value === null || (typeof value === 'string' && or.test(value));
+
+const fields = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+const notWritten = (path: string, error: unknown): Failure =>
+  new Failure({
+    code: 'JOURNAL_NOT_WRITTEN',
+    kind: errnoOf(error) === 'EACCES' ? 'permission' : 'kernelRefused',
+    what: `${path} cannot be written.`,
+    why: `The kernel answered ${errnoOf(error)}. Without a journal a crash could not be undone.`,
+    hint: 'Make room or give access there; /run is usually a file system in memory.',
+    errno: errnoOf(error),
+    cause: error,
+  });
+
+const notRead = (path: string, error: unknown): Failure =>
+  new Failure({
+    code: 'JOURNAL_NOT_READ',
+    kind: errnoOf(error) === 'EACCES' ? 'permission' : 'kernelRefused',
+    what: `${path} cannot be read.`,
+    why: `The kernel answered ${errnoOf(error)}.`,
+    hint: 'Run kvfio as root.',
+    errno: errnoOf(error),
+    cause: error,
+  });
+
+const errnoOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? 'EIO';

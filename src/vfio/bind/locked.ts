@@ -1,0 +1,92 @@
+import {existsSync} from 'node:fs';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Failure} from '../../failure.js';
+import {Deadline} from '../../linux/deadline.js';
+import {SyscallError} from '../../linux/errno.js';
+import {FileLock, lockedBy} from '../../linux/file-lock.js';
+import {Journal} from './journal.js';
+import type {BindSetting} from './setting.js';
+import type {BindMachine} from './transaction.js';
+
+/**
+ * Does work while nobody else may change the drivers of these devices.
+ *
+ * @param seconds to wait for somebody who does, and for each write
+ * @throws {@link Failure}: permission, or timeout when somebody keeps at it
+ */
+export const whileLocked = async <T>(
+  setting: BindSetting,
+  addresses: readonly string[],
+  seconds: number,
+  work: (machine: BindMachine) => Promise<T>,
+): Promise<T> => {
+  requireRoot(setting);
+  const {tree, nodes, observe} = setting;
+  const journal = new Journal(setting.folder, observe);
+  journal.prepare();
+  const deadline = Deadline.after(seconds * 1000);
+  const locks: FileLock[] = [];
+  try {
+    // in one order for all, so that two who want the same devices do not wait for each other
+    for (const address of [...new Set(addresses)].sort())
+      locks.push(await take(address, journal.lockPath(address), deadline));
+    const writer = setting.writer(seconds, locks);
+    try {
+      return await work({tree, nodes, observe, journal, writer});
+    } finally {
+      await writer[Symbol.asyncDispose]?.();
+    }
+  } finally {
+    for (const lock of locks) lock[Symbol.dispose]();
+  }
+};
+
+const take = async (address: string, path: string, deadline: Deadline): Promise<FileLock> => {
+  for (;;) {
+    const lock = tryTake(path);
+    if (lock !== null) return lock;
+    if (deadline.passed) throw busy(address, lockedBy(path));
+    await sleep(Math.min(50, deadline.remaining(50)));
+  }
+};
+
+const tryTake = (path: string): FileLock | null => {
+  try {
+    return FileLock.tryTake(path);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    throw new Failure({
+      code: 'NOT_LOCKED',
+      kind: 'kernelRefused',
+      what: `${path} cannot be locked.`,
+      why: `The kernel answered ${error.code}.`,
+      hint: 'See that /run is a file system that can be written to.',
+      errno: error.code,
+      cause: error,
+    });
+  }
+};
+
+const busy = (address: string, pid: number | null): Failure =>
+  new Failure({
+    code: 'DEVICE_BUSY',
+    kind: 'timeout',
+    what: `Somebody else is changing the driver of ${address}.`,
+    why:
+      pid !== null && existsSync(`/proc/${pid}`)
+        ? `Another kvfio, process ${pid}, is at work with it.`
+        : 'A kvfio that has ended made a write which the kernel is still busy with.',
+    hint: 'Wait until it is done, longer with --timeout; dmesg may say what the kernel waits for.',
+  });
+
+/** Only root may write these files, whatever their modes say of a user namespace. */
+const requireRoot = ({tree}: BindSetting): void => {
+  if (tree.origin.kind !== 'host' || process.geteuid?.() === 0) return;
+  throw new Failure({
+    code: 'NOT_ROOT',
+    kind: 'permission',
+    what: 'Drivers cannot be changed by you.',
+    why: 'Only root may write to driver_override, bind and unbind of a device, and to /run/kvfio.',
+    hint: 'Run kvfio as root; --dry-run works without.',
+  });
+};

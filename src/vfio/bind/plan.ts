@@ -1,0 +1,132 @@
+import {Failure} from '../../failure.js';
+import type {Group} from '../../iommu/group.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
+import type {HostTree} from '../../linux/host-tree.js';
+import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
+import type {JournalEntry} from './journal.js';
+import type {Member} from './members.js';
+import {stepsBetween, type Goal, type Step} from './steps.js';
+
+export const VFIO_PCI = 'vfio-pci';
+
+/** What is to become of a device. */
+export interface PlannedDevice {
+  member: Member;
+  target: BindTarget;
+  before: Binding;
+  /** Null: it is left alone, for `reason`. */
+  goal: Goal | null;
+  reason: string | null;
+}
+
+/** Whose a group's node is to be. */
+export interface NewOwner {
+  uid: number;
+  name: string;
+}
+
+/**
+ * What `bind` does with each device. Bridges and members that VFIO accepts as they are stay what they are, unless they
+ * are named: a driver that is good for nothing but to keep the host away can then be replaced.
+ *
+ * @throws {@link Failure} for what vfio-pci can never drive
+ */
+export const planBind = (tree: HostTree, members: readonly Member[]): PlannedDevice[] =>
+  members.map((member) => {
+    const reason = reasonToLeave(tree, member);
+    return planned(tree, member, reason === null ? {driver: VFIO_PCI, override: VFIO_PCI} : null, reason);
+  });
+
+/**
+ * What `unbind` does with each device: what a journal says, and for others of VFIO's whatever the kernel thinks best.
+ *
+ * @param entries of binds that came to their end
+ */
+export const planUnbind = (
+  tree: HostTree,
+  members: readonly Member[],
+  entries: readonly JournalEntry[],
+): PlannedDevice[] =>
+  members.map((member) => {
+    const original = originalOf(tree, member, entries);
+    if (original !== null) {
+      const plan = planned(tree, member, original, null);
+      return plan.before.driver === original.driver && plan.before.override === original.override
+        ? {...plan, goal: null, reason: 'it is as it was'}
+        : plan;
+    }
+    return member.device.boundToVfio && member.device.bus === 'pci'
+      ? planned(tree, member, 'any', null)
+      : planned(tree, member, null, 'VFIO does not have it');
+  });
+
+export const stepsOf = (plan: readonly PlannedDevice[]): Step[] =>
+  plan.flatMap(({target, before, goal}) => (goal === null ? [] : stepsBetween(target, before, goal)));
+
+/** The groups of the devices, each once. */
+export const groupsOf = (members: readonly Member[]): Group[] => [
+  ...new Set(members.flatMap(({group}) => group ?? [])),
+];
+
+const planned = (tree: HostTree, member: Member, goal: Goal | null, reason: string | null): PlannedDevice => {
+  const {address, path, driver, vendorId, deviceId} = member.device;
+  const id = readId(tree, path) ?? `${vendorId ?? ''}:${deviceId ?? ''}`;
+  const target = {address, path, id};
+  return {member, target, before: readBinding(tree, target) ?? {driver, override: null}, goal, reason};
+};
+
+const originalOf = (
+  tree: HostTree,
+  {device: {path}}: Member,
+  entries: readonly JournalEntry[],
+): Binding | null => {
+  const id = readId(tree, path);
+  const last = entries
+    .flatMap(({devices}) => devices)
+    .filter((device) => device.path === path && device.id === id)
+    .at(-1);
+  return last?.original ?? null;
+};
+
+const reasonToLeave = (tree: HostTree, {device, group, named}: Member): string | null => {
+  const {address, bus, driver, classCode} = device;
+  if (device.boundToVfio) return `${driver ?? 'VFIO'} has it already`;
+  const blocks = group?.blockers.some((blocker) => blocker.address === address) ?? true;
+  if (bus !== 'pci') {
+    if (!blocks) return 'it is no PCI device, and VFIO accepts it';
+    throw cannotBind(
+      address,
+      `It is a device of the bus ${bus ?? 'unknown'}, and vfio-pci drives PCI functions.`,
+    );
+  }
+  if (isPciBridge(classCode)) {
+    if (!named) return 'it is a bridge';
+    throw cannotBind(
+      address,
+      'It is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0).',
+    );
+  }
+  if (group === null && !allowsNoIommu(tree)) {
+    throw cannotBind(
+      address,
+      'It is in no IOMMU group: vfio-pci answers EINVAL for it.',
+      'Switch the IOMMU on; "kvfio groups" says how.',
+    );
+  }
+  if (named || blocks) return null;
+  if (driver !== null) return `VFIO accepts it with ${driver}`;
+  return classCode?.startsWith('06') === true ? 'it is a bridge without a driver' : null;
+};
+
+/** Then VFIO makes up a group for a device that has none (drivers/vfio/vfio_main.c). */
+const allowsNoIommu = (tree: HostTree): boolean =>
+  String(tree.text('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode')).trim() === 'Y';
+
+const cannotBind = (address: string, why: string, hint = 'Leave it out.'): Failure =>
+  new Failure({
+    code: 'CANNOT_BIND',
+    kind: 'refused',
+    what: `${address} cannot be given to vfio-pci.`,
+    why,
+    hint,
+  });

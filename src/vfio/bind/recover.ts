@@ -1,0 +1,166 @@
+import {Failure} from '../../failure.js';
+import type {Host} from '../../iommu/host.js';
+import {holdingSignals} from '../../linux/hold-signals.js';
+import {SyscallError} from '../../linux/errno.js';
+import type {DriverOptions} from './bind.js';
+import type {UnbindDocument} from './bind-document.js';
+import {readBinding} from './binding.js';
+import {changeDocument, type Change} from './change-document.js';
+import {bootOf} from './entry.js';
+import {Journal, type JournalDevice, type JournalEntry} from './journal.js';
+import {whileLocked} from './locked.js';
+import type {PlannedDevice} from './plan.js';
+import {judge, readBindHost, refuse} from './refuse.js';
+import {hostSetting, type BindSetting} from './setting.js';
+import {describeStep, DRIVERS, stepsBetween, type Step} from './steps.js';
+import {perform, refusalOf, returnNodes, type BindMachine} from './transaction.js';
+
+/**
+ * Gives every device of work that was cut short its original driver and override, wherever that was. What a kvfio still
+ * works at is waited for, and then needs nothing.
+ *
+ * @throws {@link Failure}: permission, refused by a guard, timeout; kernelRefused with what could not be recovered, which
+ * stays in the journal
+ */
+export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocument> => {
+  const {setting = hostSetting(), timeout, dryRun} = options;
+  const journal = new Journal(setting.folder);
+  const entries = journal.entries();
+  const answer = (change: Change, warnings: UnbindDocument['warnings'] = []): UnbindDocument => {
+    const document = changeDocument(setting, change);
+    return {
+      ...document,
+      command: 'unbind',
+      recover: true,
+      warnings: [...document.warnings, ...warnings],
+    };
+  };
+  if (dryRun || !entries.some(isOpen)) {
+    const host = readBindHost(setting);
+    return answer(recoverChange(setting, host, entries, options), staleWarnings(setting, entries));
+  }
+  const addresses = entries.filter(isOpen).flatMap(({devices}) => devices.map(({address}) => address));
+  return whileLocked(setting, addresses, timeout, async (machine) => {
+    // a kvfio that had the devices locked until now may have come to its end
+    const current = machine.journal.entries();
+    const host = readBindHost(setting);
+    const change = recoverChange(setting, host, current, options);
+    refuse(change.refused, 'The devices were not recovered.');
+    for (const name of change.modules) {
+      await setting.loadModule(name);
+      options.onNote(`loaded the module ${name}, which stays loaded`);
+    }
+    await holdingSignals(() => recover(machine, current));
+    return answer(change, staleWarnings(setting, current));
+  });
+};
+
+const isOpen = ({state}: JournalEntry): boolean => state === 'open';
+
+/** Newest first, each entry from its end, as it would have been rolled back. */
+const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): Promise<void> => {
+  const boot = bootOf(machine.tree);
+  const left: string[] = [];
+  let errno: string | undefined;
+  for (const entry of entries.toReversed()) {
+    if (entry.boot !== boot) {
+      machine.journal.remove(entry);
+      continue;
+    }
+    if (!isOpen(entry)) continue;
+    const before = left.length;
+    returnNodes(machine, entry, null);
+    for (const device of entry.devices.toReversed()) {
+      for (const step of stepsTo(machine, device)) {
+        try {
+          await perform(machine, step);
+        } catch (error) {
+          const refusal = refusalOf(machine.tree, step, error);
+          errno ??= refusal.errno;
+          left.push(`${describeStep(step).does} (${refusal.why.replace(/\.$/, '')})`);
+          break;
+        }
+      }
+    }
+    if (left.length > before) continue;
+    if (entry.command === 'unbind') machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
+    machine.journal.remove(entry);
+  }
+  if (left.length === 0) return;
+  throw new Failure({
+    code: 'NOT_RECOVERED',
+    kind: 'kernelRefused',
+    what: 'Not every device has its original driver again.',
+    why: `Left: ${left.join('; ')}.`,
+    hint: 'Remove the cause, and run "kvfio unbind --recover" again.',
+    errno,
+  });
+};
+
+/** None for a device that is gone: the next one in its place starts afresh. */
+const stepsTo = ({tree}: Pick<BindMachine, 'tree'>, device: JournalDevice): Step[] => {
+  const now = readBinding(tree, device);
+  return now === null ? [] : stepsBetween(device, now, device.original);
+};
+
+const recoverChange = (
+  setting: BindSetting,
+  host: Host,
+  entries: readonly JournalEntry[],
+  {force, dryRun}: DriverOptions,
+): Change => {
+  const {tree} = setting;
+  const boot = bootOf(tree);
+  const devices = entries
+    .filter((entry) => isOpen(entry) && entry.boot === boot)
+    .toReversed()
+    .flatMap((entry) => entry.devices.toReversed());
+  const plan = devices.flatMap((device) => planned(setting, host, device));
+  return {
+    plan,
+    steps: devices.flatMap((device) => stepsTo({tree}, device)),
+    modules: [
+      ...new Set(
+        devices.flatMap(({module, original: {driver}}) =>
+          module !== null && driver !== null && tree.list(`${DRIVERS}/${driver}`) instanceof SyscallError
+            ? [module]
+            : [],
+        ),
+      ),
+    ],
+    dryRun,
+    ...judge(
+      setting,
+      host,
+      plan.filter(({before}) => before.driver !== null),
+      {guards: ['held'], force},
+    ),
+  };
+};
+
+const planned = ({tree}: BindSetting, host: Host, entry: JournalDevice): PlannedDevice[] => {
+  const before = readBinding(tree, entry);
+  const group = host.groups.find(({devices}) => devices.some(({path}) => path === entry.path)) ?? null;
+  const device = [...(group?.devices ?? []), ...host.ungrouped].find(({path}) => path === entry.path);
+  if (before === null || device === undefined) return [];
+  const steps = stepsBetween(entry, before, entry.original);
+  return [
+    {
+      member: {device, group, named: true},
+      target: entry,
+      before,
+      goal: steps.length === 0 ? null : entry.original,
+      reason: steps.length === 0 ? 'it is as it was' : null,
+    },
+  ];
+};
+
+/** What a boot has ended by itself. */
+const staleWarnings = ({tree}: BindSetting, entries: readonly JournalEntry[]): UnbindDocument['warnings'] => {
+  const boot = bootOf(tree);
+  const stale = entries.filter((entry) => entry.boot !== boot && isOpen(entry));
+  return stale.map(({devices}) => ({
+    code: 'FROM_ANOTHER_BOOT',
+    message: `work on ${devices.map(({address}) => address).join(', ')} was cut short before the machine was booted, which has undone it`,
+  }));
+};

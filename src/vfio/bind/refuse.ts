@@ -1,0 +1,73 @@
+import {Failure} from '../../failure.js';
+import {readHost, type Host} from '../../iommu/host.js';
+import type {Finding, GuardName} from './bind-document.js';
+import {findings} from './guards/guards.js';
+import type {JournalEntry} from './journal.js';
+import {groupsOf, type PlannedDevice} from './plan.js';
+import type {BindSetting} from './setting.js';
+
+/** What guards found: overruled by the user, and not. */
+export interface Judgement {
+  overruled: Finding[];
+  refused: Finding[];
+}
+
+/** Asks the guards about the devices that would lose their driver. */
+export const judge = (
+  {tree, addresses}: BindSetting,
+  host: Host,
+  plan: readonly PlannedDevice[],
+  {guards, force}: {guards?: readonly GuardName[]; force: readonly GuardName[]},
+): Judgement => {
+  const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
+  const found = findings(
+    {
+      tree,
+      devices: members.map(({device}) => device),
+      groups: groupsOf(members),
+      allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
+      addresses,
+      live: tree.origin.kind === 'host',
+    },
+    guards,
+  );
+  return {
+    overruled: found.filter(({guard}) => force.includes(guard)),
+    refused: found.filter(({guard}) => !force.includes(guard)),
+  };
+};
+
+/** @throws {@link Failure} that names everything that stands in the way */
+export const refuse = (refused: readonly Finding[], what: string): void => {
+  if (refused.length === 0) return;
+  const flags = [...new Set(refused.map(({guard}) => `--force-${guard}`))];
+  throw new Failure({
+    code: `GUARD_${(refused[0]?.guard ?? '').toUpperCase()}`,
+    kind: 'refused',
+    what,
+    why: refused.map(({device, found}) => `${device}: ${found}.`).join('\n'),
+    hint: `Free it first. Who knows better says so with ${flags.join(' ')}.`,
+  });
+};
+
+/**
+ * @throws {@link Failure} when work on one of the devices was cut short: what it was before is what that entry says, and
+ * not what it is now. Whoever has the devices locked knows that nobody is at it any more.
+ */
+export const refuseInterrupted = (entries: readonly JournalEntry[], paths: readonly string[]): void => {
+  const devices = entries
+    .filter(({state}) => state === 'open')
+    .flatMap((entry) => entry.devices.filter(({path}) => paths.includes(path)));
+  const [first] = devices;
+  if (first === undefined) return;
+  throw new Failure({
+    code: 'INTERRUPTED',
+    kind: 'refused',
+    what: `${first.address} is half-way between two drivers.`,
+    why: 'A former kvfio was ended while it changed its driver.',
+    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver.',
+  });
+};
+
+/** The machine as these commands need it. */
+export const readBindHost = ({tree}: BindSetting): Host => readHost(tree, {noSnoop: false, details: false});

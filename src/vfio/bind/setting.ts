@@ -1,0 +1,34 @@
+import {DirectoryTree} from '../../linux/directory-tree.js';
+import {DetachedWriter, type AttributeWriter} from '../../linux/attribute-writer.js';
+import type {Descriptor} from '../../linux/descriptor.js';
+import type {HostTree} from '../../linux/host-tree.js';
+import {interfaceAddresses, type InterfaceAddress} from '../../linux/interface-addresses.js';
+import {BIND_FOLDER, type Observer} from './journal.js';
+import {loadModule} from './load-module.js';
+import {hostNodes, type Nodes} from './node-owner.js';
+
+/** Everything outside that binding drivers rests on. */
+export interface BindSetting {
+  tree: HostTree;
+  /** Where journals and locks lie. */
+  folder: string;
+  nodes: Nodes;
+  /** @param inherit what has to stay locked until the last write is over */
+  writer: (seconds: number, inherit: readonly Descriptor[]) => AttributeWriter & Partial<AsyncDisposable>;
+  addresses: () => InterfaceAddress[];
+  /** Throws a `Failure`. */
+  loadModule: (name: string) => Promise<void>;
+  /** Told each change when it has been made. */
+  observe: Observer;
+}
+
+/** This machine. */
+export const hostSetting = (): BindSetting => ({
+  tree: new DirectoryTree(),
+  folder: BIND_FOLDER,
+  nodes: hostNodes,
+  writer: (seconds, inherit) => new DetachedWriter({seconds, inherit}),
+  addresses: interfaceAddresses,
+  loadModule,
+  observe: () => undefined,
+});

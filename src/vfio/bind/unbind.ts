@@ -1,0 +1,140 @@
+import {Failure} from '../../failure.js';
+import type {Host} from '../../iommu/host.js';
+import {SyscallError} from '../../linux/errno.js';
+import {bindingsBefore, changes, type DriverOptions} from './bind.js';
+import type {UnbindDocument} from './bind-document.js';
+import {changeDocument, type Change} from './change-document.js';
+import {bootOf, journalledDevice, newEntry} from './entry.js';
+import {Journal, type JournalEntry} from './journal.js';
+import {whileLocked} from './locked.js';
+import {membersOf, type Request} from './members.js';
+import {planUnbind, stepsOf, type PlannedDevice} from './plan.js';
+import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
+import {hostSetting, type BindSetting} from './setting.js';
+import {DRIVERS} from './steps.js';
+import {conclude, runTransaction} from './transaction.js';
+
+/**
+ * Returns devices to what they were before `kvfio bind`; those that somebody else gave to VFIO lose their override and
+ * get the driver that the kernel finds for them. All or none.
+ *
+ * @throws {@link Failure} as for bindDevices
+ */
+export const unbindDevices = async (request: Request, options: DriverOptions): Promise<UnbindDocument> => {
+  const {setting = hostSetting(), timeout, dryRun} = options;
+  const {tree} = setting;
+  const host = readBindHost(setting);
+  const addresses = membersOf(host, request).map(({device}) => device.address);
+  const answer = (change: Change): UnbindDocument => {
+    const document = changeDocument(setting, change);
+    return {
+      ...document,
+      command: 'unbind',
+      recover: false,
+      warnings: [...document.warnings, ...afterwards(change, document.devices)],
+    };
+  };
+  if (dryRun) {
+    const entries = readableEntries(new Journal(setting.folder));
+    return answer(unbindChange(setting, host, request, {...options, entries}));
+  }
+  return whileLocked(setting, addresses, timeout, async (machine) => {
+    const entries = machine.journal.entries();
+    const change = unbindChange(setting, readBindHost(setting), request, {...options, entries});
+    const {plan, steps} = change;
+    const paths = plan.map(({target}) => target.path);
+    refuseInterrupted(entries, paths);
+    refuse(change.refused, 'The devices were not taken from VFIO.');
+    for (const name of change.modules) {
+      await setting.loadModule(name);
+      options.onNote(`loaded the module ${name}, which stays loaded`);
+    }
+    const entry = newEntry('unbind', tree, {
+      devices: plan.filter(changes).map((planned) => ({
+        ...journalledDevice(tree, planned),
+        ...(typeof planned.goal === 'object' && planned.goal !== null
+          ? {original: planned.goal, module: moduleOf(entries, planned.target.path)}
+          : {}),
+      })),
+      nodes: [],
+    });
+    if (steps.length > 0) await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
+    conclude(() => {
+      machine.journal.forget(new Set(paths));
+      if (steps.length > 0) machine.journal.remove(entry);
+    });
+    return answer(change);
+  });
+};
+
+const unbindChange = (
+  setting: BindSetting,
+  host: Host,
+  request: Request,
+  {force, dryRun, entries}: DriverOptions & {entries: readonly JournalEntry[]},
+): Change => {
+  const boot = bootOf(setting.tree);
+  const done = entries.filter((entry) => entry.state === 'done' && entry.boot === boot);
+  const plan = planUnbind(setting.tree, membersOf(host, request), done);
+  return {
+    plan,
+    steps: stepsOf(plan),
+    modules: missingModules(setting, plan, done),
+    dryRun,
+    ...judge(setting, host, plan, {guards: ['held'], force}),
+  };
+};
+
+/** Modules of original drivers that are not there any more. */
+const missingModules = (
+  {tree}: BindSetting,
+  plan: readonly PlannedDevice[],
+  entries: readonly JournalEntry[],
+): string[] => [
+  ...new Set(
+    plan.flatMap(({goal, target}) => {
+      if (goal === null || goal === 'any' || goal.driver === null) return [];
+      if (!(tree.list(`${DRIVERS}/${goal.driver}`) instanceof SyscallError)) return [];
+      return moduleOf(entries, target.path) ?? [];
+    }),
+  ),
+];
+
+const moduleOf = (entries: readonly JournalEntry[], path: string): string | null =>
+  entries
+    .flatMap(({devices}) => devices)
+    .filter((device) => device.path === path)
+    .at(-1)?.module ?? null;
+
+/** An ordinary user may not read the journal: then a dry run goes by what the devices are. */
+const readableEntries = (journal: Journal): JournalEntry[] => {
+  try {
+    return journal.entries();
+  } catch (error) {
+    if (error instanceof Failure && error.kind === 'permission') return [];
+    throw error;
+  }
+};
+
+const afterwards = (
+  {dryRun, plan}: Change,
+  devices: UnbindDocument['devices'],
+): UnbindDocument['warnings'] =>
+  dryRun
+    ? []
+    : devices.flatMap(({address, after, outcome}) => {
+        const asked = plan.find(({target}) => target.address === address)?.goal === 'any';
+        if (!asked || outcome !== 'changed') return [];
+        if (after.driver === null)
+          return [
+            {code: 'NO_DRIVER', message: `no driver has taken ${address}; its module may not be loaded`},
+          ];
+        return after.driver.includes('vfio')
+          ? [
+              {
+                code: 'STILL_VFIO',
+                message: `${after.driver} has taken ${address} again: it was told of its ids by new_id or by a parameter of its module`,
+              },
+            ]
+          : [];
+      });

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import {readdirSync} from 'node:fs';
+import Bind from '../../src/commands/bind.js';
+import Unbind from '../../src/commands/unbind.js';
+import type {ErrorDocument} from '../../src/cli/report.js';
+import type {UnbindDocument} from '../../src/vfio/bind/bind-document.js';
+import {run} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
+import {skip} from '../support/skip.js';
+
+type Command = typeof Bind | typeof Unbind;
+
+const errorOf = async (command: Command, argv: string[]): Promise<[exit: number, code: string]> => {
+  const {exit, stdout} = await run(command, [...argv, '--json']);
+  return [exit, documentOf<ErrorDocument>(stdout, 'error').error.code];
+};
+
+describe('kvfio bind and kvfio unbind', () => {
+  it('want a group or a device', async () => {
+    assert.deepEqual(await errorOf(Bind, []), [2, 'USAGE']);
+    assert.deepEqual(await errorOf(Unbind, []), [2, 'USAGE']);
+    assert.deepEqual(await errorOf(Unbind, ['--recover', '--group', '1']), [2, 'USAGE']);
+  });
+
+  it('say what is not there', async () => {
+    assert.deepEqual(await errorOf(Bind, ['--group', '4294967295']), [3, 'GROUP_NOT_FOUND']);
+    assert.deepEqual(await errorOf(Unbind, ['--device', 'ffff:ff:1f.7']), [3, 'DEVICE_NOT_FOUND']);
+    assert.deepEqual(await errorOf(Bind, ['--group', '1', '--user', 'no such user']), [3, 'USER_NOT_FOUND']);
+  });
+
+  it('are for root only', async function () {
+    const [device] = readdirSync('/sys/bus/pci/devices');
+    if (device === undefined) skip(this, 'this machine has no PCI device');
+    else if (process.geteuid?.() !== 0 || process.seteuid === undefined) {
+      assert.deepEqual(await errorOf(Bind, ['--device', device]), [4, 'NOT_ROOT']);
+    } else {
+      process.seteuid(65534);
+      try {
+        assert.deepEqual(await errorOf(Bind, ['--device', device]), [4, 'NOT_ROOT']);
+        assert.deepEqual(await errorOf(Unbind, ['--device', device]), [4, 'NOT_ROOT']);
+      } finally {
+        process.seteuid(0);
+      }
+    }
+  });
+
+  it('have nothing to recover where nothing was cut short', async () => {
+    const {exit, stdout} = await run(Unbind, ['--recover', '--json']);
+    assert.equal(exit, 0);
+    const document = documentOf<UnbindDocument>(stdout, 'unbind');
+    assert.deepEqual([document.changed, document.devices], [false, []]);
+    assert.match((await run(Unbind, ['--recover'])).stdout, /^nothing to do$/m);
+  });
+});

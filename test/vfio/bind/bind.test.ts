@@ -1,0 +1,400 @@
+import assert from 'node:assert/strict';
+import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {Failure} from '../../../src/failure.js';
+import {FileLock} from '../../../src/linux/file-lock.js';
+import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
+import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
+import {recoverDevices} from '../../../src/vfio/bind/recover.js';
+import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
+import {amd, folderOf, machine, pci, port, type Machine} from '../../support/machine.js';
+import {SimulatedBus} from './simulated-bus.js';
+
+const unit = 'ivhd0';
+const switchPort = port('0000:03:00.0', {unit, acs: null});
+
+/** Where a journal is on disk at once, as in /run. */
+const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
+/** A group behind a switch, as in the lab, with a function that has no driver, and one whose override is somebody's. */
+const build = (): {files: Machine; bus: SimulatedBus} & Disposable => {
+  const files = machine(
+    {
+      units: {[unit]: amd()},
+      groups: {
+        11: [
+          switchPort,
+          pci('0000:04:00.0', {unit, driver: 'e1000e', parent: folderOf(switchPort)}),
+          pci('0000:05:00.0', {unit, driver: 'xhci_hcd', classCode: '0c0330', override: 'xhci_hcd'}),
+          pci('0000:06:00.0', {unit, driver: null, classCode: '010601'}),
+        ],
+        12: [pci('0000:07:00.0', {unit, driver: 'e1000e'})],
+      },
+    },
+    MEMORY,
+  );
+  const bus = new SimulatedBus(files, {
+    '0000:04:00.0': 'e1000e',
+    '0000:05:00.0': 'xhci_hcd',
+    '0000:06:00.0': 'ahci',
+    '0000:07:00.0': 'e1000e',
+  });
+  return {
+    files,
+    bus,
+    [Symbol.dispose]: () => {
+      files[Symbol.dispose]();
+    },
+  };
+};
+
+const options = (bus: SimulatedBus, more: Partial<BindOptions> = {}): BindOptions => ({
+  dryRun: false,
+  force: [],
+  timeout: 1,
+  onNote: () => undefined,
+  owner: null,
+  setting: bus.setting(),
+  ...more,
+});
+
+const group = (id: number): {groups: number[]; devices: string[]} => ({groups: [id], devices: []});
+const device = (address: string): {groups: number[]; devices: string[]} => ({groups: [], devices: [address]});
+
+const failureOf = async (work: Promise<unknown>): Promise<Failure> => {
+  try {
+    await work;
+  } catch (error) {
+    assert.ok(error instanceof Failure, String(error));
+    return error;
+  }
+  throw new assert.AssertionError({message: 'it did not fail'});
+};
+
+const outcomes = ({devices}: BindDocument | UnbindDocument): Record<string, string | null> =>
+  Object.fromEntries(devices.map(({address, outcome, reason}) => [address, reason ?? outcome]));
+
+const journals = (files: Machine): string[] =>
+  readdirSync(files.path('run/kvfio/bind')).filter((name) => name.endsWith('.json'));
+
+describe('bind and unbind', () => {
+  it('give a whole group to vfio-pci without its bridges, and return it as it was', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const before = bus.state();
+    const bound = await bindDevices(group(11), options(bus, {owner: {uid: 1000, name: 'alice'}}));
+    assert.deepEqual(outcomes(bound), {
+      '0000:03:00.0': 'it is a bridge',
+      '0000:04:00.0': 'changed',
+      '0000:05:00.0': 'changed',
+      '0000:06:00.0': 'changed',
+    });
+    assert.deepEqual(
+      bound.groups.map(({group: id, node, uid, viable}) => [id, node, uid, viable]),
+      [[11, '/dev/vfio/11', 1000, true]],
+    );
+    const vfio = ['vfio-pci', 'vfio-pci'];
+    assert.deepEqual(bus.state(), {
+      ...before,
+      '0000:04:00.0': vfio,
+      '0000:05:00.0': vfio,
+      '0000:06:00.0': vfio,
+    });
+    assert.equal(bus.loaded.join(), 'vfio-pci');
+    assert.ok(!bus.writes.some((write) => /new_id|remove_id/.test(write)));
+
+    const again = await bindDevices(group(11), options(bus, {owner: {uid: 1000, name: 'alice'}}));
+    assert.equal(again.changed, false);
+    const unbound = await unbindDevices(group(11), options(bus));
+    assert.equal(unbound.changed, true);
+    assert.deepEqual(bus.state(), before);
+    assert.deepEqual(journals(files), []);
+    assert.equal((await unbindDevices(group(11), options(bus))).changed, false);
+  });
+
+  it('say in a dry run what they then do', async () => {
+    using built = build();
+    const {bus} = built;
+    const owner = {uid: 1000, name: 'alice'};
+    const before = bus.state();
+    const predicted = await bindDevices(group(11), options(bus, {dryRun: true, owner}));
+    assert.deepEqual([bus.state(), bus.writes], [before, []]);
+    const done = await bindDevices(group(11), options(bus, {owner}));
+    assert.deepEqual(predicted.steps, done.steps);
+    assert.deepEqual(
+      predicted.devices.map(({after}) => after),
+      done.devices.map(({after}) => after),
+    );
+    assert.deepEqual([predicted.groups[0]?.viable, predicted.modules], [true, ['vfio-pci']]);
+    const back = await unbindDevices(group(11), options(bus, {dryRun: true}));
+    assert.deepEqual(back.steps, (await unbindDevices(group(11), options(bus))).steps);
+  });
+
+  it('leave nothing changed when any write is refused, and say what was undone', async () => {
+    for (const errno of ['EINVAL', 'EBUSY', 'ENODEV'] as const) {
+      let refused = 0;
+      for (let at = 1; ; at++) {
+        using built = build();
+        const {bus, files} = built;
+        const before = bus.state();
+        bus.failing = {at, count: 1, errno};
+        const failure = await bindDevices(group(11), options(bus, {owner: {uid: 1000, name: 'alice'}})).then(
+          () => null,
+          (error: unknown) => error,
+        );
+        if (failure === null) break;
+        assert.ok(failure instanceof Failure);
+        refused++;
+        assert.deepEqual(bus.state(), before, `write ${at}`);
+        assert.deepEqual(journals(files), []);
+        assert.equal(bus.nodes.size, 0);
+        assert.equal(failure.errno, errno);
+        assert.equal(failure.exitCode, at === 1 ? 6 : 9, failure.message);
+        if (at > 1) assert.match(failure.why, /Undone: /);
+      }
+      assert.equal(refused, 8, 'every write of the transaction was refused once');
+    }
+  });
+
+  it('return a whole group or nothing', async () => {
+    using built = build();
+    const {bus} = built;
+    await bindDevices(group(11), options(bus));
+    const before = bus.state();
+    const start = bus.writes.length;
+    for (let at = 1; at <= 8; at++) {
+      bus.failing = {at: bus.writes.length + at, count: 1, errno: 'EBUSY'};
+      await failureOf(unbindDevices(group(11), options(bus)));
+      assert.deepEqual(bus.state(), before, `write ${at}`);
+    }
+    assert.ok(bus.writes.length > start);
+    bus.failing = {at: Infinity, count: 0, errno: 'EBUSY'};
+    await unbindDevices(group(11), options(bus));
+    assert.deepEqual(bus.state(), build().bus.state());
+  });
+
+  it('recover everything wherever they were cut short', async () => {
+    for (const command of ['bind', 'unbind'] as const) {
+      let cuts = 0;
+      for (let at = 1; at < 40; at++) {
+        using built = build();
+        const {bus, files} = built;
+        const original = bus.state();
+        const owner = {uid: 1000, name: 'alice'};
+        if (command === 'unbind') await bindDevices(group(11), options(bus, {owner}));
+        const before = bus.state();
+        let changes = 0;
+        bus.observe = () => {
+          if (++changes === at) throw new Error('killed');
+        };
+        const work =
+          command === 'bind'
+            ? bindDevices(group(11), options(bus, {owner}))
+            : unbindDevices(group(11), options(bus));
+        const cut = await work.then(
+          () => false,
+          () => true,
+        );
+        bus.observe = () => undefined;
+        if (!cut) break;
+        cuts++;
+        const interrupted = journals(files).some((name) =>
+          readFileSync(files.path(join('run/kvfio/bind', name)), 'utf8').includes('"open"'),
+        );
+        if (interrupted) {
+          assert.equal((await failureOf(bindDevices(group(11), options(bus)))).code, 'INTERRUPTED');
+        }
+        const recovered = await recoverDevices(options(bus));
+        assert.equal(recovered.recover, true);
+        // what was cut short before its journal, or after its end, is not half-way
+        const state = interrupted || command === 'bind' ? original : before;
+        const finished = !interrupted && at > 10;
+        if (!finished) assert.deepEqual(bus.state(), state, `${command} after change ${at}`);
+        assert.equal((await recoverDevices(options(bus))).changed, false);
+      }
+      assert.ok(cuts >= 12, `${cuts} changes were cut off after`);
+    }
+  });
+
+  it('cannot be recovered while the cause lasts, and then can', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    bus.failing = {at: 5, count: 100, errno: 'EBUSY'};
+    const failure = await failureOf(bindDevices(group(11), options(bus)));
+    assert.equal(failure.code, 'ROLLBACK_INCOMPLETE');
+    assert.match(failure.hint, /unbind --recover/);
+    assert.notDeepEqual(bus.state(), before);
+    assert.equal((await failureOf(recoverDevices(options(bus)))).code, 'NOT_RECOVERED');
+    bus.failing = {at: Infinity, count: 0, errno: 'EBUSY'};
+    await recoverDevices(options(bus));
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('can be recovered when their end could not be noted down', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const before = bus.state();
+    bus.before = {
+      at: 8,
+      act: () => {
+        const [journal] = journals(files);
+        assert.ok(journal !== undefined);
+        files.write(`run/kvfio/bind/${journal}.tmp/in-the-way`, '');
+      },
+    };
+    const failure = await failureOf(bindDevices(group(11), options(bus)));
+    assert.deepEqual([failure.code, failure.errno], ['JOURNAL_NOT_WRITTEN', 'EISDIR']);
+    assert.match(failure.hint, /unbind --recover/);
+    assert.equal((await recoverDevices(options(bus))).changed, true);
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('put the others back when a device vanishes half-way', async () => {
+    for (const at of [2, 4, 5, 7]) {
+      using built = build();
+      const {bus, files} = built;
+      const others = bus.state();
+      Reflect.deleteProperty(others, '0000:05:00.0');
+      bus.before = {
+        at,
+        act: () => {
+          bus.unplug('0000:05:00.0');
+        },
+      };
+      const failure = await bindDevices(group(11), options(bus)).then(
+        () => null,
+        (error: unknown) => error as Failure,
+      );
+      if (failure === null) continue; // it was done with already
+      assert.ok(failure instanceof Failure);
+      assert.deepEqual(bus.state(), others, `before write ${at}`);
+      assert.deepEqual(journals(files), []);
+    }
+  });
+
+  it('notice when another program undoes a write at once', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    const override = built.files.path('sys/devices/pci0000:07/0000:07:00.0/driver_override');
+    bus.observe = (did) => {
+      if (did.endsWith('/driver_override')) bus.observe = () => undefined;
+    };
+    bus.before = {
+      at: 3,
+      act: () => {
+        writeFileSync(override, 'pci-stub\n');
+      },
+    };
+    const failure = await failureOf(bindDevices(group(12), options(bus)));
+    assert.equal(failure.errno, 'ENODEV');
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('give back what somebody else bound by clearing its override and probing', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    await bindDevices(device('7:0.0'), options(bus));
+    for (const name of journals(built.files)) {
+      writeFileSync(built.files.path(join('run/kvfio/bind', name)), '');
+    }
+    const damaged = await failureOf(unbindDevices(group(12), options(bus)));
+    assert.deepEqual([damaged.code, damaged.exitCode], ['JOURNAL_DAMAGED', 8]);
+    built.files.remove('run/kvfio/bind');
+    const start = bus.writes.length;
+    await unbindDevices(group(12), options(bus));
+    assert.deepEqual(bus.state(), before);
+    assert.equal(bus.writes.slice(start).at(-1), '/sys/bus/pci/drivers_probe 0000:07:00.0');
+  });
+
+  it('keep what one device was when another of the same bind is returned', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    await bindDevices({groups: [11, 12], devices: []}, options(bus));
+    await unbindDevices(device('0000:05:00.0'), options(bus));
+    assert.deepEqual(bus.state()['0000:05:00.0'], before['0000:05:00.0']);
+    assert.deepEqual(bus.state()['0000:04:00.0'], ['vfio-pci', 'vfio-pci']);
+    await unbindDevices({groups: [11, 12], devices: []}, options(bus));
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('do not touch another device that has come to the same place', async () => {
+    using built = build();
+    const {bus} = built;
+    await bindDevices(group(12), options(bus));
+    const folder = 'sys/devices/pci0000:07/0000:07:00.0';
+    writeFileSync(built.files.path(`${folder}/device`), '0x10c9\n');
+    await unbindDevices(group(12), options(bus));
+    // by its ids, not by what the other one was
+    assert.deepEqual(bus.state()['0000:07:00.0'], ['e1000e', '(null)']);
+  });
+
+  it('take what a former boot left for done', async () => {
+    using built = build();
+    const {bus, files} = built;
+    files.write('proc/sys/kernel/random/boot_id', 'first\n');
+    let changes = 0;
+    bus.observe = () => {
+      if (++changes === 5) throw new Error('power cut');
+    };
+    await assert.rejects(bindDevices(group(11), options(bus)));
+    bus.observe = () => undefined;
+    files.write('proc/sys/kernel/random/boot_id', 'second\n');
+    const writes = bus.writes.length;
+    const recovered = await recoverDevices(options(bus));
+    assert.equal(recovered.changed, false);
+    assert.deepEqual(
+      recovered.warnings.map(({code}) => code),
+      ['FROM_ANOTHER_BOOT'],
+    );
+    assert.equal(bus.writes.length, writes);
+    assert.deepEqual(journals(files), []);
+  });
+
+  it('wait for another kvfio that is at work with the same devices', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const both = await Promise.all([
+      bindDevices(group(11), options(bus)),
+      bindDevices({groups: [11, 12], devices: []}, options(bus)),
+    ]);
+    assert.deepEqual(
+      both.map(({changed}) => changed),
+      [true, true],
+    );
+    assert.equal(bus.writes.length, 8 + 3, 'nothing was done twice');
+    using lock = FileLock.tryTake(files.path('run/kvfio/bind/0000:07:00.0.lock'));
+    assert.ok(lock);
+    const busy = await failureOf(unbindDevices(group(12), options(bus)));
+    assert.deepEqual([busy.code, busy.exitCode], ['DEVICE_BUSY', 124]);
+    assert.match(busy.why, new RegExp(`process ${process.pid}`));
+  });
+
+  it('clear away what a killed kvfio did not finish writing', async () => {
+    using built = build();
+    const {bus, files} = built;
+    files.write('run/kvfio/bind/000001-4194305.json.tmp', 'half');
+    files.write(`run/kvfio/bind/000001-${process.pid}.json.tmp`, 'of somebody who is at it');
+    await bindDevices(group(12), options(bus));
+    assert.deepEqual(
+      readdirSync(files.path('run/kvfio/bind')).filter((name) => name.endsWith('.tmp')),
+      [`000001-${process.pid}.json.tmp`],
+    );
+  });
+
+  it('refuse what vfio-pci never drives', async () => {
+    using built = build();
+    const bridge = await failureOf(bindDevices(device('0000:03:00.0'), options(built.bus)));
+    assert.deepEqual([bridge.code, bridge.exitCode], ['CANNOT_BIND', 5]);
+    assert.equal((await failureOf(bindDevices(group(99), options(built.bus)))).exitCode, 3);
+    assert.equal((await failureOf(bindDevices(device('9:0.0'), options(built.bus)))).exitCode, 3);
+    using none = machine({ungrouped: [pci('0000:01:00.0', {driver: 'e1000e'})]});
+    const bus = new SimulatedBus(none, {'0000:01:00.0': 'e1000e'});
+    const groupless = await failureOf(bindDevices(device('1:0.0'), options(bus)));
+    assert.match(groupless.why, /no IOMMU group/);
+  });
+});

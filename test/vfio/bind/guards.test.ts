@@ -1,0 +1,314 @@
+import assert from 'node:assert/strict';
+import {readHost} from '../../../src/iommu/host.js';
+import {DirectoryTree} from '../../../src/linux/directory-tree.js';
+import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
+import {findings} from '../../../src/vfio/bind/guards/guards.js';
+import {machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
+
+const DISK = '0000:01:00.0';
+const FOLDER = `sys/devices/pci0000:01/${DISK}`;
+
+/** A machine with these devices, each in a group of its own. */
+const withDevices = (...devices: DeviceSpec[]): Machine =>
+  machine({groups: Object.fromEntries(devices.map((device, index) => [index, [device]]))});
+
+const nvme = (): Machine => withDevices(pci(DISK, {classCode: '010802', driver: 'nvme'}));
+
+/** What the guards find about some of a machine's devices, each as `GUARD: WHAT`. */
+const found = (
+  {root}: Machine,
+  {only, addresses = []}: {only?: string[]; addresses?: InterfaceAddress[]} = {},
+): string[] => {
+  const tree = new DirectoryTree(root);
+  const host = readHost(tree);
+  const allDevices = host.groups.flatMap(({devices}) => devices);
+  return findings({
+    tree,
+    devices: allDevices.filter(({address}) => only?.includes(address) ?? true),
+    groups: host.groups,
+    allDevices,
+    addresses: () => addresses,
+    live: false,
+  }).map(({guard, found: what}) => `${guard}: ${what}`);
+};
+
+let minor = 0;
+
+/** A block device with its class entry. */
+const block = (files: Machine, path: string, holders: string[] = []): string => {
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const number = `259:${minor++}`;
+  files.write(`${path}/dev`, `${number}\n`);
+  files.write(`${path}/size`, '131072\n');
+  files.link(`sys/class/block/${name}`, path);
+  for (const holder of holders)
+    files.link(`${path}/holders/${holder}`, `sys/devices/virtual/block/${holder}`);
+  return number;
+};
+
+const mapping = (files: Machine, name: string, mapped: string, holders: string[] = []): string => {
+  files.write(`sys/devices/virtual/block/${name}/dm/name`, `${mapped}\n`);
+  return block(files, `sys/devices/virtual/block/${name}`, holders);
+};
+
+const mounts = (
+  files: Machine,
+  ...lines: [number: string, point: string, type: string, source: string][]
+) => {
+  files.write(
+    'proc/self/mountinfo',
+    lines
+      .map(
+        ([number, point, type, source], index) =>
+          `${index + 30} 1 ${number} / ${point} rw,relatime shared:1 master:2 - ${type} ${source} rw\n`,
+      )
+      .join(''),
+  );
+};
+
+describe('guards', () => {
+  it('find nothing about a disk that nobody uses', () => {
+    using files = nvme();
+    block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+    block(files, `${FOLDER}/nvme/nvme0/nvme0n1/nvme0n1p1`);
+    mounts(files, ['8:1', '/', 'ext4', '/dev/sda1'], ['0:5', '/dev', 'devtmpfs', 'udev']);
+    assert.deepEqual(found(files), []);
+  });
+
+  describe('of file systems', () => {
+    it('find a mounted partition, whatever it was mounted by', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      const number = block(files, `${FOLDER}/nvme/nvme0/nvme0n1/nvme0n1p1`);
+      mounts(files, [number, '/mnt/a\\040b', 'ext4', '/dev/disk/by-uuid/1234']);
+      assert.deepEqual(found(files), ['mounted: nvme0n1p1 is mounted at /mnt/a b']);
+    });
+
+    it('find every namespace of a controller', () => {
+      using files = nvme();
+      const numbers = [1, 2, 3].map((id) => block(files, `${FOLDER}/nvme/nvme0/nvme0n${id}`));
+      mounts(files, [numbers[0] ?? '', '/one', 'xfs', 'x'], [numbers[2] ?? '', '/three', 'xfs', 'x']);
+      assert.deepEqual(found(files), [
+        'mounted: nvme0n1 is mounted at /one',
+        'mounted: nvme0n3 is mounted at /three',
+      ]);
+    });
+
+    it('find the namespace of a controller that is one of several paths to it', () => {
+      using files = nvme();
+      const subsystem = 'sys/devices/virtual/nvme-subsystem/nvme-subsys0';
+      files.write(`${FOLDER}/nvme/nvme0/state`, 'live\n');
+      files.link(`${subsystem}/nvme0`, `${FOLDER}/nvme/nvme0`);
+      files.link(`${subsystem}/nvme1`, 'sys/devices/pci0000:02/0000:02:00.0/nvme/nvme1');
+      block(files, `${FOLDER}/nvme/nvme0/nvme0c0n1`);
+      block(files, `${subsystem}/nvme0n1`);
+      const number = block(files, `${subsystem}/nvme0n1/nvme0n1p1`);
+      mounts(files, [number, '/srv', 'ext4', '/dev/nvme0n1p1']);
+      assert.deepEqual(found(files), ['mounted: nvme0n1p1 is mounted at /srv']);
+    });
+
+    it('find a file system on an encrypted volume of a volume group', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1/nvme0n1p3`, ['dm-0']);
+      mapping(files, 'dm-0', 'crypt', ['dm-1']);
+      const root = mapping(files, 'dm-1', 'vg-root');
+      mounts(files, [root, '/', 'ext4', '/dev/mapper/vg-root']);
+      assert.deepEqual(found(files), [
+        'mounted: dm-1 (vg-root) on dm-0 (crypt) on nvme0n1p3 is mounted at /',
+        'storage: nvme0n1p3 carries dm-0',
+        'storage: dm-0 (crypt) on nvme0n1p3 carries dm-1',
+      ]);
+    });
+
+    it('find a partition of an array of which it has a half', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`, ['md127']);
+      block(files, 'sys/devices/virtual/block/md127');
+      const number = block(files, 'sys/devices/virtual/block/md127/md127p1');
+      mounts(files, [number, '/home', 'ext4', '/dev/md127p1']);
+      assert.deepEqual(found(files), [
+        'mounted: md127p1 on nvme0n1 is mounted at /home',
+        'storage: nvme0n1 carries md127',
+      ]);
+    });
+
+    it('find a btrfs of several devices of which another one was named', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      for (const name of ['sda', 'nvme0n1']) files.write(`sys/fs/btrfs/1234/devices/${name}/x`, '');
+      files.write('sys/fs/btrfs/features/x', '');
+      mounts(files, ['0:44', '/data', 'btrfs', '/dev/sda']);
+      assert.deepEqual(found(files), ['mounted: nvme0n1 is mounted at /data']);
+    });
+
+    it('find a loop device on a disk', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      files.write('sys/devices/virtual/block/loop0/loop/backing_file', '/dev/nvme0n1\n');
+      const number = block(files, 'sys/devices/virtual/block/loop0');
+      mounts(files, [number, '/mnt', 'iso9660', '/dev/loop0']);
+      assert.deepEqual(found(files), ['mounted: loop0 on nvme0n1 is mounted at /mnt']);
+    });
+
+    it('find the disk of a USB stick below its controller', () => {
+      using files = withDevices(pci(DISK, {classCode: '0c0330', driver: 'xhci_hcd'}));
+      const number = block(files, `${FOLDER}/usb1/1-1/1-1:1.0/host0/target0:0:0/0:0:0:0/block/sdb/sdb1`);
+      mounts(files, [number, '/media/stick', 'vfat', '/dev/sdb1']);
+      assert.deepEqual(found(files), ['mounted: sdb1 is mounted at /media/stick']);
+    });
+
+    it('are not sure when mounts cannot be read', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      files.write('proc/self/mountinfo/not-a-file', '');
+      assert.match(found(files).join(), /mounted: whether it may be taken cannot be told .*EISDIR/);
+    });
+  });
+
+  describe('of swap and pools', () => {
+    it('find swap space on a partition and on a volume', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1/nvme0n1p2`);
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1/nvme0n1p3`, ['dm-7']);
+      mapping(files, 'dm-7', 'vg-swap');
+      files.write(
+        'proc/swaps',
+        'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n/dev/nvme0n1p2                          partition\t7812092\t\t0\t\t-2\n/dev/dm-7  partition 1 0 -3\n/swapfile file 1 0 -4\n',
+      );
+      assert.deepEqual(found(files), [
+        'swap: nvme0n1p2 is swap space in use',
+        'swap: dm-7 (vg-swap) on nvme0n1p3 is swap space in use',
+        'storage: nvme0n1p3 carries dm-7',
+      ]);
+    });
+
+    it('find a member that is not active by what udev says of it', () => {
+      using files = nvme();
+      const number = block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      files.write(`run/udev/data/b${number}`, 'S:disk/by-id/x\nE:ID_FS_TYPE=zfs_member\n');
+      assert.deepEqual(found(files), ['storage: nvme0n1 is a member of zfs (udev)']);
+    });
+
+    it('find a member without udev by its first bytes', () => {
+      using files = nvme();
+      block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
+      const bytes = Buffer.alloc(4096);
+      bytes.write('LABELONE', 512);
+      bytes.write('LVM2 001', 512 + 24);
+      files.write('dev/nvme0n1', bytes);
+      assert.deepEqual(found(files), ['storage: nvme0n1 is a member of LVM']);
+    });
+  });
+
+  describe('of networks', () => {
+    const NIC = (): Machine => withDevices(pci(DISK, {driver: 'igb'}));
+    const iface = (files: Machine, path: string, index: number, uppers: string[] = []): void => {
+      const name = path.slice(path.lastIndexOf('/') + 1);
+      files.write(`${path}/ifindex`, `${index}\n`);
+      for (const upper of uppers) files.link(`${path}/upper_${upper}`, `sys/devices/virtual/net/${upper}`);
+      files.link(`sys/class/net/${name}`, path);
+    };
+    const at = (index: number, address: string, linkLocal = false): InterfaceAddress => ({
+      index,
+      address,
+      linkLocal,
+    });
+
+    it('find an address, but not that which every interface has', () => {
+      using files = NIC();
+      iface(files, `${FOLDER}/net/enp1s0`, 2);
+      assert.deepEqual(found(files, {addresses: [at(2, 'fe80::1/64', true), at(3, '192.0.2.1/24')]}), []);
+      assert.deepEqual(found(files, {addresses: [at(2, '192.0.2.1/24'), at(2, '2001:db8::1/64')]}), [
+        'network: enp1s0 has the address 192.0.2.1/24, 2001:db8::1/64',
+      ]);
+    });
+
+    it('find the address of a VLAN on a bridge on a bond', () => {
+      using files = NIC();
+      iface(files, `${FOLDER}/net/enp1s0`, 2, ['bond0']);
+      iface(files, 'sys/devices/virtual/net/bond0', 3, ['br0']);
+      iface(files, 'sys/devices/virtual/net/br0', 4, ['br0.100']);
+      iface(files, 'sys/devices/virtual/net/br0.100', 5);
+      assert.deepEqual(found(files, {addresses: [at(5, '192.0.2.1/24')]}), [
+        'network: br0.100 on enp1s0 has the address 192.0.2.1/24',
+      ]);
+    });
+
+    it('find default routes of both protocols', () => {
+      using files = NIC();
+      iface(files, `${FOLDER}/net/ppp`, 2);
+      iface(files, `${FOLDER}/net/six`, 3);
+      files.write(
+        'proc/net/route',
+        'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\nppp\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\nother\t0002A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n',
+      );
+      const zeros = '0'.repeat(32);
+      files.write(
+        'proc/net/ipv6_route',
+        `${zeros} 00 ${zeros} 00 fe800000000000000000000000000001 00000400 00000001 00000000 00000003      six\n${zeros} 00 ${zeros} 00 ${zeros} ffffffff 00000001 00000000 00200200       lo\n`,
+      );
+      assert.deepEqual(found(files), [
+        'network: ppp has a default route',
+        'network: six has a default route',
+      ]);
+    });
+
+    it('find ports of Open vSwitch', () => {
+      using files = NIC();
+      iface(files, `${FOLDER}/net/enp1s0`, 2, ['ovs-system']);
+      iface(files, 'sys/devices/virtual/net/ovs-system', 3);
+      assert.deepEqual(found(files), ['network: ovs-system on enp1s0 makes it a port of Open vSwitch']);
+    });
+  });
+
+  describe('of displays and consoles', () => {
+    const CONSOLES = 'tty0                 -WU (EC p  )    4:1\n';
+    const gpu = (address: string, driver = 'i915'): DeviceSpec => pci(address, {classCode: '030000', driver});
+
+    it('find the boot display', () => {
+      using files = withDevices(gpu(DISK), gpu('0000:02:00.0'));
+      files.write(`${FOLDER}/boot_vga`, '1\n');
+      files.write('sys/devices/pci0000:02/0000:02:00.0/boot_vga', '0\n');
+      files.write('proc/consoles', CONSOLES);
+      assert.deepEqual(found(files, {only: [DISK]}), ['display: it is the boot display (boot_vga is 1)']);
+      assert.deepEqual(found(files, {only: ['0000:02:00.0']}), []);
+    });
+
+    it('find the last display of a machine without a serial console', () => {
+      using files = withDevices(gpu(DISK), gpu('0000:02:00.0', 'vfio-pci'));
+      files.write('proc/consoles', CONSOLES);
+      assert.match(found(files, {only: [DISK]}).join(), /^console: it is the only way to the console tty0/);
+      files.write('proc/consoles', `${CONSOLES}ttyS0 -W- (E p a) 4:64\n`);
+      files.link('sys/class/tty/ttyS0', 'sys/devices/pnp0/00:03/tty/ttyS0');
+      assert.deepEqual(found(files, {only: [DISK]}), []);
+    });
+
+    it('find the card of the only serial console, and both ways when both go', () => {
+      using files = withDevices(pci(DISK, {classCode: '070002', driver: 'serial'}), gpu('0000:02:00.0'));
+      files.link('sys/class/tty/ttyS4', `${FOLDER}/tty/ttyS4`);
+      files.write('proc/consoles', 'ttyS4 -W- (EC p a) 4:68\n');
+      assert.match(found(files, {only: [DISK]}).join(), /the console ttyS4/);
+      files.write('proc/consoles', `${CONSOLES}ttyS4 -W- (EC p a) 4:68\n`);
+      assert.deepEqual(found(files, {only: [DISK]}), []);
+      assert.equal(found(files).length, 2);
+    });
+  });
+
+  it('find virtual functions with their drivers', () => {
+    using files = withDevices(pci(DISK, {driver: 'igb'}));
+    files.write(`${FOLDER}/sriov_numvfs`, '2\n');
+    for (const index of [0, 1]) {
+      const vf = `sys/devices/pci0000:01/0000:01:10.${index}`;
+      files.write(`${vf}/uevent`, '');
+      files.link(`${FOLDER}/virtfn${index}`, vf);
+    }
+    files.link('sys/devices/pci0000:01/0000:01:10.1/driver', 'sys/bus/pci/drivers/vfio-pci');
+    assert.deepEqual(found(files), [
+      'sriov: it has 2 virtual functions: 0000:01:10.0 (no driver), 0000:01:10.1 (vfio-pci)',
+    ]);
+    files.write(`${FOLDER}/sriov_numvfs`, '0\n');
+    assert.deepEqual(found(files), []);
+  });
+});
