@@ -6,6 +6,7 @@ const DOCUMENTS = [
   ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
+  ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

@@ -4,18 +4,15 @@ import type {Group} from '../iommu/group.js';
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {sameFile} from '../linux/kcmp.js';
-import {Pidfd} from '../linux/pidfd.js';
+import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
 import {Process} from '../linux/process.js';
-import {VfioGroup} from '../linux/vfio.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
-import {KVM_VM} from '../vm/receive-vm.js';
-import {openedByKvfio, type Container} from '../vfio/group-file.js';
+import {openedByKvfio} from '../vfio/group-file.js';
 import {deviceNumber, readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {deviceOf} from '../vfio/holders.js';
 import {groupCoherency, type Cpu, type Registration} from './coherency.js';
-
-/** What the link of a kvm-vfio device in /proc/PID/fd reads (kvm_ioctl_create_device in virt/kvm/kvm_main.c). */
-const KVM_VFIO = 'anon_inode:kvm-vfio';
+import {containerOf} from './container-of.js';
+import {readCpu} from './cpu.js';
 
 /** A group that the owner of a VM has open. */
 export interface HeldGroup extends Registration {
@@ -176,24 +173,6 @@ const isSame = (pid: number, fd: number, other: number): boolean => {
     if (error instanceof SyscallError) return false;
     throw error;
   }
-};
-
-/** Whether a group of the owner's is in a container, as far as kvfio may see that. */
-const containerOf = (pid: number, fd: number): Container | 'unknown' => {
-  try {
-    using pidfd = Pidfd.open(pid);
-    using file = pidfd.getfd(fd);
-    // borrows the descriptor, which `file` closes
-    return new VfioGroup(file.fd).status().containerSet ? 'type1' : 'none';
-  } catch (error) {
-    if (error instanceof SyscallError) return 'unknown';
-    throw error;
-  }
-};
-
-const readCpu = (tree: HostTree): Cpu => {
-  const has = (module: string): boolean => !(tree.list(`/sys/module/${module}`) instanceof SyscallError);
-  return has('kvm_intel') ? 'intel' : has('kvm_amd') ? 'amd' : null;
 };
 
 const noSuchDevice = ({pid}: ReachedVm, fd: number, devices: readonly number[]): Failure =>
