@@ -7,6 +7,7 @@ const DOCUMENTS = [
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
+  ['doctor', 'src/doctor/doctor.ts', 'DoctorDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

@@ -8,7 +8,10 @@ const ajv = new Ajv({strict: true, allErrors: true, allowUnionTypes: true});
 
 /** Parses the one JSON document in `stdout` and checks it against a published schema. */
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- the schema is what vouches for it
-export const documentOf = <T>(stdout: string, schema: 'groups' | 'snapshot' | 'vms' | 'error'): T => {
+export const documentOf = <T>(
+  stdout: string,
+  schema: 'groups' | 'snapshot' | 'vms' | 'doctor' | 'error',
+): T => {
   const validate =
     ajv.getSchema(schema) ??
     ajv
