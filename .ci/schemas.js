@@ -8,6 +8,7 @@ const DOCUMENTS = [
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
   ['doctor', 'src/doctor/doctor.ts', 'DoctorDocument'],
+  ['completion', 'src/commands/completion.ts', 'CompletionDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 
