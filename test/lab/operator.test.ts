@@ -22,7 +22,7 @@ examine() {
 type Failing = Partial<Record<Purpose, string[]>>;
 
 describe('doctor and vms in the lab', function () {
-  this.timeout(300_000);
+  this.timeout(900_000);
 
   const reader = (folder: ReturnType<typeof scratch>) => {
     const text = (name: string): string => readFileSync(folder.path(name), 'utf8');
