@@ -14,46 +14,72 @@ export interface DescriptorSearch {
  * over.
  *
  * Nearly all of the time is spent in the kernel, which resolves a path for each descriptor. Standing in the folder
- * leaves one component of five to resolve, so the process's own working directory is elsewhere during the search.
+ * leaves one component of five to resolve, so the process's own working directory is elsewhere during the search,
+ * unless it could not come back.
  *
  * @param proc - where procfs is mounted
  */
 export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearch => {
   const search: DescriptorSearch = {pids: [], hidden: 0, looked: 0};
   const limit = Error.stackTraceLimit;
-  const home = openSync('.', constants.O_RDONLY | constants.O_DIRECTORY);
+  using home = openHome();
   // an unprivileged search is refused thousands of times, and nobody reads where from
   Error.stackTraceLimit = 0;
   try {
     for (const name of readdirSync(proc)) {
       const pid = Number(name);
-      if (Number.isInteger(pid)) lookInto(search, {pid, wanted, folder: `${proc}/${name}`});
+      if (Number.isInteger(pid))
+        lookInto(search, {pid, wanted, folder: `${proc}/${name}`, walks: home !== null});
     }
   } finally {
     Error.stackTraceLimit = limit;
-    // also where the folder's name is gone
-    process.chdir(`/proc/self/fd/${home}`);
-    closeSync(home);
+    home?.comeBack();
   }
   search.pids.sort((a, b) => a - b);
   return search;
 };
 
+/** The working directory, by a descriptor; null for one that its user may not enter (again). */
+const openHome = (): (Disposable & {comeBack: () => void}) | null => {
+  let fd: number | undefined;
+  try {
+    fd = openSync('.', O_PATH | constants.O_DIRECTORY);
+    const place = `/proc/self/fd/${fd}`; // also where the folder's name is gone
+    process.chdir(place);
+    const opened = fd;
+    return {
+      comeBack: () => {
+        process.chdir(place);
+      },
+      [Symbol.dispose]: () => {
+        closeSync(opened);
+      },
+    };
+  } catch {
+    if (fd !== undefined) closeSync(fd);
+    return null;
+  }
+};
+
+/** include/uapi/asm-generic/fcntl.h; it needs no permission to read the folder. */
+const O_PATH = 0o10000000;
+
 const lookInto = (
   search: DescriptorSearch,
-  {pid, wanted, folder}: {pid: number; wanted: string; folder: string},
+  {pid, wanted, folder, walks}: {pid: number; wanted: string; folder: string; walks: boolean},
 ): void => {
+  const place = walks ? '' : `${folder}/fd/`;
   let names: string[];
   try {
-    process.chdir(`${folder}/fd`);
-    names = readdirSync('.');
+    if (walks) process.chdir(`${folder}/fd`);
+    names = readdirSync(walks ? '.' : place);
   } catch (error) {
     if (isRefusal(error) && isThere(folder)) search.hidden += 1;
     return;
   }
   for (const name of names) {
     try {
-      if (readlinkSync(name) !== wanted) continue;
+      if (readlinkSync(place + name) !== wanted) continue;
       search.pids.push(pid);
       break;
     } catch (error) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {once} from 'node:events';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
@@ -8,7 +9,7 @@ import type {VmsDocument} from '../../src/kvm-vfio/vms.js';
 import {PROJECT, run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {skip} from '../support/skip.js';
-import {needKvm, startKvfioVm, startVmm} from '../vm/vmm.js';
+import {needKvm, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
 
 const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
 
@@ -50,6 +51,23 @@ describe('kvfio vms', function () {
     assert.ok(document.hidden > 0);
     assert.ok(!document.vms.some(({pid}) => pid === vm.pid));
     assert.match(stderr, new RegExp(`${document.hidden} process(es)? could not be looked into; root sees`));
+  });
+
+  it('works where its user may not be', function () {
+    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    using folder = scratch(); // of root alone
+    // the program is found by its absolute path
+    const program = [...KVFIO, 'vms', '--json'];
+    const {status, stdout, stderr} = spawnSync(
+      'setpriv',
+      ['--reuid', '65534', '--clear-groups', ...program],
+      {
+        cwd: folder.path('.'),
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 0, stderr);
+    assert.ok(documentOf<VmsDocument>(stdout, 'vms').looked > 0);
   });
 
   it('follows what comes and goes until it is stopped', async () => {
