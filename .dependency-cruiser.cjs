@@ -1,5 +1,13 @@
 /** Layers of src/, from the top. An import may stay in its layer's folder or point down, never up. */
-const layers = [['commands'], ['cli'], ['lab', 'probe'], ['kvm-vfio'], ['vm', 'vfio'], ['iommu'], ['linux']];
+const layers = [
+  ['commands'],
+  ['cli'],
+  ['lab', 'probe', 'doctor'],
+  ['kvm-vfio'],
+  ['vm', 'vfio'],
+  ['iommu'],
+  ['linux'],
+];
 
 const upward = layers.slice(1).map((folders, index) => ({
   name: `${folders.join('-')}-knows-nothing-above`,

@@ -7,7 +7,7 @@ import {build} from 'esbuild';
 const OUT = 'dist/bundle';
 
 const {metafile} = await build({
-  entryPoints: ['dist/cli/main.js', 'dist/vm/vcpu-worker.js', ...files('dist/commands')],
+  entryPoints: ['dist/cli/main.js', 'dist/cli/help.js', 'dist/vm/vcpu-worker.js', ...files('dist/commands')],
   outbase: 'dist',
   outdir: OUT,
   chunkNames: 'shared/[name]-[hash]',

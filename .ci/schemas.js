@@ -14,6 +14,9 @@ const DOCUMENTS = [
   ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
   ['bind', 'src/vfio/bind/bind-document.ts', 'BindDocument'],
   ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
+  ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
+  ['doctor', 'src/doctor/doctor.ts', 'DoctorDocument'],
+  ['completion', 'src/commands/completion.ts', 'CompletionDocument'],
   ['error', 'src/cli/report.ts', 'ErrorDocument'],
 ];
 

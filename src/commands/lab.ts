@@ -77,6 +77,12 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       helpValue: 'DEVICE',
       description: 'a -device argument of QEMU, in place of the default devices; "none" for no device at all',
     }),
+    append: Flags.string({
+      multiple: true,
+      multipleNonGreedy: true,
+      helpValue: 'WORD',
+      description: "a word for the kernel's command line, such as intel_iommu=off",
+    }),
     accel: Flags.option({
       options: ACCELERATOR_CHOICES,
       default: 'auto' as const,
@@ -109,6 +115,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         kernel: flags.kernel,
         accelerator: flags.accel,
         pci: flags.pci ?? [],
+        parameters: flags.append ?? [],
         out: flags.out,
         install: flags.install,
         streams: streamsFor(command, onTerminal, this.jsonEnabled()),

@@ -3,13 +3,10 @@ import type {Device} from '../iommu/device.js';
 import {groupOfDevice} from '../iommu/group-of-device.js';
 import {readHost, requireGroups, type Host} from '../iommu/host.js';
 import type {Group} from '../iommu/group.js';
-import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
-import {Pidfd} from '../linux/pidfd.js';
-import {VfioGroup} from '../linux/vfio.js';
+import {KVM_VFIO} from '../linux/kvm-links.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
 import {readFileNodes, type FileId, type FileNode} from '../vfio/file-node.js';
-import type {Container} from '../vfio/group-file.js';
 import {
   deviceCoherency,
   groupCoherency,
@@ -17,7 +14,9 @@ import {
   type FileCoherency,
   type Registration,
 } from './coherency.js';
-import {KVM_VFIO, readHoldings, type Holding} from './holdings.js';
+import {containerOf} from './container-of.js';
+import {readCpu} from './cpu.js';
+import {readHoldings, type Holding} from './holdings.js';
 
 /** A file that the owner of a VM has open, with what KVM learns of it. */
 export interface HeldFile extends Holding, Registration {
@@ -158,25 +157,6 @@ const heldCoherency = (
 
 const deviceIn = (group: Group, address: string): Device | undefined =>
   group.devices.find((device) => device.address === address);
-
-/** Whether a group of the owner's is in a container, as far as kvfio may see that. */
-const containerOf = (pid: number, fd: number): Container | 'unknown' => {
-  try {
-    using pidfd = Pidfd.open(pid);
-    using file = pidfd.getfd(fd);
-    // borrows the descriptor, which `file` closes
-    return new VfioGroup(file.fd).status().containerSet ? 'type1' : 'none';
-  } catch (error) {
-    if (error instanceof SyscallError) return 'unknown';
-    throw error;
-  }
-};
-
-/** Whose virtualization the KVM of a machine uses, as its modules tell. */
-export const readCpu = (tree: HostTree): Cpu => {
-  const has = (module: string): boolean => !(tree.list(`/sys/module/${module}`) instanceof SyscallError);
-  return has('kvm_intel') ? 'intel' : has('kvm_amd') ? 'amd' : null;
-};
 
 const noSuchDevice = ({pid}: ReachedVm, fd: number, devices: readonly number[]): Failure =>
   new Failure({

@@ -1,6 +1,7 @@
 import {compareAddresses} from '../iommu/pci-address.js';
 import {SyscallError} from '../linux/errno.js';
 import {sameFile} from '../linux/kcmp.js';
+import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
 import {Process} from '../linux/process.js';
 import {readDecision, type Decision} from '../vfio/decision.js';
 import {fileName, sameId, type FileNode} from '../vfio/file-node.js';
@@ -8,10 +9,6 @@ import {deviceNumber} from '../vfio/group-node.js';
 import {deviceOf} from '../vfio/holders.js';
 import {openedByKvfio} from '../vfio/kvfio-mark.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
-import {KVM_VM} from '../vm/receive-vm.js';
-
-/** What the link of a kvm-vfio device in /proc/PID/fd reads (kvm_ioctl_create_device in virt/kvm/kvm_main.c). */
-export const KVM_VFIO = 'anon_inode:kvm-vfio';
 
 /** A group or a device that the owner of a VM has open. A device that is open twice is two files to KVM. */
 export interface Holding {

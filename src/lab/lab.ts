@@ -34,6 +34,8 @@ export interface LabOptions {
   pci?: string[];
   /** Folder of the host that the guest may write to; made where it is missing. */
   out?: string | undefined;
+  /** Words for the kernel's command line, after the lab's own. */
+  parameters?: readonly string[];
   /** Install missing programs. */
   install?: boolean;
   /** Absent, the session reads an empty input and its output is in the result. */
@@ -151,6 +153,7 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
         share: file('share'),
         out,
         talkative: options.onConsole !== undefined,
+        parameters: options.parameters ?? [],
       }),
       folder,
       onConsole: options.onConsole ?? (() => undefined),

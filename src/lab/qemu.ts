@@ -15,6 +15,8 @@ export interface MachineParts {
   share: string;
   /** Folder of the host that the guest may write to, or null. */
   out: string | null;
+  /** Words for the kernel's command line, after the lab's own. */
+  parameters: readonly string[];
   /** Have the kernel say on its console what it does. */
   talkative: boolean;
 }
@@ -42,7 +44,10 @@ export const qemuArguments = (parts: MachineParts): string[] => {
       ? ['-accel', 'kvm', '-cpu', 'host']
       : ['-accel', 'tcg,thread=multi', '-cpu', 'max']),
     ...['-kernel', parts.kernel, '-initrd', parts.initrd],
-    ...['-append', [...BASE_PARAMETERS, loglevel(parts.talkative), ...kernelParameters].join(' ')],
+    ...[
+      '-append',
+      [...BASE_PARAMETERS, loglevel(parts.talkative), ...kernelParameters, ...parts.parameters].join(' '),
+    ],
     ...Object.entries(SERIAL_DESCRIPTORS).flatMap(([name, descriptor]) => [
       ...['-chardev', `socket,id=${name},fd=${descriptor}`],
       ...['-device', `isa-serial,chardev=${name},${SERIAL_PORTS[name as keyof typeof SERIAL_PORTS]}`],

@@ -9,6 +9,11 @@ export interface ProcessStatus {
   tracerPid: number | null;
   /** Effective user id. */
   uid: number | null;
+  threads: number | null;
+  /** Bytes of its memory that are resident, without huge pages of hugetlbfs (VmRSS). */
+  resident: number | null;
+  /** Bytes of its huge pages of hugetlbfs (HugetlbPages). */
+  hugetlb: number | null;
   /** Process ids from this /proc's PID namespace down to the process's own. */
   nsPids: number[] | null;
   /** Effective capabilities, capability N at bit N. */
@@ -36,6 +41,9 @@ export const parseProcessStatus = (text: string): ProcessStatus => {
     tgid: number('Tgid'),
     tracerPid: number('TracerPid'),
     uid: number('Uid', 1),
+    threads: number('Threads'),
+    resident: bytes(number('VmRSS')),
+    hugetlb: bytes(number('HugetlbPages')),
     nsPids: words('NSpid')?.map(Number) ?? null,
     capEff: hexadecimal(values.get('CapEff')),
     seccomp: number('Seccomp'),
@@ -43,6 +51,9 @@ export const parseProcessStatus = (text: string): ProcessStatus => {
     threadFeatures: words('x86_Thread_features'),
   };
 };
+
+/** Sizes stand there in KiB, named kB. */
+const bytes = (kib: number | null): number | null => (kib === null ? null : kib * 1024);
 
 const decimal = (text: string | undefined): number | null =>
   text !== undefined && /^\d+$/.test(text) ? Number(text) : null;

@@ -3,10 +3,10 @@ import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
 import {sameFile} from '../linux/kcmp.js';
+import {KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
 import {Process} from '../linux/process.js';
-import {KVM_VM} from './receive-vm.js';
 
 /** A process that may have created a VM: it has a descriptor of it. */
 export interface OwnerCandidate {

@@ -5,14 +5,12 @@ import {Failure, type FailureParts} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
+import {KVM_VM} from '../linux/kvm-links.js';
 import {Process} from '../linux/process.js';
 import {isAbstract} from '../linux/socket-address.js';
 import {MOST_DESCRIPTORS, type Message} from '../linux/socket-message.js';
 import {UnixSocket, type PeerCredentials} from '../linux/unix-socket.js';
 import {decodeHello, type AgentHello} from './agent-protocol.js';
-
-/** What the link of a VM's descriptor in /proc/PID/fd reads (kvm_dev_ioctl_create_vm in virt/kvm/kvm_main.c). */
-export const KVM_VM = 'anon_inode:kvm-vm';
 
 /** More text than any greeting; what a peer sends beyond it is not looked at. */
 const LONGEST_GREETING = 4096;

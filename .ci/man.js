@@ -1,0 +1,163 @@
+// Writes the man page, from the commands themselves as --help is: node .ci/man.js [FILE]. Needs dist/.
+import {mkdirSync, writeFileSync} from 'node:fs';
+import {dirname} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {Config} from '@oclif/core';
+import {EXIT_MEANINGS} from '../dist/cli/exit-meanings.js';
+import {HELP_MAP, ROUND} from '../dist/cli/help-map.js';
+import {EXIT_CODES} from '../dist/failure.js';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const file = process.argv[2] ?? 'dist/man/kvfio.1';
+
+const config = await Config.load({root, ignoreManifest: true});
+const commands = config.commands
+  .filter(({hidden, aliases, id}) => !hidden && !aliases.includes(id))
+  .sort((a, b) => a.id.localeCompare(b.id));
+const isThere = (id) => commands.some((command) => command.id === id);
+
+/** Text for troff: nothing in it is a request, an escape, or a hyphen where a minus is meant. */
+const text = (words) =>
+  words
+    .replaceAll('\\', '\\e')
+    .replaceAll('-', '\\-')
+    .replaceAll('"', '\\(dq')
+    .replaceAll("'", '\\(aq')
+    .replaceAll('`', '\\(ga')
+    .replaceAll('^', '\\(ha')
+    .replaceAll('~', '\\(ti')
+    .replaceAll(/[^\x00-\x7f]/gu, (character) => {
+      const code = character.codePointAt(0).toString(16).toUpperCase().padStart(4, '0');
+      return `\\[u${code}]`;
+    })
+    .replaceAll(/^\./gm, '\\&.');
+const bold = (words) => `\\fB${text(words)}\\fR`;
+const italic = (words) => `\\fI${text(words)}\\fR`;
+
+const rendered = (words, id) =>
+  words
+    .replaceAll(/<%= *config\.bin *%>/g, 'kvfio')
+    .replaceAll(/<%= *command\.id *%>/g, id)
+    .trim();
+
+const sentence = (words) => (/[.!?]$/.test(words) ? words : `${words}.`);
+const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
+const paragraphs = (words) =>
+  words.split(/\n\s*\n/).flatMap((part) => ['.PP', text(part.replaceAll('\n', ' '))]);
+
+const usage = (command) => {
+  const own = [command.usage ?? []].flat()[0];
+  if (own !== undefined) return `${bold('kvfio')} ${text(rendered(own, command.id))}`;
+  const args = Object.values(command.args).map(({name, required}) => {
+    const word = italic(name.toUpperCase());
+    return required ? word : `[${word}]`;
+  });
+  return [bold(`kvfio ${command.id}`), ...args, `[${italic('FLAGS')}]`].join(' ');
+};
+
+const flag = (each) => {
+  const value = each.options?.join('|') ?? each.helpValue ?? '<value>';
+  const valued = each.type === 'option' ? `=${italic([value].flat().join('|'))}` : '';
+  const name = each.type === 'boolean' && each.allowNo ? `--[no-]${each.name}` : `--${each.name}`;
+  const spelled = [...(each.char === undefined ? [] : [bold(`-${each.char}`)]), `${bold(name)}${valued}`];
+  const words = [
+    each.summary ?? each.description ?? '',
+    ...(each.type === 'option' && each.multiple ? ['may be repeated'] : []),
+    ...(each.default !== undefined && each.type === 'option' ? [`default ${String(each.default)}`] : []),
+  ];
+  return ['.TP', spelled.join(', '), text(sentence(capital(words.filter(Boolean).join('; '))))];
+};
+
+const example = (each, id) => {
+  const {description = '', command = ''} = typeof each === 'string' ? {command: each} : each;
+  return [
+    ...(description === '' ? [] : ['.PP', text(sentence(rendered(description, id)).replace(/:\.$/, ':'))]),
+    ...['.RS 4', '.nf', text(rendered(command, id)), '.fi', '.RE'],
+  ];
+};
+
+const section = (command) => {
+  const flags = Object.values(command.flags).filter(
+    ({hidden, helpGroup}) => !hidden && helpGroup !== 'GLOBAL',
+  );
+  const args = Object.values(command.args).filter(({hidden}) => !hidden);
+  const examples = [command.examples ?? []].flat();
+  return [
+    `.SS ${text(`kvfio ${command.id}`)}`,
+    usage(command),
+    ...paragraphs(rendered(sentence(command.summary ?? ''), command.id)),
+    ...(command.description === undefined ? [] : paragraphs(rendered(command.description, command.id))),
+    ...args.flatMap(({name, description = '', options}) => [
+      '.TP',
+      italic(options?.join('|') ?? name.toUpperCase()),
+      text(sentence(capital(description))),
+    ]),
+    ...flags.flatMap(flag),
+    ...examples.flatMap((each) => example(each, command.id)),
+  ];
+};
+
+const globals = new Map(
+  commands
+    .flatMap(({flags}) => Object.values(flags))
+    .filter(({hidden, helpGroup}) => !hidden && helpGroup === 'GLOBAL')
+    .map((each) => [each.name, each]),
+);
+
+const date = new Date(Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000) * 1000);
+
+const lines = [
+  `.TH KVFIO 1 "${date.toISOString().slice(0, 10)}" "kvfio ${config.version}" "User Commands"`,
+  '.SH NAME',
+  text('kvfio - IOMMU groups, and the KVM-VFIO device of any VM'),
+  '.SH SYNOPSIS',
+  `${bold('kvfio')} ${italic('COMMAND')} [${italic('FLAGS')}]`,
+  '.SH DESCRIPTION',
+  text(
+    'Shows whether the IOMMU forces the DMA of devices to be cache coherent and what that means for a VM, tells KVM which VFIO groups a VM uses, and checks a host for all of it.',
+  ),
+  ...HELP_MAP.flatMap(({entries}) => entries)
+    .map(([ids, words]) => [ids.filter(isThere), words])
+    .filter(([ids]) => ids.length > 0)
+    .flatMap(([ids, words]) => ['.TP', ids.map(bold).join(', '), text(sentence(capital(words)))]),
+  '.PP',
+  text('A round with group 12, and the VM of process 4711:'),
+  '.RS 4',
+  '.nf',
+  ...ROUND.filter(([line]) => isThere(line.split(' ', 1)[0])).map(([line]) => text(`kvfio ${line}`)),
+  '.fi',
+  '.RE',
+  '.SH COMMANDS',
+  ...commands.flatMap(section),
+  '.SH GLOBAL FLAGS',
+  ...[...globals.values()].flatMap(flag),
+  '.SH EXIT STATUS',
+  '.TP',
+  '0',
+  'Done, or nothing needed doing.',
+  ...Object.entries(EXIT_CODES).flatMap(([kind, code]) => [
+    '.TP',
+    String(code),
+    text(sentence(capital(EXIT_MEANINGS[kind]))),
+  ]),
+  '.SH ENVIRONMENT',
+  '.TP',
+  bold('NO_COLOR'),
+  'Plain output, when it is not empty.',
+  '.TP',
+  bold('FORCE_COLOR'),
+  'Colours also where standard output is no terminal.',
+  '.TP',
+  bold('XDG_RUNTIME_DIR'),
+  `The folder in which ${bold('kvfio vm')} makes its socket.`,
+  '.TP',
+  bold('XDG_CACHE_HOME'),
+  `The folder in which ${bold('kvfio lab')} keeps kernels.`,
+  '.SH SEE ALSO',
+  '.BR lspci (8),',
+  '.BR driverctl (8),',
+  '.BR kcmp (2)',
+];
+
+mkdirSync(dirname(file), {recursive: true});
+writeFileSync(file, `${lines.join('\n')}\n`);

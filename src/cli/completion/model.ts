@@ -1,0 +1,115 @@
+import type {Command} from '@oclif/core';
+
+/** What a shell completes, read from the commands themselves, as --help is. */
+export interface CompletedCommand {
+  id: string;
+  summary: string;
+  flags: CompletedFlag[];
+  /** Of the first positional argument; null when there is none. */
+  argument: Values | null;
+  /** A command line of another program follows after `--`. */
+  passesOn: boolean;
+}
+
+export interface CompletedFlag {
+  /** `--group` and, where there is one, `-g`. */
+  names: string[];
+  summary: string;
+  /** Null for a flag without a value. */
+  values: Values | null;
+  multiple: boolean;
+}
+
+export type Values =
+  | {kind: 'words'; words: readonly string[]}
+  /** Several words, separated by commas. */
+  | {kind: 'list'; words: readonly string[]}
+  /** Files, or one of a few words. */
+  | {kind: 'files'; words: readonly string[]}
+  /** What this host has at the moment. */
+  | {kind: 'live'; source: Source}
+  /** Nothing that could be guessed. */
+  | {kind: 'text'};
+
+/** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, names of users. */
+export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'users'] as const;
+export type Source = (typeof SOURCES)[number];
+
+/** By name, since a flag of one name means the same with every command. */
+const VALUES: Record<string, Values> = {
+  group: {kind: 'live', source: 'groups'},
+  device: {kind: 'live', source: 'devices'},
+  driver: {kind: 'live', source: 'drivers'},
+  pid: {kind: 'live', source: 'vms'},
+  against: {kind: 'live', source: 'vms'},
+  user: {kind: 'live', source: 'users'},
+  'vm-sock': {kind: 'files', words: []},
+  sock: {kind: 'files', words: []},
+  sysroot: {kind: 'files', words: []},
+  out: {kind: 'files', words: []},
+  kernel: {kind: 'files', words: ['host', '6.1', '6.12']},
+  file: {kind: 'files', words: []},
+};
+
+/** What can be completed of a command line. Hidden commands and flags are left to those who know them. */
+export const completedCommands = (commands: readonly Command.Loadable[]): CompletedCommand[] => {
+  const shown = commands.filter(({hidden}) => !hidden);
+  const ids = [...new Set(shown.map(({id}) => id))].sort();
+  return ids.flatMap((id) => {
+    const command = shown.find((each) => each.id === id);
+    return command === undefined ? [] : [completedCommand(command, ids)];
+  });
+};
+
+const completedCommand = (command: Command.Loadable, ids: readonly string[]): CompletedCommand => {
+  const flags = Object.values(command.flags).filter(({hidden}) => !hidden);
+  const columns = columnsOf(flags.find(({name}) => name === 'columns')?.description ?? '');
+  const [argument] = Object.values(command.args);
+  const usage = [command.usage ?? ''].flat().join(' ');
+  return {
+    id: command.id,
+    summary: firstSentence(command.summary ?? command.description ?? ''),
+    flags: [
+      ...flags.flatMap((flag): CompletedFlag[] => {
+        const {name, char, description = ''} = flag;
+        const summary = firstSentence(flag.summary ?? description);
+        const isBoolean = flag.type === 'boolean';
+        const own: CompletedFlag = {
+          names: [`--${name}`, ...(char === undefined ? [] : [`-${char}`])],
+          summary,
+          values: isBoolean ? null : valuesOf(name, flag.options, columns),
+          multiple: !isBoolean && (flag.multiple ?? false),
+        };
+        return isBoolean && flag.allowNo
+          ? [own, {...own, names: [`--no-${name}`], summary: `not: ${summary}`}]
+          : [own];
+      }),
+      {names: ['--help', '-h'], summary: 'show help', values: null, multiple: false},
+    ],
+    argument:
+      command.id === 'help'
+        ? {kind: 'words', words: ids}
+        : argument === undefined
+          ? null
+          : valuesOf(argument.name, argument.options, columns),
+    passesOn: /\[-- COMMAND/.test(usage),
+  };
+};
+
+const valuesOf = (
+  name: string,
+  options: readonly string[] | undefined,
+  columns: readonly string[],
+): Values => {
+  if (options !== undefined) return {kind: 'words', words: options};
+  if (name === 'columns') return {kind: 'list', words: columns};
+  if (name === 'sort') return {kind: 'words', words: columns};
+  return VALUES[name.toLowerCase()] ?? {kind: 'text'};
+};
+
+/** The help of --columns (table-flags.ts) names them all. */
+const columnsOf = (description: string): string[] =>
+  /: ([a-z]+(?:, [a-z]+)+)$/.exec(description)?.[1]?.split(', ') ?? [];
+
+const firstSentence = (text: string): string =>
+  (text.replaceAll('<%= config.bin %>', 'kvfio').split(/[;\n]|: /, 1)[0] ?? '').replace(/\.$/, '').trim();

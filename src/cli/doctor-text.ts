@@ -1,0 +1,53 @@
+import type {ChalkInstance} from 'chalk';
+import type {CheckResult, DoctorDocument} from '../doctor/doctor.js';
+import {printable} from './printable.js';
+import {wrapped} from './wrap.js';
+
+/** The answer of `kvfio doctor` for people: a line for what passes, and for the rest why it matters and what to do. */
+export const doctorLines = (
+  {checks, failed, undecided, purpose, kernel, distribution}: DoctorDocument,
+  {paint, width}: {paint: ChalkInstance; width: number | null},
+): string[] => {
+  const line = (check: CheckResult): string[] => {
+    const label = labelOf(check);
+    const [first = '', ...rest] = wrapped(printable(`${check.title}: ${check.seen}`), width, INDENT);
+    const more =
+      check.state === 'pass'
+        ? []
+        : [check.matters, check.remedy === null ? null : `To cure it, ${check.remedy}`];
+    return [
+      `${COLOURS[label](label.padEnd(INDENT.length), paint)}${first.slice(INDENT.length)}`,
+      ...rest,
+      ...more.flatMap((text) =>
+        text === null
+          ? []
+          : wrapped(`${printable(text.charAt(0).toUpperCase() + text.slice(1))}.`, width, INDENT),
+      ),
+    ];
+  };
+  const about = [distribution, kernel === null ? null : `Linux ${kernel}`].filter((part) => part !== null);
+  const what = purpose === null ? 'everything' : purpose;
+  return [
+    ...(about.length === 0 ? [] : [printable(about.join(', '))]),
+    ...checks.flatMap(line),
+    '',
+    failed === 0
+      ? `Nothing that is needed for ${what} fails${undecided === 0 ? '' : `; ${undecided} could not be told`}.`
+      : `${failed} of what is needed for ${what} ${failed === 1 ? 'fails' : 'fail'}.`,
+  ];
+};
+
+type Label = 'pass' | 'FAIL' | 'note' | '?';
+
+/** What fails and is not needed is a note. */
+const labelOf = ({state, needed}: CheckResult): Label =>
+  state === 'pass' ? 'pass' : state === 'unknown' ? '?' : needed ? 'FAIL' : 'note';
+
+const COLOURS: Record<Label, (text: string, paint: ChalkInstance) => string> = {
+  pass: (text, paint) => paint.green(text),
+  FAIL: (text, paint) => paint.red(text),
+  note: (text, paint) => paint.yellow(text),
+  '?': (text, paint) => paint.dim(text),
+};
+
+const INDENT = '      ';

@@ -1,0 +1,46 @@
+/** Commands that go together, and what they are for in at most 50 characters. */
+export interface HelpSection {
+  title: string;
+  entries: readonly (readonly [ids: string[], text: string])[];
+}
+
+/** Where to find what. A command that is not here is shown at the end with its summary. */
+export const HELP_MAP: readonly HelpSection[] = [
+  {
+    title: 'look',
+    entries: [
+      [['groups'], 'IOMMU groups, and whether their DMA is coherent'],
+      [['vms'], 'VMs of this host, and the groups that they hold'],
+      [['status'], 'one VM: its kvm-vfio device, and what WBINVD does'],
+      [['doctor'], 'what this host lacks, and how to cure it'],
+      [['snapshot'], 'what kvfio reads of a machine, in one file'],
+    ],
+  },
+  {
+    title: 'assign',
+    entries: [
+      [['bind', 'unbind'], 'give whole groups to vfio-pci, and give them back'],
+      [['attach', 'detach'], 'tell KVM which groups a VM uses, and undo it'],
+      [['create', 'add', 'delete'], 'the same, a single call at a time'],
+    ],
+  },
+  {title: 'measure', entries: [[['probe'], 'what a WBINVD exit costs, and what it depends on']]},
+  {
+    title: 'try',
+    entries: [
+      [['lab'], 'a guest with an emulated IOMMU, VFIO and KVM'],
+      [['vm'], 'a minimal VM to try the rest on'],
+    ],
+  },
+  {title: 'shell', entries: [[['completion', 'help'], 'completion for bash and zsh; help of a command']]},
+];
+
+/** The typical round, and what each line is for. */
+export const ROUND: readonly (readonly [line: string, text: string])[] = [
+  ['doctor --for passthrough', 'is this host ready?'],
+  ['groups --group 12 --explain', 'what would a VM get with it?'],
+  ['bind --group 12', 'to vfio-pci; then start the VM'],
+  ['vms', 'which process is it?'],
+  ['attach --pid 4711 --group 12', 'tell KVM (--dry-run first)'],
+  ['unbind --group 12', 'when the VM has ended'],
+];

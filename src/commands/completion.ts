@@ -1,0 +1,40 @@
+import {Args} from '@oclif/core';
+import {BaseCommand} from '../cli/base-command.js';
+
+/** What `kvfio completion --json` prints. */
+export interface CompletionDocument {
+  schemaVersion: 1;
+  shell: 'bash' | 'zsh';
+  script: string;
+}
+
+export default class Completion extends BaseCommand {
+  static override summary = 'Print a script that completes command lines in bash or zsh.';
+
+  static override description = `Completes commands, flags and their values, among them what this host has at the moment: IOMMU groups, PCI addresses, drivers, and the processes that have a VM. The script reads those itself and starts no kvfio.`;
+
+  static override examples = [
+    {description: 'In ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)'},
+    {description: 'In ~/.zshrc, behind compinit', command: 'source <(<%= config.bin %> completion zsh)'},
+    {
+      description: 'For all users',
+      command: '<%= config.bin %> completion bash > /usr/share/bash-completion/completions/kvfio',
+    },
+  ];
+
+  static override args = {
+    shell: Args.option({options: ['bash', 'zsh'] as const})({required: true, description: 'the shell'}),
+  };
+
+  async run(): Promise<CompletionDocument> {
+    const {args} = await this.parse(Completion);
+    const {completedCommands} = await import('../cli/completion/model.js');
+    const commands = completedCommands(this.config.commands);
+    const script =
+      args.shell === 'bash'
+        ? (await import('../cli/completion/bash.js')).bashCompletion(commands)
+        : (await import('../cli/completion/zsh.js')).zshCompletion(commands);
+    if (!this.jsonEnabled()) process.stdout.write(script);
+    return {schemaVersion: 1, shell: args.shell, script};
+  }
+}

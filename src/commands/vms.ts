@@ -1,0 +1,126 @@
+import {Flags} from '@oclif/core';
+import {setTimeout as sleep} from 'node:timers/promises';
+import {BaseCommand} from '../cli/base-command.js';
+import {csvLines, sorted, tableLines, type Column} from '../cli/table.js';
+import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
+import {USUAL_VMS_COLUMNS, VMS_COLUMNS} from '../cli/vms-table.js';
+import {vmChanges, type VmChange} from '../kvm-vfio/vm-changes.js';
+import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
+
+export default class Vms extends BaseCommand {
+  static override summary =
+    'List the VMs of this host, with the VFIO groups they hold and what KVM takes them for.';
+
+  static override description = `Looks at /proc only: no process is stopped, and no VM is asked anything. Without root it shows your own VMs and says how many processes it could not look into.
+
+MEMORY is what the owner has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: of an owner with such a device all VFIO files that it has open are taken to be. "kvfio status --verify" finds out.
+
+What an owner of several VMs holds is listed with each of them. VCPUS are then known only to root, with debugfs.`;
+
+  static override examples = [
+    {description: 'All VMs', command: '<%= config.bin %> <%= command.id %>'},
+    {
+      description: 'Processes whose VM has group 12',
+      command: `<%= config.bin %> <%= command.id %> --json | jq '.vms[] | select(any(.groups[]; .group == 12)).pid'`,
+    },
+    {
+      description: 'Follow what comes, changes and goes, for another program',
+      command: '<%= config.bin %> <%= command.id %> --watch --csv',
+    },
+  ];
+
+  static override flags = {
+    watch: Flags.boolean({
+      char: 'w',
+      exclusive: ['json', 'sort'],
+      description: 'go on until stopped, with a line for each VM that appears, changes or is gone',
+    }),
+    interval: Flags.integer({
+      min: 1,
+      max: 3600,
+      helpValue: 'SECONDS',
+      dependsOn: ['watch'],
+      description: 'how often to look for changes; default 1',
+    }),
+    ...tableFlags(VMS_COLUMNS),
+  };
+
+  async run(): Promise<VmsDocument> {
+    const {flags} = await this.parse(Vms);
+    const table = tableChoice(VMS_COLUMNS, USUAL_VMS_COLUMNS, flags);
+    if (flags.watch) return this.#follow(table, (flags.interval ?? 1) * 1000);
+    const document = await listVms();
+    if (!this.jsonEnabled()) {
+      const {sort} = table;
+      const rows = sort === null ? document.vms : sorted(document.vms, sort.column, sort.descending);
+      this.printLines(await this.#lines(rows, table));
+    }
+    await this.#about(document);
+    if (document.vms.length === 0) this.note(document.hidden === 0 ? 'no VMs.' : 'no VMs that you may see.');
+    return document;
+  }
+
+  /** Prints what is there and then what changes, until a signal comes or nobody reads any more. */
+  async #follow(table: TableChoice<ListedVm>, milliseconds: number): Promise<VmsDocument> {
+    const ending = new AbortController();
+    const stop = (): void => {
+      ending.abort();
+    };
+    for (const signal of ENDING) process.on(signal, stop);
+    process.stdout.on('close', stop);
+    const choice: TableChoice<Line> = {...table, columns: [EVENT, ...table.columns.map(ofVm)], sort: null};
+    try {
+      let seen = await listVms();
+      await this.#about(seen);
+      this.printLines(await this.#lines(vmChanges([], seen.vms).map(present), choice));
+      for (;;) {
+        await sleep(milliseconds, undefined, {signal: ending.signal});
+        const now = await listVms();
+        const changes = vmChanges(seen.vms, now.vms);
+        if (changes.length > 0) this.printLines(await this.#lines(changes, {...choice, header: false}));
+        seen = now;
+      }
+    } catch (error) {
+      if (!ending.signal.aborted) throw error;
+      return await listVms();
+    } finally {
+      for (const signal of ENDING) process.off(signal, stop);
+      process.stdout.off('close', stop);
+    }
+  }
+
+  async #lines<Row>(rows: readonly Row[], {columns, header, csv}: TableChoice<Row>): Promise<string[]> {
+    if (csv) return csvLines(rows, columns, header);
+    if (rows.length === 0) return [];
+    return tableLines(rows, columns, {header, ...(await this.look())});
+  }
+
+  async #about({hidden, warnings}: VmsDocument): Promise<void> {
+    await this.warnOf(warnings);
+    if (hidden === 0) return;
+    const remedy =
+      process.geteuid?.() === 0
+        ? 'more rights than those of this root are needed'
+        : 'root sees the VMs of all users';
+    this.note(`${hidden} ${hidden === 1 ? 'process' : 'processes'} could not be looked into; ${remedy}.`);
+  }
+}
+
+const ENDING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+/** A line of `--watch`; `present` was there when it began. */
+interface Line {
+  event: VmChange['event'] | 'present';
+  vm: ListedVm;
+}
+
+const present = ({vm}: VmChange): Line => ({event: 'present', vm});
+
+const EVENT: Column<Line> = {name: 'event', text: ({event}) => event};
+
+const ofVm = ({name, text, flexible, paint}: Column<ListedVm>): Column<Line> => ({
+  name,
+  text: ({vm}) => text(vm),
+  ...(flexible !== undefined && {flexible}),
+  ...(paint !== undefined && {paint: (cell, {vm}, colours) => paint(cell, vm, colours)}),
+});

@@ -1,0 +1,37 @@
+import type {Machine} from './machine.js';
+
+/** What a machine can be examined for. */
+export const PURPOSES = ['attach', 'probe', 'passthrough'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** `unknown` is not a failure: it could not be told. */
+export type CheckState = 'pass' | 'fail' | 'unknown';
+
+/** What one check found. */
+export interface Finding {
+  state: CheckState;
+  /** What was seen, one sentence without a full stop. */
+  seen: string;
+  /** What can be done; null where nothing has to be. */
+  remedy: string | null;
+}
+
+/** One thing that is looked at. */
+export interface Check {
+  /** Stable name, which scripts may compare. */
+  id: string;
+  title: string;
+  /** Why it matters, one sentence without a full stop. */
+  matters: string;
+  /** What cannot be done when it fails; empty for what is good to know. */
+  neededFor: readonly Purpose[];
+  look: (machine: Machine) => Finding;
+}
+
+export const pass = (seen: string): Finding => ({state: 'pass', seen, remedy: null});
+export const fail = (seen: string, remedy: string): Finding => ({state: 'fail', seen, remedy});
+export const unknown = (seen: string, remedy: string | null = null): Finding => ({
+  state: 'unknown',
+  seen,
+  remedy,
+});

@@ -1,0 +1,109 @@
+import type {NoGroups} from '../../iommu/no-groups.js';
+import type {Unit} from '../../iommu/unit.js';
+import type {Check} from '../check.js';
+import {fail, pass, unknown, type Finding} from '../check.js';
+import {textOf, type Machine} from '../machine.js';
+
+/** The IOMMU: there, on, remapping interrupts, able to control snooping. */
+export const IOMMU_CHECKS: readonly Check[] = [
+  {
+    id: 'iommu',
+    title: 'an IOMMU is on',
+    matters: 'VFIO hands out devices by IOMMU group, and without groups there is nothing to hand out',
+    neededFor: ['attach', 'passthrough'],
+    look: ({host, distribution}) => {
+      const {noGroups, units, groups} = host;
+      if (noGroups === null) return pass(`${count(groups.length, 'group')} behind ${named(units)}`);
+      if (noGroups.cause === 'cannot-tell') return unknown(noGroups.message, noGroups.remedy);
+      return fail(noGroups.message, remedyOf(noGroups, host.kernel.parameters ?? [], distribution));
+    },
+  },
+  {
+    id: 'interrupt-remapping',
+    title: 'interrupts of devices are isolated',
+    matters:
+      'VFIO refuses a group whose devices could raise interrupts of others (VFIO_SET_IOMMU answers EPERM)',
+    neededFor: ['passthrough'],
+    look: interruptRemapping,
+  },
+  {
+    id: 'snoop-control',
+    title: 'the IOMMU forces DMA to be coherent',
+    matters:
+      'KVM executes WBINVD of a guest for real, and honours its memory types, when it gets a device of a unit without snoop control',
+    neededFor: [],
+    look: ({host: {units}}) => {
+      if (units.length === 0) return unknown('there is no unit to look at');
+      const of = (verdict: string): Unit[] =>
+        units.filter(({snoopControl}) => snoopControl.verdict === verdict);
+      const [without, undecided] = [of('not-enforced'), of('unknown')];
+      if (without.length > 0)
+        return fail(
+          `${named(without)} cannot${without.length === units.length ? '' : `, and ${named(of('enforced'))} can`}`,
+          'put devices behind a unit that can; "kvfio groups --explain" says what it means for a VM',
+        );
+      return undecided.length > 0
+        ? unknown(`of ${named(undecided)} it cannot be told`)
+        : pass(`${named(units)} can`);
+    },
+  },
+];
+
+const count = (many: number, what: string): string => `${many} ${what}${many === 1 ? '' : 's'}`;
+
+const named = (units: readonly Unit[]): string =>
+  units.length > 6 ? `${units.length} units` : units.map(({name}) => name).join(', ') || 'no unit';
+
+const remedyOf = (
+  {cause, remedy}: NoGroups,
+  parameters: readonly string[],
+  {addParameter, removeParameter, otherKernel}: Machine['distribution'],
+): string => {
+  switch (cause) {
+    case 'off-by-default':
+      return addParameter('intel_iommu=on');
+    case 'off-on-command-line': {
+      const off = parameters.find((parameter) => /^(?:(?:intel|amd)_)?iommu=(?:.*,)?off\b/.test(parameter));
+      return off === undefined ? remedy : removeParameter(off);
+    }
+    case 'no-iommu-support':
+      return otherKernel('CONFIG_IOMMU_SUPPORT');
+    case 'no-driver':
+    case 'no-hardware':
+    case 'no-virtual-hardware':
+    case 'not-started':
+    case 'no-devices':
+    case 'cannot-tell':
+      return remedy;
+  }
+};
+
+/** The switches that have VFIO and IOMMUFD do without. */
+const UNSAFE = ['vfio_iommu_type1', 'iommufd'].map(
+  (module) => `/sys/module/${module}/parameters/allow_unsafe_interrupts`,
+);
+
+/** One line for each interrupt, with a column for each of up to 8,192 processors. */
+const INTERRUPTS = 64 * 1024 * 1024;
+
+function interruptRemapping(machine: Machine): Finding {
+  const {host, distribution} = machine;
+  const unsafe = UNSAFE.find((path) => textOf(machine, path)?.trim() === 'Y');
+  if (unsafe !== undefined) return pass(`${unsafe} is Y, so that VFIO does without`);
+  const text = textOf(machine, '/proc/interrupts', INTERRUPTS);
+  if (text === null) return unknown('/proc/interrupts cannot be read');
+  // the kernel's names of interrupt chips: "IR-IO-APIC", "IR-PCI-MSIX-0000:01:00.0" (arch/x86, drivers/iommu)
+  const [remapped] = /\bIR-(?:IO-APIC|PCI-MSI|HPET)\S*/.exec(text) ?? [];
+  if (remapped !== undefined) return pass(`/proc/interrupts has ${remapped.replace(/-[\da-f]{4,}:.*/, '')}`);
+  if (/\bITS-\S*MSI/.test(text)) return pass('/proc/interrupts has interrupts of a GIC ITS');
+  if (host.units.length === 0) return unknown('without an IOMMU nothing remaps interrupts');
+  if (!/\bIO-APIC\b|\bPCI-MSI/.test(text))
+    return unknown('/proc/interrupts shows no interrupt chip that kvfio knows');
+  const off = host.kernel.parameters?.find((word) => word.startsWith('intremap=off'));
+  return fail(
+    '/proc/interrupts shows no remapped interrupt',
+    off !== undefined
+      ? distribution.removeParameter(off)
+      : 'enable interrupt remapping (VT-d or IOMMU, x2APIC) in the firmware set-up, or at your risk set allow_unsafe_interrupts of vfio_iommu_type1',
+  );
+}

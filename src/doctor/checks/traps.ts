@@ -1,0 +1,124 @@
+import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
+import type {Check} from '../check.js';
+import {fail, pass, unknown} from '../check.js';
+import {textOf, type Machine} from '../machine.js';
+
+/** What this kernel, as it was booted, does differently than one expects. None of it is needed for anything. */
+export const TRAPS: readonly Check[] = [
+  {
+    id: 'trap-release-on-close',
+    title: 'closing a kvm-vfio device lets its groups go',
+    matters:
+      'where it does not, a device that was closed keeps its groups and its place until the VM ends, and a new one is answered EBUSY',
+    neededFor: [],
+    look: (machine) => {
+      const {version, host} = machine;
+      if (version === null) return unknown(NO_VERSION);
+      const seen = `Linux ${host.kernel.release ?? ''}`;
+      if (isAtLeast(version, 6, 2)) return pass(seen);
+      // the change came with 6.1.9 (51cdc8bc120e), and release names of distributions hide that number
+      const patch = version.major === 6 && version.minor === 1 ? stableNumber(machine) : 0;
+      if (patch === null) return unknown(`${seen}, which may be older than 6.1.9`);
+      return patch >= 9
+        ? pass(`Linux 6.1.${patch}`)
+        : fail(seen, 'end the VM instead, or use Linux 6.1.9 or newer');
+    },
+  },
+  {
+    id: 'trap-coherency-rule',
+    title: 'KVM asks devices, not containers, for coherency',
+    matters:
+      'before Linux 6.2 a group counts as coherent while it is in no container, and one group taints all of its container',
+    neededFor: [],
+    look: ({host: {kernel}, version}) => {
+      if (version === null) return unknown(NO_VERSION);
+      return kernel.coherencyRule === 'devices'
+        ? pass(`Linux ${kernel.release ?? ''}`)
+        : fail(
+            `Linux ${kernel.release ?? ''} asks ${kernel.coherencyRule === 'container' ? 'the container' : 'all units of the host'}`,
+            'attach groups when they are in their container (kvfio attach --container type1 does), or use Linux 6.2 or newer',
+          );
+    },
+  },
+  {
+    id: 'trap-refused-delete',
+    title: 'a DEL that is refused has KVM look at coherency again',
+    matters: 'where it does not, only an ADD or DEL that succeeds takes notice of members that came or went',
+    neededFor: [],
+    look: ({version, host: {kernel}}) => {
+      if (version === null) return unknown(NO_VERSION);
+      const seen = `Linux ${kernel.release ?? ''}`;
+      if (!isAtLeast(version, 6, 13)) return pass(seen);
+      return isAtLeast(version, 7, 3)
+        ? fail(seen, 'detach and attach a group when its members have changed')
+        : unknown(`${seen}; it changed between Linux 6.13 and 7.3`);
+    },
+  },
+  {
+    id: 'trap-amd-page-tables',
+    title: 'AMD-Vi can force coherency with its page tables',
+    matters: 'with amd_iommu=pgtbl_v2 the driver claims so, but version 2 page tables have no such bit',
+    neededFor: [],
+    look: ({host}) => {
+      const isAmd = host.units.some(({type}) => type === 'amd-vi');
+      if (!isAmd) return pass('there is no AMD-Vi unit');
+      const word = host.kernel.parameters?.find((parameter) =>
+        /^amd_iommu=(?:.*,)?pgtbl_v2\b/.test(parameter),
+      );
+      if (host.kernel.parameters === null) return unknown('/proc/cmdline cannot be read');
+      return word === undefined
+        ? pass('page tables of version 1 are in use')
+        : fail(`booted with ${word}`, REMOVE(word));
+    },
+  },
+  {
+    id: 'trap-acs-override',
+    title: 'groups are as isolated as they look',
+    matters:
+      'pcie_acs_override, of a patched kernel, makes groups of devices that can reach each other past the IOMMU',
+    neededFor: [],
+    look: ({host: {kernel}, distribution}) => {
+      if (kernel.parameters === null) return unknown('/proc/cmdline cannot be read');
+      const word = kernel.parameters.find((parameter) => parameter.startsWith('pcie_acs_override'));
+      return word === undefined
+        ? pass('ACS is not overridden')
+        : fail(`booted with ${word}`, distribution.removeParameter(word));
+    },
+  },
+  {
+    id: 'trap-graphics-unit',
+    title: 'the graphics of an Intel processor has an IOMMU',
+    matters:
+      'with intel_iommu=igfx_off, and by a list of old chips, its unit is ignored: it is in no group and cannot be handed out',
+    neededFor: [],
+    look: ({host, distribution}) => {
+      const isIntel = host.units.some(({type}) => type === 'intel-vt-d');
+      const left = host.ungrouped.find(
+        ({classCode, vendorId, address}) =>
+          vendorId === '8086' && classCode?.startsWith('03') === true && address.startsWith('0000:00:'),
+      );
+      if (!isIntel || left === undefined) return pass('no graphics device of Intel is left out');
+      const word = host.kernel.parameters?.find((parameter) =>
+        /^intel_iommu=(?:.*,)?igfx_off\b/.test(parameter),
+      );
+      return fail(
+        `${left.address} is in no group`,
+        word === undefined ? 'hand out another graphics device' : distribution.removeParameter(word),
+      );
+    },
+  },
+];
+
+const NO_VERSION = "the kernel's version cannot be read";
+
+const REMOVE = (word: string): string => `do without ${word}, or do not rely on coherency`;
+
+/** 192 of "… Debian 6.1.192-2" and of "Linux version 6.1.192"; null when /proc/version does not say. */
+const stableNumber = (machine: Machine): number | null => {
+  const text = textOf(machine, '/proc/version') ?? '';
+  const {major, minor} = machine.version as KernelVersion;
+  const numbers = [...text.matchAll(new RegExp(`\\b${major}\\.${minor}\\.(\\d+)`, 'g'))].map(([, patch]) =>
+    Number(patch),
+  );
+  return numbers.length === 0 ? null : Math.max(...numbers) || null;
+};

@@ -1,0 +1,65 @@
+import type {Check, CheckState, Finding, Purpose} from './check.js';
+import {IOMMU_CHECKS} from './checks/iommu.js';
+import {KVM_CHECKS} from './checks/kvm.js';
+import {RIGHTS_CHECKS} from './checks/rights.js';
+import {TRAPS} from './checks/traps.js';
+import {VFIO_CHECKS} from './checks/vfio.js';
+import {thisMachine, type Machine} from './machine.js';
+
+/** What `kvfio doctor --json` prints. */
+export interface DoctorDocument {
+  schemaVersion: 1;
+  /** What the machine was examined for; null for everything. */
+  purpose: Purpose | null;
+  /** Release of the kernel, and the distribution's name; null where it could not be read. */
+  kernel: string | null;
+  distribution: string | null;
+  checks: CheckResult[];
+  /** Whether all that is needed passes or cannot be told. */
+  ready: boolean;
+  /** How many checks of what is needed fail. */
+  failed: number;
+  /** How many checks could not be decided, of what is needed and of the rest. */
+  undecided: number;
+}
+
+export interface CheckResult extends Finding {
+  /** Stable name. */
+  id: string;
+  title: string;
+  state: CheckState;
+  /** Why it matters. */
+  matters: string;
+  /** Whether the purpose cannot do without. */
+  needed: boolean;
+}
+
+/** Every check there is, in the order in which they are shown. */
+export const CHECKS: readonly Check[] = [
+  ...KVM_CHECKS,
+  ...IOMMU_CHECKS,
+  ...VFIO_CHECKS,
+  ...RIGHTS_CHECKS,
+  ...TRAPS,
+];
+
+/** Examines a machine, by default this one, for a purpose or for all of them. Changes nothing. */
+export const examine = async (purpose: Purpose | null, machine?: Machine): Promise<DoctorDocument> => {
+  const examined = machine ?? (await thisMachine());
+  const checks = CHECKS.map(({id, title, matters, neededFor, look}): CheckResult => {
+    const needed = purpose === null ? neededFor.length > 0 : neededFor.includes(purpose);
+    const {state, seen, remedy} = look(examined);
+    return {id, title, state, needed, seen, matters, remedy};
+  });
+  const failed = checks.filter(({state, needed}) => state === 'fail' && needed).length;
+  return {
+    schemaVersion: 1,
+    purpose,
+    kernel: examined.host.kernel.release,
+    distribution: examined.distribution.name,
+    checks,
+    ready: failed === 0,
+    failed,
+    undecided: checks.filter(({state}) => state === 'unknown').length,
+  };
+};

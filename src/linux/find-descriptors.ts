@@ -1,0 +1,112 @@
+import {closeSync, constants, openSync, readFileSync, readdirSync, readlinkSync} from 'node:fs';
+
+export interface DescriptorSearch {
+  /** Processes that have such a descriptor, by ascending id. */
+  pids: number[];
+  /** How many processes could not be looked into. Kernel threads, which have no descriptors, do not count. */
+  hidden: number;
+  /** How many were. */
+  looked: number;
+}
+
+/**
+ * Which processes have a descriptor whose link in /proc/PID/fd reads `wanted`. Processes that end meanwhile are passed
+ * over.
+ *
+ * Nearly all of the time is spent in the kernel, which resolves a path for each descriptor. Standing in the folder
+ * leaves one component of five to resolve, so the process's own working directory is elsewhere during the search,
+ * unless it could not come back.
+ *
+ * @param proc - where procfs is mounted
+ */
+export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearch => {
+  const search: DescriptorSearch = {pids: [], hidden: 0, looked: 0};
+  const limit = Error.stackTraceLimit;
+  using home = openHome();
+  // an unprivileged search is refused thousands of times, and nobody reads where from
+  Error.stackTraceLimit = 0;
+  try {
+    for (const name of readdirSync(proc)) {
+      const pid = Number(name);
+      if (Number.isInteger(pid))
+        lookInto(search, {pid, wanted, folder: `${proc}/${name}`, walks: home !== null});
+    }
+  } finally {
+    Error.stackTraceLimit = limit;
+    home?.comeBack();
+  }
+  search.pids.sort((a, b) => a - b);
+  return search;
+};
+
+/** The working directory, by a descriptor; null for one that its user may not enter (again). */
+const openHome = (): (Disposable & {comeBack: () => void}) | null => {
+  let fd: number | undefined;
+  try {
+    fd = openSync('.', O_PATH | constants.O_DIRECTORY);
+    const place = `/proc/self/fd/${fd}`; // also where the folder's name is gone
+    process.chdir(place);
+    const opened = fd;
+    return {
+      comeBack: () => {
+        process.chdir(place);
+      },
+      [Symbol.dispose]: () => {
+        closeSync(opened);
+      },
+    };
+  } catch {
+    if (fd !== undefined) closeSync(fd);
+    return null;
+  }
+};
+
+/** include/uapi/asm-generic/fcntl.h; it needs no permission to read the folder. */
+const O_PATH = 0o10000000;
+
+const lookInto = (
+  search: DescriptorSearch,
+  {pid, wanted, folder, walks}: {pid: number; wanted: string; folder: string; walks: boolean},
+): void => {
+  const place = walks ? '' : `${folder}/fd/`;
+  let names: string[];
+  try {
+    if (walks) process.chdir(`${folder}/fd`);
+    names = readdirSync(walks ? '.' : place);
+  } catch (error) {
+    if (isRefusal(error) && isThere(folder)) search.hidden += 1;
+    return;
+  }
+  for (const name of names) {
+    try {
+      if (readlinkSync(place + name) !== wanted) continue;
+      search.pids.push(pid);
+      break;
+    } catch (error) {
+      // proc_pid_readlink() in fs/proc/base.c says EACCES also of a process that is gone
+      if (!isRefusal(error)) continue;
+      if (isThere(folder)) search.hidden += 1;
+      return;
+    }
+  }
+  search.looked += 1;
+};
+
+const isRefusal = (error: unknown): boolean => {
+  const {code} = error as NodeJS.ErrnoException;
+  return code === 'EACCES' || code === 'EPERM';
+};
+
+/** include/linux/sched.h: field 9 of /proc/PID/stat, which everybody may read. */
+const PF_KTHREAD = 0x0020_0000;
+
+/** Whether there is still a process of programs, as opposed to one that has ended and to a kernel thread. */
+const isThere = (folder: string): boolean => {
+  try {
+    const text = readFileSync(`${folder}/stat`, 'latin1');
+    const [state, , , , , , flags] = text.slice(text.lastIndexOf(')') + 2).split(' ', 7);
+    return state !== 'Z' && state !== 'X' && (Number(flags) & PF_KTHREAD) === 0;
+  } catch {
+    return false;
+  }
+};

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import {Config} from '@oclif/core';
+import {HELP_MAP, ROUND} from '../../src/cli/help-map.js';
+import {PROJECT, start} from '../support/run.js';
+
+describe('kvfio --help', () => {
+  it('is one screen of 80 columns and 24 lines, whichever way it is asked for', () => {
+    const {exit, stdout} = start(['--help']);
+    assert.equal(exit, 0);
+    const lines = stdout.trimEnd().split('\n');
+    assert.ok(lines.length <= 24, `${lines.length} lines`);
+    assert.deepEqual(
+      lines.filter((line) => line.length > 80),
+      [],
+    );
+    for (const argv of [['-h'], ['help'], []]) assert.equal(start(argv).stdout, stdout, argv.join(' '));
+  });
+
+  it('names every command', async () => {
+    const {stdout} = start(['--help']);
+    const {commands} = await Config.load(PROJECT);
+    for (const {id, hidden} of commands) {
+      if (!hidden) assert.match(stdout, new RegExp(`^.{0,30}\\b${id}\\b`, 'm'));
+    }
+    assert.doesNotMatch(stdout, /^more/m, 'each has its place in the map');
+  });
+
+  it('shows a round that is understood as it stands there', async () => {
+    const {commands} = await Config.load(PROJECT);
+    const known = new Set(HELP_MAP.flatMap(({entries}) => entries.flatMap(([ids]) => ids)));
+    for (const [line] of ROUND) {
+      const [id = '', ...words] = line.split(' ');
+      assert.ok(known.has(id), id);
+      const command = commands.find((each) => each.id === id);
+      for (const flag of words.filter((word) => word.startsWith('--')))
+        assert.ok(command === undefined || Object.hasOwn(command.flags, flag.slice(2)), line);
+    }
+  });
+
+  it('leaves the help of a command as it was', () => {
+    const {stdout} = start(['vms', '--help']);
+    for (const heading of ['USAGE', 'FLAGS', 'TABLE FLAGS', 'DESCRIPTION', 'EXAMPLES'])
+      assert.match(stdout, new RegExp(`^${heading}$`, 'm'));
+  });
+});

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
+import {once} from 'node:events';
+import {join} from 'node:path';
+import {createInterface} from 'node:readline';
+import Vms from '../../src/commands/vms.js';
+import type {ErrorDocument} from '../../src/cli/report.js';
+import type {VmsDocument} from '../../src/kvm-vfio/vms.js';
+import {PROJECT, run, start} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
+import {skip} from '../support/skip.js';
+import {needKvm, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
+
+const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
+
+describe('kvfio vms', function () {
+  this.timeout(60_000);
+  before(function () {
+    needKvm(this);
+  });
+
+  it('prints one document that its schema describes', async () => {
+    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    const {exit, stdout} = await run(Vms, ['--json']);
+    assert.equal(exit, 0);
+    const document = documentOf<VmsDocument>(stdout, 'vms');
+    const found = document.vms.find(({pid}) => pid === vm.pid);
+    assert.deepEqual([found?.vcpus, found?.device.all, found?.coherency.state], [0, [], 'coherent']);
+    assert.ok((found?.memory.resident ?? 0) > 10 * 1024 * 1024);
+  });
+
+  it('has the columns that are asked for', async () => {
+    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    const {stdout} = await run(Vms, [
+      '--columns',
+      'pid,device,coherency',
+      '--csv',
+      '--no-header',
+      '--sort',
+      'pid',
+    ]);
+    assert.ok(stdout.split('\n').includes(`${vm.pid},none,coherent`), stdout);
+  });
+
+  it('shows an ordinary user its own VMs, and says how many processes it could not look into', async function () {
+    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    const {exit, stdout, stderr} = start(['vms', '--json'], {uid: 65_534});
+    const document = documentOf<VmsDocument>(stdout, 'vms');
+    assert.equal(exit, 0);
+    assert.ok(document.hidden > 0);
+    assert.ok(!document.vms.some(({pid}) => pid === vm.pid));
+    assert.match(stderr, new RegExp(`${document.hidden} process(es)? could not be looked into; root sees`));
+  });
+
+  it('works where its user may not be', function () {
+    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    using folder = scratch(); // of root alone
+    // the program is found by its absolute path
+    const program = [...KVFIO, 'vms', '--json'];
+    const {status, stdout, stderr} = spawnSync(
+      'setpriv',
+      ['--reuid', '65534', '--clear-groups', ...program],
+      {
+        cwd: folder.path('.'),
+        encoding: 'utf8',
+      },
+    );
+    assert.equal(status, 0, stderr);
+    assert.ok(documentOf<VmsDocument>(stdout, 'vms').looked > 0);
+  });
+
+  it('follows what comes and goes until it is stopped', async () => {
+    await using watcher = await startVmm([...KVFIO, 'vms', '--watch', '--columns', 'pid,fd', '--csv']);
+    assert.equal(watcher.line, 'event,pid,fd');
+    const {stdout} = watcher.process;
+    assert.ok(stdout);
+    const lines = createInterface(stdout);
+    const next = async (): Promise<string> => ((await once(lines, 'line')) as [string])[0];
+    const until = async (event: string, pid: number): Promise<void> => {
+      for (let line = await next(); !line.startsWith(`${event},${pid},`);) line = await next();
+    };
+    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    await until('appeared', vm.pid);
+    const gone = until('gone', vm.pid);
+    await vm.end();
+    await gone;
+    assert.equal(await watcher.end('SIGINT'), 0);
+  });
+
+  it('ends when nobody reads what it follows', async () => {
+    await using watcher = await startVmm([...KVFIO, 'vms', '--watch', '--csv']);
+    watcher.process.stdout?.destroy();
+    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    assert.ok(vm.pid > 0);
+    const [code] = (await once(watcher.process, 'exit')) as [number | null];
+    assert.equal(code, 0);
+  });
+
+  it('refuses to follow in one document', () => {
+    const {exit, stdout} = start(['vms', '--watch', '--json']);
+    assert.deepEqual([exit, documentOf<ErrorDocument>(stdout, 'error').error.code], [2, 'USAGE']);
+  });
+});
