@@ -79,6 +79,7 @@ describe('attaching a real VFIO group (lab)', function () {
   for (const [kernel, iommu, coherent] of [
     ['6.12', 'intel', false],
     ['6.12', 'intel-snoop', true],
+    ['6.12', 'amd', true],
     ['6.1', 'intel', false],
     ['6.1', 'intel-snoop', true],
   ] as const) {
