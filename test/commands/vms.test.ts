@@ -75,10 +75,14 @@ describe('kvfio vms', function () {
     assert.equal(watcher.line, 'event,pid,fd');
     const {stdout} = watcher.process;
     assert.ok(stdout);
-    const lines = createInterface(stdout);
-    const next = async (): Promise<string> => ((await once(lines, 'line')) as [string])[0];
+    // several lines may come at once, as other VMs come and go too
+    const lines = createInterface(stdout)[Symbol.asyncIterator]();
     const until = async (event: string, pid: number): Promise<void> => {
-      for (let line = await next(); !line.startsWith(`${event},${pid},`);) line = await next();
+      for (let line = ''; !line.startsWith(`${event},${pid},`);) {
+        const next = await lines.next();
+        assert.ok(next.done !== true, `no "${event}" of ${pid} came`);
+        line = next.value;
+      }
     };
     await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
     await until('appeared', vm.pid);
@@ -91,7 +95,7 @@ describe('kvfio vms', function () {
   it('ends when nobody reads what it follows', async () => {
     await using watcher = await startVmm([...KVFIO, 'vms', '--watch', '--csv']);
     watcher.process.stdout?.destroy();
-    await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
+    await using vm = await startKvfioVm(['--sock', `@kvfio-unread-${process.pid}`]);
     assert.ok(vm.pid > 0);
     const [code] = (await once(watcher.process, 'exit')) as [number | null];
     assert.equal(code, 0);
