@@ -85,7 +85,7 @@ const section = (command) => {
   return [
     `.SS ${text(`kvfio ${command.id}`)}`,
     usage(command),
-    ...command.aliases.flatMap((alias) => ['.br', `${bold(`kvfio ${alias}`)} ${text('is the same.')}`]),
+    ...command.aliases.flatMap((alias) => ['.PP', `${bold(`kvfio ${alias}`)} ${text('is the same.')}`]),
     ...paragraphs(rendered(sentence(command.summary ?? ''), command.id)),
     ...(command.description === undefined ? [] : paragraphs(rendered(command.description, command.id))),
     ...args.flatMap(({name, description = '', options}) => [
