@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
-import {join} from 'node:path';
+import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
-import {PROJECT} from '../support/run.js';
 import {compile, scratch} from './vmm.js';
 
 const EXPECTED = {
@@ -27,8 +26,9 @@ describe('agents with a real VFIO group (lab)', function () {
   it('keep a registered group when the client leaves, and give it back when it is deleted', async function () {
     using folder = scratch();
     compile('example-vmm.c', folder.path('example-vmm'));
+    const program = guestProgram(folder.path('.'), 'vm/agent-in-lab.ts');
     const client = (name: string): string =>
-      `node --import tsx ${join(PROJECT, 'test/vm/agent-in-lab.ts')} /tmp/${name}.sock "$KVFIO_LAB_OUT/${name}.json"`;
+      `node "$KVFIO_LAB_OUT/${program}" /tmp/${name}.sock "$KVFIO_LAB_OUT/${name}.json"`;
     const ready = (name: string): string => `until [ -S /tmp/${name}.sock ]; do sleep 0.2; done`;
     const {exitCode, stderr} = await lab(this, {
       kernel: '6.1',
@@ -36,7 +36,6 @@ describe('agents with a real VFIO group (lab)', function () {
       out: folder.path('.'),
       task: {
         script: `set -e
-        cd ${PROJECT}
         "$KVFIO_LAB_OUT/example-vmm" /tmp/c.sock & ${ready('c')}
         ${client('c')}
         kvfio vm --sock /tmp/kvfio.sock & ${ready('kvfio')}
