@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import type {GroupsDocument} from '../../src/iommu/groups-document.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
 import type {LabIommu} from '../../src/lab/iommu-choice.js';
+import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
 import {comparable, parseLspci} from '../support/lspci.js';
 import type {KernelAnswer} from './kernel-answer.js';
@@ -24,14 +25,14 @@ const EXPECTED: readonly {kernel: string; iommu: LabIommu; verdict: Verdict | nu
 ];
 
 /** In the guest: what kvfio says, what lspci says, and what the kernel does with the device that is bound to vfio-pci. */
-const OBSERVE = `
+const observe = (program: string): string => `
 set -e
 kvfio groups --json --explain --regions > $KVFIO_LAB_OUT/groups.json
 lspci -Dvmmnnk > $KVFIO_LAB_OUT/lspci.txt
 kvfio snapshot $KVFIO_LAB_OUT/snapshot.json > /dev/null
 device=$(kvfio groups --driver vfio-pci --columns address --no-header 2> /dev/null)
 if [ -n "$device" ]; then
-    node --import tsx test/lab/kernel-answer.ts "$device" > $KVFIO_LAB_OUT/answer.json
+    node "$KVFIO_LAB_OUT/${program}" "$device" > $KVFIO_LAB_OUT/answer.json
 fi
 `;
 
@@ -43,7 +44,8 @@ for (const {kernel, iommu, verdict, because} of EXPECTED) {
     before(async function () {
       this.timeout(300_000);
       out = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
-      const {exitCode, stderr} = await lab(this, {kernel, iommu, out, task: {script: OBSERVE}});
+      const script = observe(guestProgram(out, 'lab/kernel-answer.ts'));
+      const {exitCode, stderr} = await lab(this, {kernel, iommu, out, task: {script}});
       assert.equal(exitCode, 0, stderr.toString());
       groups = JSON.parse(readFileSync(join(out, 'groups.json'), 'utf8')) as GroupsDocument;
     });

@@ -1,7 +1,7 @@
 /**
  * Asks the running kernel what KVM and VFIO make of one PCI device, and prints the answer as one line of JSON:
  *
- *     node --import tsx test/lab/kernel-answer.ts 0000:01:00.0
+ *     node kernel-answer.mjs 0000:01:00.0
  *
  * Needs root, kvm, vfio-pci, vfio_iommu_type1 and a mounted tracefs. The device is taken from its driver and given
  * back, so this is for a machine that can do without the device: a guest of the lab.
