@@ -24,7 +24,9 @@ export const failureOf = (error: unknown): Failure => {
       kind: 'usage',
       what: 'The command line was not understood.',
       why: `${sentence(error.message)}.`.replace(/([.!?])\.$/, '$1'),
-      hint: 'Run the command with --help to see what it takes.',
+      hint: /^(?:command|Command) \S+ not found$/.test(error.message)
+        ? 'Run "kvfio --help" to see the commands there are.'
+        : 'Run the command with --help to see what it takes.',
       cause: error,
     });
   }

@@ -1,3 +1,4 @@
+import {fileURLToPath} from 'node:url';
 import {setFlagsFromString} from 'node:v8';
 import {run} from '@oclif/core';
 import {EXIT_CODES} from '../failure.js';
@@ -16,8 +17,11 @@ export const main = async (dir: string): Promise<void> => {
   const argv = process.argv.slice(2);
   // before oclif's own listener, which throws
   process.stdout.prependListener('error', endOfOutput);
+  // where not even a failure can be told, its exit code still can
+  process.stderr.on('error', () => undefined);
   try {
-    await run(argv, dir);
+    // kvfio has no plugins of its users, and need not look for them in a home that may be somebody else's
+    await run(argv, {root: fileURLToPath(dir), userPlugins: false, devPlugins: false});
     await written();
   } catch (error) {
     // oclif ends --help and --version by throwing an ExitError
@@ -37,9 +41,11 @@ export const main = async (dir: string): Promise<void> => {
 /** Ends the process when stdout takes nothing more: in peace when its reader went away, else with the reason. */
 const endOfOutput = (error: NodeJS.ErrnoException): void => {
   if (error.code === 'EPIPE') return;
+  // a failure has been told on stderr, and had no answer to write
+  if (process.exitCode !== undefined && process.exitCode !== 0) process.exit();
   const errno = error.code ?? 'EIO';
   process.stderr.write(
-    `kvfio: The answer could not be written.\n  The kernel answered ${errno} for standard output.\n  Make room, or write it elsewhere.\n`,
+    `kvfio: The answer could not be written.\n  The kernel answered ${errno} for standard output.\n  What the command has done holds; make room, or write the answer elsewhere.\n`,
   );
   process.exit(EXIT_CODES.kernelRefused);
 };

@@ -47,7 +47,9 @@ KVM looks at a group when it is added, or when another is added or deleted, and 
     if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);
     if (document.expected !== null && document.asExpected !== true) {
-      this.note(`expected a ${document.expected} VM, and it is ${document.coherency.state}.`);
+      this.note(
+        `The VM is not known to be ${document.expected}. It is ${document.coherency.state}: ${document.coherency.wbinvd}. Look at what is attached to it with "kvfio status --verify".`,
+      );
       process.exitCode = EXIT_CODES[document.asExpected === false ? 'checkFailed' : 'cannotDecide'];
     }
     return document;

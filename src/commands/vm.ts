@@ -82,6 +82,10 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
     process.on('SIGUSR2', toggle);
     try {
       using listener = listenAt(flags.sock ?? defaultSocket());
+      // also when the line below cannot be written, which ends the process
+      process.once('exit', () => {
+        listener[Symbol.dispose]();
+      });
       await using machine = MinimalVm.create(
         flags.guest,
         (failure) => {

@@ -139,7 +139,7 @@ const warningsOf = ({vm, facts, targets, plan}: Account): Remark[] => {
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
       code: 'UNAWARE_VMM',
-      message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} has one that it does not know of`,
+      message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} does not know of this one`,
     });
   }
   for (const {node, fd, container} of targets) {

@@ -190,8 +190,8 @@ const notConnected = (address: string, error: SyscallError, waited: boolean): Fa
   return noVm(address, {
     code: expired || kind === 'timeout' ? 'VM_SOCKET_TIMEOUT' : 'VM_SOCKET_NOT_CONNECTED',
     kind: expired ? 'timeout' : kind,
-    why,
-    hint,
+    why: expired ? `${why} It was waited for until the time limit.` : why,
+    hint: expired ? 'Start the VMM, or give it longer with --timeout.' : hint,
     errno: error.code,
     cause: error,
   });

@@ -227,7 +227,7 @@ describe('create, attach and detach', function () {
     assert.deepEqual(await expecting('coherent'), [0, true]);
     assert.deepEqual(await expecting('non-coherent'), [7, false]);
     const {stderr} = await run(Status, [...place, '--expect', 'non-coherent']);
-    assert.match(stderr, new RegExp('expected a non-coherent VM, and it is coherent'));
+    assert.match(stderr, new RegExp('The VM is not known to be non-coherent. It is coherent'));
     assert.ok(ended.pid > 0);
   });
 

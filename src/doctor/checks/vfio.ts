@@ -48,7 +48,7 @@ export const VFIO_CHECKS: readonly Check[] = [
     matters: 'newer VMMs can use it in place of groups, since Linux 6.6',
     neededFor: [],
     look: (machine) => {
-      const {config, distribution} = machine;
+      const {config} = machine;
       const iommufd = namesIn(machine, '/sys/class/misc/iommu') !== null;
       const devices = namesIn(machine, '/sys/class/vfio-dev') ?? [];
       const cdev = devices.some((name) => textOf(machine, `/sys/class/vfio-dev/${name}/dev`) !== null);
@@ -59,7 +59,7 @@ export const VFIO_CHECKS: readonly Check[] = [
           built === 'n'
             ? `${config?.path ?? ''} has no CONFIG_VFIO_DEVICE_CDEV`
             : 'no device of VFIO has a node of its own',
-          `do without, through groups, or ${distribution.otherKernel('CONFIG_VFIO_DEVICE_CDEV')}`,
+          'do without, through groups, or use a kernel that is built with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, which those of Debian are not',
         );
       return unknown('no device is bound to VFIO, and the configuration of the kernel cannot be read');
     },
