@@ -50,6 +50,11 @@ export interface JournalEntry {
   /** /proc/sys/kernel/random/boot_id: drivers and overrides do not outlast a boot. */
   boot: string;
   pid: number;
+  /**
+   * Addresses of all devices that it is about, also of those that keep their driver: the ones it has locked, and the
+   * others of groups whose node it gives away.
+   */
+  members: string[];
   devices: JournalDevice[];
   nodes: JournalNode[];
 }
@@ -243,13 +248,15 @@ export class Journal {
 
 /** Its texts become paths of files that root writes to, so nothing is taken on trust. */
 const isEntry = (value: unknown): value is JournalEntry => {
-  const {kvfioJournal, id, command, state, boot, devices, nodes} = fields(value);
+  const {kvfioJournal, id, command, state, boot, members, devices, nodes} = fields(value);
   return (
     kvfioJournal === 1 &&
     typeof id === 'string' &&
     typeof boot === 'string' &&
     (command === 'bind' || command === 'unbind') &&
     (state === 'open' || state === 'done') &&
+    Array.isArray(members) &&
+    members.every((member) => typeof member === 'string' && FILE_NAME.test(member)) &&
     Array.isArray(devices) &&
     devices.every(isDevice) &&
     Array.isArray(nodes) &&

@@ -51,21 +51,25 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
 };
 
 /**
- * @throws {@link Failure} when work on one of the devices was cut short: what it was before is what that entry says, and
- * not what it is now. Whoever has the devices locked knows that nobody is at it any more.
+ * @throws {@link Failure} when work on one of the devices, or on the node of its group, was cut short: what it was before
+ * is what that entry says, and not what it is now. Whoever has the devices locked knows that nobody is at it any more.
  */
-export const refuseInterrupted = (entries: readonly JournalEntry[], paths: readonly string[]): void => {
-  const devices = entries
-    .filter(({state}) => state === 'open')
-    .flatMap((entry) => entry.devices.filter(({path}) => paths.includes(path)));
-  const [first] = devices;
+export const refuseInterrupted = (entries: readonly JournalEntry[], addresses: readonly string[]): void => {
+  const cut = entries.filter(
+    ({state, members}) => state === 'open' && members.some((member) => addresses.includes(member)),
+  );
+  const [first] = cut;
   if (first === undefined) return;
+  const device = cut.flatMap(({devices}) => devices).find(({address}) => addresses.includes(address));
   throw new Failure({
     code: 'INTERRUPTED',
     kind: 'refused',
-    what: `${first.address} is half-way between two drivers.`,
-    why: 'A former kvfio was ended while it changed its driver.',
-    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver.',
+    what:
+      device === undefined
+        ? `Work on ${first.members.join(', ')} was cut short.`
+        : `${device.address} is half-way between two drivers.`,
+    why: `A former kvfio was ended while it changed ${device === undefined ? 'drivers or the owner of a node' : 'its driver'}.`,
+    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver, and nodes their owner.',
   });
 };
 

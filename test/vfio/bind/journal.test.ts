@@ -13,6 +13,7 @@ const entry = (id: string, ...addresses: string[]): JournalEntry => ({
   state: 'done',
   boot: '',
   pid: 1,
+  members: addresses,
   devices: addresses.map((address) => ({
     address,
     path: `/sys/devices/pci0000:00/${address}`,
