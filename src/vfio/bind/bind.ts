@@ -101,7 +101,7 @@ const bindChange = (
     steps,
     modules: needed ? [VFIO_PCI] : [],
     dryRun,
-    ...judge(setting, host, plan, {force}),
+    ...judge(setting, host, plan, {force, dryRun}),
   };
 };
 

@@ -164,7 +164,7 @@ const recoverChange = (
       setting,
       host,
       plan.filter(({before}) => before.driver !== null),
-      {guards: ['held'], force},
+      {guards: ['held'], force, dryRun},
     ),
   };
 };

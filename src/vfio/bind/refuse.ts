@@ -10,6 +10,8 @@ import type {BindSetting} from './setting.js';
 export interface Judgement {
   overruled: Finding[];
   refused: Finding[];
+  /** What they did not ask, because a dry run opens nothing. */
+  notAsked: string[];
 }
 
 /** Asks the guards about the devices that would lose their driver. */
@@ -17,9 +19,10 @@ export const judge = (
   {tree, addresses}: BindSetting,
   host: Host,
   plan: readonly PlannedDevice[],
-  {guards, force}: {guards?: readonly GuardName[]; force: readonly GuardName[]},
+  {guards, force, dryRun}: {guards?: readonly GuardName[]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
+  const notAsked: string[] = [];
   const found = findings(
     {
       tree,
@@ -28,12 +31,15 @@ export const judge = (
       allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
       addresses,
       live: tree.origin.kind === 'host',
+      passive: dryRun,
+      doubt: (what) => notAsked.push(what),
     },
     guards,
   );
   return {
     overruled: found.filter(({guard}) => force.includes(guard)),
     refused: found.filter(({guard}) => !force.includes(guard)),
+    notAsked,
   };
 };
 

@@ -85,7 +85,7 @@ const unbindChange = (
     steps: stepsOf(plan),
     modules: missingModules(setting, plan, done),
     dryRun,
-    ...judge(setting, host, plan, {guards: ['held'], force}),
+    ...judge(setting, host, plan, {guards: ['held'], force, dryRun}),
   };
 };
 
