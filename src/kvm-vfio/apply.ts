@@ -10,7 +10,7 @@ import {
 import type {Owner} from '../vm/owner.js';
 import {describeStep, type Plan, type PlannedFile, type Step} from './plan.js';
 import {explainRefusal, type Refusal} from './refusal.js';
-import {undisturbed} from './undisturbed.js';
+import {holdingSignalsSync} from '../linux/hold-signals.js';
 
 /** What became of a file: `already` and `absent` are the kernel's EEXIST and ENOENT. */
 export type FileOutcome = 'added' | 'already' | 'deleted' | 'absent';
@@ -47,7 +47,7 @@ export const apply = (plan: Plan, {owner, vmFd, open}: ApplyOptions): Outcome =>
     const steps = plan.steps.filter((step) => step.action !== 'open');
     const run = new Run(plan, owner, vmFd, opened);
     if (steps.length > 0)
-      undisturbed(() => {
+      holdingSignalsSync(() => {
         owner.together(() => {
           run.execute(steps);
         });

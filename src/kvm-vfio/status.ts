@@ -25,7 +25,7 @@ import {
   type VmFacts,
 } from './facts.js';
 import {explainRefusal} from './refusal.js';
-import {undisturbed} from './undisturbed.js';
+import {holdingSignalsSync} from '../linux/hold-signals.js';
 
 /** A group or a device that the VM's owner has open. */
 export interface StatusFile extends FileIdentity {
@@ -143,7 +143,7 @@ const verified = (vm: ReachedVm, facts: VmFacts): HeldFile[] => {
   const device = certainDevice(facts);
   if (device === null || facts.held.length === 0) return facts.held.map(withoutDevice(facts));
   using owner = vm.open();
-  return undisturbed(() =>
+  return holdingSignalsSync(() =>
     owner.together(() =>
       facts.held.map((file) => ({...file, registered: isRegistered(owner, device, file)})),
     ),

@@ -2,11 +2,31 @@ const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Does work that must not be cut in two: signals that ask for the process's end are forgotten until it is over. */
 export const holdingSignals = async <T>(work: () => Promise<T>): Promise<T> => {
-  const ignore = (): void => undefined;
-  for (const signal of SIGNALS) process.on(signal, ignore);
+  const release = hold();
   try {
     return await work();
   } finally {
-    for (const signal of SIGNALS) process.off(signal, ignore);
+    release();
   }
+};
+
+/**
+ * The same for synchronous work. A signal that has a listener waits for the end of such work anyway, and is forgotten
+ * when the listener is gone then.
+ */
+export const holdingSignalsSync = <T>(work: () => T): T => {
+  const release = hold();
+  try {
+    return work();
+  } finally {
+    release();
+  }
+};
+
+const hold = (): (() => void) => {
+  const ignore = (): void => undefined;
+  for (const signal of SIGNALS) process.on(signal, ignore);
+  return () => {
+    for (const signal of SIGNALS) process.off(signal, ignore);
+  };
 };

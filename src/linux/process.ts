@@ -64,6 +64,12 @@ export class Process {
     return this.#call('stat', `fd/${fd}`, (path) => statSync(path).rdev);
   }
 
+  /** Device number of the block device that a descriptor is open on, 0 for other files. */
+  blockDeviceOf(fd: number): number {
+    const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
+    return stats.isBlockDevice() ? stats.rdev : 0;
+  }
+
   /** The program that it executes. */
   elf(): Elf | null {
     return this.#withFile('exe', readElf);

@@ -47,7 +47,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
     const {plan, steps} = change;
     refuseInterrupted(
       machine.journal.entries(),
-      plan.map(({target}) => target.path),
+      plan.map(({target}) => target.address),
     );
     refuse(change.refused, 'The devices were not given to vfio-pci.');
     if (steps.length === 0) return answer(change);
@@ -55,7 +55,17 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
       await setting.loadModule(name);
       options.onNote(`loaded the module ${name}, which stays loaded`);
     }
+    const given = groupsOf(plan.map(({member}) => member)).filter(({id}) =>
+      steps.some((step) => step.action === 'own' && step.group === id),
+    );
     const entry = newEntry('bind', setting.tree, {
+      members: [
+        ...new Set(
+          [...plan.map(({member}) => member.device), ...given.flatMap((group) => group.devices)].map(
+            ({address}) => address,
+          ),
+        ),
+      ],
       devices: plan.filter(changes).map((planned) => journalledDevice(setting.tree, planned)),
       nodes: steps.flatMap((step) =>
         step.action === 'own' ? journalledNode(setting.tree, setting.nodes, step.group) : [],
@@ -91,7 +101,7 @@ const bindChange = (
     steps,
     modules: needed ? [VFIO_PCI] : [],
     dryRun,
-    ...judge(setting, host, plan, {force}),
+    ...judge(setting, host, plan, {force, dryRun}),
   };
 };
 

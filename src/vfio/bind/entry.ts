@@ -10,7 +10,7 @@ import {DRIVERS} from './steps.js';
 export const newEntry = (
   command: JournalEntry['command'],
   tree: HostTree,
-  about: {devices: JournalDevice[]; nodes: JournalNode[]},
+  about: Pick<JournalEntry, 'members' | 'devices' | 'nodes'>,
 ): JournalEntry => ({
   kvfioJournal: 1,
   // of a width, so that entries sort as they were begun

@@ -1,6 +1,5 @@
 import {
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -13,7 +12,9 @@ import {
 import {join} from 'node:path';
 import {Failure} from '../../failure.js';
 import {parsePciAddress} from '../../iommu/pci-address.js';
+import {lockedBy} from '../../linux/file-lock.js';
 import type {Binding, BindTarget} from './binding.js';
+import {tryLock} from './try-lock.js';
 
 /** Where journals and locks lie: they are about this boot only, and gone with it. */
 export const BIND_FOLDER = '/run/kvfio/bind';
@@ -49,6 +50,11 @@ export interface JournalEntry {
   /** /proc/sys/kernel/random/boot_id: drivers and overrides do not outlast a boot. */
   boot: string;
   pid: number;
+  /**
+   * Addresses of all devices that it is about, also of those that keep their driver: the ones it has locked, and the
+   * others of groups whose node it gives away.
+   */
+  members: string[];
   devices: JournalDevice[];
   nodes: JournalNode[];
 }
@@ -56,14 +62,27 @@ export interface JournalEntry {
 /** Called after each change of a file. */
 export type Observer = (did: string) => void;
 
-/** The journals in a folder of this machine. Only root may look into it. */
+interface JournalOptions {
+  observe?: Observer;
+  /** Milliseconds to wait for a process that reads or writes journals. */
+  patience?: number;
+}
+
+/**
+ * The journals in a folder of this machine. Only root may look into it.
+ *
+ * All processes share the folder, whichever devices they have locked, so each reads and writes it under a lock of its
+ * own: an entry is about several devices, and a folder that is read while files come and go may not show one of them.
+ */
 export class Journal {
   readonly #folder: string;
   readonly #observe: Observer;
+  readonly #patience: number;
 
-  constructor(folder: string, observe: Observer = () => undefined) {
+  constructor(folder: string, {observe = () => undefined, patience = 10_000}: JournalOptions = {}) {
     this.#folder = folder;
     this.#observe = observe;
+    this.#patience = patience;
   }
 
   /**
@@ -75,13 +94,13 @@ export class Journal {
     try {
       mkdirSync(join(this.#folder, '..'), {recursive: true, mode: 0o755});
       mkdirSync(this.#folder, {recursive: true, mode: 0o700});
-      for (const name of readdirSync(this.#folder)) {
-        // of a process that was killed while it wrote, before it changed anything
-        const [, pid] = /-(\d+)\.json\.tmp$/.exec(name) ?? [];
-        if (pid !== undefined && !existsSync(`/proc/${pid}`)) rmSync(join(this.#folder, name), {force: true});
-      }
+      this.#alone(() => {
+        // who writes has the lock: these are of processes that were killed, before they changed anything
+        for (const name of readdirSync(this.#folder))
+          if (name.endsWith('.tmp')) rmSync(join(this.#folder, name), {force: true, recursive: true});
+      });
     } catch (error) {
-      throw notWritten(this.#folder, error);
+      throw error instanceof Failure ? error : notWritten(this.#folder, error);
     }
   }
 
@@ -96,9 +115,8 @@ export class Journal {
    * @throws {@link Failure} when one is damaged: it says what some device was, which nobody can guess
    */
   entries(): JournalEntry[] {
-    return this.#names()
-      .map((name) => this.#read(name))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    // who may not look into the folder, or has none, is told so by the reading
+    return this.#alone(() => this.#entries(), {unlocked: true});
   }
 
   /**
@@ -107,6 +125,58 @@ export class Journal {
    * @throws {@link Failure} when it cannot be written
    */
   write(entry: JournalEntry): void {
+    this.#alone(() => {
+      this.#write(entry);
+    });
+  }
+
+  remove(entry: JournalEntry): void {
+    this.#alone(() => {
+      this.#remove(entry);
+    });
+  }
+
+  /** Takes devices out of the `done` entries: what they were before does not matter any more. */
+  forget(paths: ReadonlySet<string>): void {
+    this.#alone(() => {
+      for (const entry of this.#entries()) {
+        if (entry.state === 'open' || !entry.devices.some(({path}) => paths.has(path))) continue;
+        const devices = entry.devices.filter(({path}) => !paths.has(path));
+        if (devices.length === 0) this.#remove(entry);
+        else this.#write({...entry, devices});
+      }
+    });
+  }
+
+  /**
+   * Does work while no other process is at the journals. It takes milliseconds, so it is waited for in place.
+   *
+   * @param options.unlocked whether to work all the same where the lock cannot be opened
+   */
+  #alone<T>(work: () => T, {unlocked = false} = {}): T {
+    const path = this.lockPath('.journal');
+    for (let waited = 0; ; waited += PAUSE) {
+      const lock = tryLock(path);
+      if (lock instanceof Failure && !unlocked) throw lock;
+      if (lock !== null) {
+        try {
+          return work();
+        } finally {
+          if (!(lock instanceof Failure)) lock[Symbol.dispose]();
+        }
+      }
+      if (waited >= this.#patience) throw busy(this.#folder, lockedBy(path));
+      pause(PAUSE);
+    }
+  }
+
+  #entries(): JournalEntry[] {
+    return this.#names()
+      .flatMap((name) => this.#read(name) ?? [])
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
+  #write(entry: JournalEntry): void {
     const path = this.#path(entry);
     const temporary = `${path}.tmp`;
     try {
@@ -128,20 +198,10 @@ export class Journal {
     }
   }
 
-  remove(entry: JournalEntry): void {
+  #remove(entry: JournalEntry): void {
     rmSync(this.#path(entry), {force: true});
     this.#observe(`remove ${this.#path(entry)}`);
     this.#sync();
-  }
-
-  /** Takes devices out of the `done` entries: what they were before does not matter any more. */
-  forget(paths: ReadonlySet<string>): void {
-    for (const entry of this.entries()) {
-      if (entry.state === 'open' || !entry.devices.some(({path}) => paths.has(path))) continue;
-      const devices = entry.devices.filter(({path}) => !paths.has(path));
-      if (devices.length === 0) this.remove(entry);
-      else this.write({...entry, devices});
-    }
   }
 
   #path({id}: JournalEntry): string {
@@ -157,12 +217,14 @@ export class Journal {
     }
   }
 
-  #read(name: string): JournalEntry {
+  /** Null when it has been removed meanwhile. */
+  #read(name: string): JournalEntry | null {
     const path = join(this.#folder, name);
     try {
       const entry: unknown = JSON.parse(readFileSync(path, 'utf8'));
       if (isEntry(entry) && `${entry.id}.json` === name) return entry;
     } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return null;
       if (!(error instanceof SyntaxError)) throw notRead(path, error);
     }
     throw new Failure({
@@ -186,13 +248,15 @@ export class Journal {
 
 /** Its texts become paths of files that root writes to, so nothing is taken on trust. */
 const isEntry = (value: unknown): value is JournalEntry => {
-  const {kvfioJournal, id, command, state, boot, devices, nodes} = fields(value);
+  const {kvfioJournal, id, command, state, boot, members, devices, nodes} = fields(value);
   return (
     kvfioJournal === 1 &&
     typeof id === 'string' &&
     typeof boot === 'string' &&
     (command === 'bind' || command === 'unbind') &&
     (state === 'open' || state === 'done') &&
+    Array.isArray(members) &&
+    members.every((member) => typeof member === 'string' && FILE_NAME.test(member)) &&
     Array.isArray(devices) &&
     devices.every(isDevice) &&
     Array.isArray(nodes) &&
@@ -234,6 +298,20 @@ const isNullOr = (value: unknown, or: RegExp): boolean =>
 
 const fields = (value: unknown): Record<string, unknown> =>
   typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+
+/** Milliseconds. */
+const PAUSE = 5;
+const never = new Int32Array(new SharedArrayBuffer(4));
+const pause = (milliseconds: number): void => void Atomics.wait(never, 0, 0, milliseconds);
+
+const busy = (folder: string, pid: number | null): Failure =>
+  new Failure({
+    code: 'JOURNAL_BUSY',
+    kind: 'timeout',
+    what: `The journals in ${folder} are in use.`,
+    why: `${pid === null ? 'A process' : `Process ${pid}`} reads or writes them and does not come to an end; it may be stopped.`,
+    hint: 'Let it go on, or end it, and try again.',
+  });
 
 const notWritten = (path: string, error: unknown): Failure =>
   new Failure({

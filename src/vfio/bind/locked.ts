@@ -2,11 +2,11 @@ import {existsSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../failure.js';
 import {Deadline} from '../../linux/deadline.js';
-import {SyscallError} from '../../linux/errno.js';
-import {FileLock, lockedBy} from '../../linux/file-lock.js';
+import {lockedBy, type FileLock} from '../../linux/file-lock.js';
 import {Journal} from './journal.js';
 import type {BindSetting} from './setting.js';
 import type {BindMachine} from './transaction.js';
+import {tryLock} from './try-lock.js';
 
 /**
  * Does work while nobody else may change the drivers of these devices.
@@ -22,7 +22,7 @@ export const whileLocked = async <T>(
 ): Promise<T> => {
   requireRoot(setting);
   const {tree, nodes, observe} = setting;
-  const journal = new Journal(setting.folder, observe);
+  const journal = new Journal(setting.folder, {observe});
   journal.prepare();
   const deadline = Deadline.after(seconds * 1000);
   const locks: FileLock[] = [];
@@ -43,27 +43,11 @@ export const whileLocked = async <T>(
 
 const take = async (address: string, path: string, deadline: Deadline): Promise<FileLock> => {
   for (;;) {
-    const lock = tryTake(path);
+    const lock = tryLock(path);
+    if (lock instanceof Failure) throw lock;
     if (lock !== null) return lock;
     if (deadline.passed) throw busy(address, lockedBy(path));
     await sleep(Math.min(50, deadline.remaining(50)));
-  }
-};
-
-const tryTake = (path: string): FileLock | null => {
-  try {
-    return FileLock.tryTake(path);
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    throw new Failure({
-      code: 'NOT_LOCKED',
-      kind: 'kernelRefused',
-      what: `${path} cannot be locked.`,
-      why: `The kernel answered ${error.code}.`,
-      hint: 'See that /run is a file system that can be written to.',
-      errno: error.code,
-      cause: error,
-    });
   }
 };
 

@@ -1,23 +1,25 @@
 import {Failure} from '../../failure.js';
 import type {Host} from '../../iommu/host.js';
+import {Deadline} from '../../linux/deadline.js';
 import {holdingSignals} from '../../linux/hold-signals.js';
 import {SyscallError} from '../../linux/errno.js';
+import {readGroupNodes} from '../group-node.js';
 import type {DriverOptions} from './bind.js';
 import type {UnbindDocument} from './bind-document.js';
 import {readBinding} from './binding.js';
 import {changeDocument, type Change} from './change-document.js';
 import {bootOf} from './entry.js';
-import {Journal, type JournalDevice, type JournalEntry} from './journal.js';
+import {Journal, type JournalDevice, type JournalEntry, type JournalNode} from './journal.js';
 import {whileLocked} from './locked.js';
 import type {PlannedDevice} from './plan.js';
 import {judge, readBindHost, refuse} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {describeStep, DRIVERS, stepsBetween, type Step} from './steps.js';
-import {perform, refusalOf, returnNodes, type BindMachine} from './transaction.js';
+import {nodesToReturn, perform, refusalOf, returnNode, type BindMachine} from './transaction.js';
 
 /**
  * Gives every device of work that was cut short its original driver and override, wherever that was. What a kvfio still
- * works at is waited for, and then needs nothing.
+ * works at is waited for, and then needs nothing: only work is undone all of whose devices are locked.
  *
  * @throws {@link Failure}: permission, refused by a guard, timeout; kernelRefused with what could not be recovered, which
  * stays in the journal
@@ -39,20 +41,31 @@ export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocu
     const host = readBindHost(setting);
     return answer(recoverChange(setting, host, entries, options), staleWarnings(setting, entries));
   }
-  const addresses = entries.filter(isOpen).flatMap(({devices}) => devices.map(({address}) => address));
-  return whileLocked(setting, addresses, timeout, async (machine) => {
-    // a kvfio that had the devices locked until now may have come to its end
-    const current = machine.journal.entries();
-    const host = readBindHost(setting);
-    const change = recoverChange(setting, host, current, options);
-    refuse(change.refused, 'The devices were not recovered.');
-    for (const name of change.modules) {
-      await setting.loadModule(name);
-      options.onNote(`loaded the module ${name}, which stays loaded`);
-    }
-    await holdingSignals(() => recover(machine, current));
-    return answer(change, staleWarnings(setting, current));
-  });
+  // what is begun while the locks are waited for is not covered by them: it is somebody's at work, or was cut short too
+  const deadline = Deadline.after(timeout * 1000);
+  for (let open = entries.filter(isOpen); ;) {
+    const locked = new Set(open.flatMap(({members}) => members));
+    const done = await whileLocked(setting, [...locked], timeout, async (machine) => {
+      const all = machine.journal.entries();
+      const covered = all.filter(
+        (entry) => !isOpen(entry) || entry.members.every((member) => locked.has(member)),
+      );
+      if (covered.length < all.length && !deadline.passed) {
+        open = all.filter(isOpen);
+        return null;
+      }
+      const host = readBindHost(setting);
+      const change = recoverChange(setting, host, covered, options);
+      refuse(change.refused, 'The devices were not recovered.');
+      for (const name of change.modules) {
+        await setting.loadModule(name);
+        options.onNote(`loaded the module ${name}, which stays loaded`);
+      }
+      await holdingSignals(() => recover(machine, covered));
+      return answer(change, staleWarnings(setting, covered));
+    });
+    if (done !== null) return done;
+  }
 };
 
 const isOpen = ({state}: JournalEntry): boolean => state === 'open';
@@ -69,15 +82,24 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
     }
     if (!isOpen(entry)) continue;
     const before = left.length;
-    returnNodes(machine, entry, null);
+    const failed = (step: Step, error: unknown): void => {
+      const refusal = refusalOf(machine.tree, step, error);
+      errno ??= refusal.errno;
+      left.push(`${describeStep(step).does} (${refusal.why.replace(/\.$/, '')})`);
+    };
+    for (const node of nodesToReturn(machine, entry.nodes)) {
+      try {
+        returnNode(machine, node);
+      } catch (error) {
+        failed(ownStep(machine, node), error);
+      }
+    }
     for (const device of entry.devices.toReversed()) {
       for (const step of stepsTo(machine, device)) {
         try {
           await perform(machine, step);
         } catch (error) {
-          const refusal = refusalOf(machine.tree, step, error);
-          errno ??= refusal.errno;
-          left.push(`${describeStep(step).does} (${refusal.why.replace(/\.$/, '')})`);
+          failed(step, error);
           break;
         }
       }
@@ -103,6 +125,14 @@ const stepsTo = ({tree}: Pick<BindMachine, 'tree'>, device: JournalDevice): Step
   return now === null ? [] : stepsBetween(device, now, device.original);
 };
 
+const ownStep = ({tree}: Pick<BindMachine, 'tree'>, {path, uid}: JournalNode): Step => ({
+  action: 'own',
+  node: path,
+  group: readGroupNodes(tree).find((node) => node.path === path)?.group ?? -1,
+  uid,
+  user: `user ${uid}`,
+});
+
 const recoverChange = (
   setting: BindSetting,
   host: Host,
@@ -111,14 +141,15 @@ const recoverChange = (
 ): Change => {
   const {tree} = setting;
   const boot = bootOf(tree);
-  const devices = entries
-    .filter((entry) => isOpen(entry) && entry.boot === boot)
-    .toReversed()
-    .flatMap((entry) => entry.devices.toReversed());
+  const open = entries.filter((entry) => isOpen(entry) && entry.boot === boot).toReversed();
+  const devices = open.flatMap((entry) => entry.devices.toReversed());
   const plan = devices.flatMap((device) => planned(setting, host, device));
   return {
     plan,
-    steps: devices.flatMap((device) => stepsTo({tree}, device)),
+    steps: [
+      ...open.flatMap((entry) => nodesToReturn(setting, entry.nodes)).map((node) => ownStep(setting, node)),
+      ...devices.flatMap((device) => stepsTo({tree}, device)),
+    ],
     modules: [
       ...new Set(
         devices.flatMap(({module, original: {driver}}) =>
@@ -133,7 +164,7 @@ const recoverChange = (
       setting,
       host,
       plan.filter(({before}) => before.driver !== null),
-      {guards: ['held'], force},
+      {guards: ['held'], force, dryRun},
     ),
   };
 };
@@ -159,8 +190,8 @@ const planned = ({tree}: BindSetting, host: Host, entry: JournalDevice): Planned
 const staleWarnings = ({tree}: BindSetting, entries: readonly JournalEntry[]): UnbindDocument['warnings'] => {
   const boot = bootOf(tree);
   const stale = entries.filter((entry) => entry.boot !== boot && isOpen(entry));
-  return stale.map(({devices}) => ({
+  return stale.map(({members}) => ({
     code: 'FROM_ANOTHER_BOOT',
-    message: `work on ${devices.map(({address}) => address).join(', ')} was cut short before the machine was booted, which has undone it`,
+    message: `work on ${members.join(', ')} was cut short before the machine was booted, which has undone it`,
   }));
 };

@@ -10,7 +10,9 @@ export type Refusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
 export const explainRefusal = (tree: HostTree, step: Step, {code, path}: SyscallError): Refusal => {
   const [why, hint] = (step.action === 'bind'
     ? ((step.driver === 'vfio-pci' ? vfioReasons(tree, step.device.path)[code] : undefined) ?? BIND[code])
-    : undefined) ??
+    : step.action === 'own'
+      ? OWN[code]
+      : undefined) ??
     COMMON[code] ?? ['', DMESG];
   return {
     code: `KERNEL_${code.replaceAll(/\W/g, '_')}`,
@@ -51,6 +53,11 @@ const BIND: Reasons = {
   ENXIO: ['the driver does not find its device working', DMESG],
   EAGAIN: ['the driver waits for another one, and will try again', DMESG],
   ENOENT: ['the driver is not there', 'Load its module.'],
+};
+
+const OWN: Reasons = {
+  EROFS: ['/dev is read-only here', 'Run kvfio outside of the container.'],
+  EPERM: ['you may not change its owner', 'Run kvfio as root, outside of a container.'],
 };
 
 const COMMON: Reasons = {

@@ -10,6 +10,8 @@ import type {BindSetting} from './setting.js';
 export interface Judgement {
   overruled: Finding[];
   refused: Finding[];
+  /** What they did not ask, because a dry run opens nothing. */
+  notAsked: string[];
 }
 
 /** Asks the guards about the devices that would lose their driver. */
@@ -17,9 +19,10 @@ export const judge = (
   {tree, addresses}: BindSetting,
   host: Host,
   plan: readonly PlannedDevice[],
-  {guards, force}: {guards?: readonly GuardName[]; force: readonly GuardName[]},
+  {guards, force, dryRun}: {guards?: readonly GuardName[]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
+  const notAsked: string[] = [];
   const found = findings(
     {
       tree,
@@ -28,12 +31,15 @@ export const judge = (
       allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
       addresses,
       live: tree.origin.kind === 'host',
+      passive: dryRun,
+      doubt: (what) => notAsked.push(what),
     },
     guards,
   );
   return {
     overruled: found.filter(({guard}) => force.includes(guard)),
     refused: found.filter(({guard}) => !force.includes(guard)),
+    notAsked,
   };
 };
 
@@ -51,21 +57,25 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
 };
 
 /**
- * @throws {@link Failure} when work on one of the devices was cut short: what it was before is what that entry says, and
- * not what it is now. Whoever has the devices locked knows that nobody is at it any more.
+ * @throws {@link Failure} when work on one of the devices, or on the node of its group, was cut short: what it was before
+ * is what that entry says, and not what it is now. Whoever has the devices locked knows that nobody is at it any more.
  */
-export const refuseInterrupted = (entries: readonly JournalEntry[], paths: readonly string[]): void => {
-  const devices = entries
-    .filter(({state}) => state === 'open')
-    .flatMap((entry) => entry.devices.filter(({path}) => paths.includes(path)));
-  const [first] = devices;
+export const refuseInterrupted = (entries: readonly JournalEntry[], addresses: readonly string[]): void => {
+  const cut = entries.filter(
+    ({state, members}) => state === 'open' && members.some((member) => addresses.includes(member)),
+  );
+  const [first] = cut;
   if (first === undefined) return;
+  const device = cut.flatMap(({devices}) => devices).find(({address}) => addresses.includes(address));
   throw new Failure({
     code: 'INTERRUPTED',
     kind: 'refused',
-    what: `${first.address} is half-way between two drivers.`,
-    why: 'A former kvfio was ended while it changed its driver.',
-    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver.',
+    what:
+      device === undefined
+        ? `Work on ${first.members.join(', ')} was cut short.`
+        : `${device.address} is half-way between two drivers.`,
+    why: `A former kvfio was ended while it changed ${device === undefined ? 'drivers or the owner of a node' : 'its driver'}.`,
+    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver, and nodes their owner.',
   });
 };
 

@@ -6,7 +6,7 @@ import {holdingSignals} from '../../linux/hold-signals.js';
 import type {HostTree} from '../../linux/host-tree.js';
 import {readGroupNodes} from '../group-node.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
-import type {Journal, JournalEntry, Observer} from './journal.js';
+import type {Journal, JournalEntry, JournalNode, Observer} from './journal.js';
 import type {Nodes} from './node-owner.js';
 import {explainRefusal, type Refusal} from './refusal.js';
 import {describeStep, stepsBetween, writeOf, type Step} from './steps.js';
@@ -182,19 +182,33 @@ const rollBack = async (
 };
 
 /** Nodes that were there before go back to their owners; the others vanish with the last device. */
-export const returnNodes = (
-  {nodes, observe}: Pick<BindMachine, 'nodes' | 'observe'>,
-  {nodes: owners}: JournalEntry,
-  done: readonly Step[] | null,
-): string[] =>
-  owners.flatMap(({path, device, uid}) => {
+const returnNodes = (machine: BindMachine, {nodes}: JournalEntry, done: readonly Step[]): string[] =>
+  nodesToReturn(machine, nodes)
+    .filter(({path}) => done.some((step) => step.action === 'own' && step.node === path))
+    .map((node) => returnNode(machine, node));
+
+/** Those that are there still and have another owner. */
+export const nodesToReturn = (
+  {nodes}: Pick<BindMachine, 'nodes'>,
+  owners: readonly JournalNode[],
+): JournalNode[] =>
+  owners.filter(({path, device, uid}) => {
     const now = nodes.owner(path);
-    const given = done === null || done.some((step) => step.action === 'own' && step.node === path);
-    if (!given || now === null || now.device !== device || now.uid === uid) return [];
-    nodes.give(path, uid);
-    observe(`chown ${path}`);
-    return [`give ${path} back to user ${uid}`];
+    return now !== null && now.device === device && now.uid !== uid;
   });
+
+/**
+ * @returns what was done
+ * @throws {@link SyscallError} that the kernel answered
+ */
+export const returnNode = (
+  {nodes, observe}: Pick<BindMachine, 'nodes' | 'observe'>,
+  {path, uid}: JournalNode,
+): string => {
+  nodes.give(path, uid);
+  observe(`chown ${path}`);
+  return `give ${path} back to user ${uid}`;
+};
 
 /** Whatever a step threw, as a reason. Bugs pass through. */
 export const refusalOf = (tree: HostTree, step: Step, error: unknown): Refusal => {

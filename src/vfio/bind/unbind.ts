@@ -43,13 +43,17 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
     const change = unbindChange(setting, readBindHost(setting), request, {...options, entries});
     const {plan, steps} = change;
     const paths = plan.map(({target}) => target.path);
-    refuseInterrupted(entries, paths);
+    refuseInterrupted(
+      entries,
+      plan.map(({target}) => target.address),
+    );
     refuse(change.refused, 'The devices were not taken from VFIO.');
     for (const name of change.modules) {
       await setting.loadModule(name);
       options.onNote(`loaded the module ${name}, which stays loaded`);
     }
     const entry = newEntry('unbind', tree, {
+      members: plan.map(({target}) => target.address),
       devices: plan.filter(changes).map((planned) => ({
         ...journalledDevice(tree, planned),
         ...(typeof planned.goal === 'object' && planned.goal !== null
@@ -81,7 +85,7 @@ const unbindChange = (
     steps: stepsOf(plan),
     modules: missingModules(setting, plan, done),
     dryRun,
-    ...judge(setting, host, plan, {guards: ['held'], force}),
+    ...judge(setting, host, plan, {guards: ['held'], force, dryRun}),
   };
 };
 

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import {EventEmitter, once} from 'node:events';
 import {existsSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {constants, tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../../src/failure.js';
+import {SyscallError} from '../../../src/linux/errno.js';
 import {FileLock} from '../../../src/linux/file-lock.js';
 import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
@@ -374,15 +377,92 @@ describe('bind and unbind', () => {
     assert.match(busy.why, new RegExp(`process ${process.pid}`));
   });
 
+  it('are not undone by a recovery that has not locked their devices', async () => {
+    using built = build();
+    const {bus, files} = built;
+    let changes = 0;
+    bus.observe = () => {
+      if (++changes === 5) throw new Error('killed');
+    };
+    await assert.rejects(bindDevices(group(11), options(bus)));
+    bus.observe = () => undefined;
+    const held = FileLock.tryTake(files.path('run/kvfio/bind/0000:04:00.0.lock'));
+    assert.ok(held);
+    const recovery = recoverDevices(options(bus, {timeout: 5}));
+    // in the midst of its writes when the recovery gets its locks
+    const paused = new EventEmitter();
+    const [begun, written] = [once(paused, 'begun'), once(paused, 'written')];
+    let first = true;
+    const slow = {
+      ...bus.setting(),
+      writer: () => ({
+        write: async (path: string, text: string) => {
+          await bus.write(path, text);
+          if (!first) return;
+          first = false;
+          paused.emit('begun');
+          await written;
+        },
+      }),
+    };
+    const live = bindDevices(group(12), options(bus, {setting: slow}));
+    await begun;
+    held[Symbol.dispose]();
+    await sleep(200);
+    assert.deepEqual(bus.state()['0000:07:00.0'], ['e1000e', 'vfio-pci'], 'half-way, and left alone');
+    paused.emit('written');
+    assert.equal((await live).changed, true);
+    const recovered = await recovery;
+    assert.ok(recovered.devices.every(({address}) => address !== '0000:07:00.0'));
+    assert.deepEqual(bus.state()['0000:07:00.0'], ['vfio-pci', 'vfio-pci']);
+    assert.deepEqual(bus.state()['0000:04:00.0'], ['e1000e', '(null)']);
+  });
+
+  it('that only give a node away can be cut short and recovered, too', async () => {
+    using built = build();
+    const {bus} = built;
+    await bindDevices(group(11), options(bus));
+    const owner = (): number | undefined => bus.nodes.get('/dev/vfio/11')?.uid;
+    bus.observe = (did) => {
+      if (did.startsWith('chown')) throw new Error('killed');
+    };
+    await assert.rejects(bindDevices(group(11), options(bus, {owner: {uid: 1000, name: 'alice'}})));
+    bus.observe = () => undefined;
+    const bob = {uid: 2000, name: 'bob'};
+    for (const again of [
+      () => bindDevices(group(11), options(bus, {owner: bob})),
+      () => bindDevices(device('0000:05:00.0'), options(bus, {owner: bob})),
+      () => unbindDevices(group(11), options(bus)),
+    ])
+      assert.equal((await failureOf(again())).code, 'INTERRUPTED');
+    const setting = bus.setting();
+    const give = (): never => {
+      throw new SyscallError('chown', constants.errno.EROFS, '/dev/vfio/11');
+    };
+    const refused = await failureOf(
+      recoverDevices(options(bus, {setting: {...setting, nodes: {...setting.nodes, give}}})),
+    );
+    assert.deepEqual([refused.code, refused.errno], ['NOT_RECOVERED', 'EROFS']);
+    assert.match(refused.why, /give \/dev\/vfio\/11 to user 0/);
+    const recovered = await recoverDevices(options(bus));
+    assert.deepEqual([recovered.changed, owner()], [true, 0]);
+    assert.deepEqual(
+      recovered.steps.map(({does}) => does),
+      ['give /dev/vfio/11 to user 0'],
+    );
+    assert.equal((await recoverDevices(options(bus))).changed, false);
+    await bindDevices(group(11), options(bus, {owner: bob}));
+    assert.equal(owner(), 2000);
+  });
+
   it('clear away what a killed kvfio did not finish writing', async () => {
     using built = build();
     const {bus, files} = built;
-    files.write('run/kvfio/bind/000001-4194305.json.tmp', 'half');
-    files.write(`run/kvfio/bind/000001-${process.pid}.json.tmp`, 'of somebody who is at it');
+    files.write('run/kvfio/bind/000001-1.json.tmp', 'half');
     await bindDevices(group(12), options(bus));
     assert.deepEqual(
       readdirSync(files.path('run/kvfio/bind')).filter((name) => name.endsWith('.tmp')),
-      [`000001-${process.pid}.json.tmp`],
+      [],
     );
   });
 

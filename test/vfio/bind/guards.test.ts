@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import {closeSync, constants, openSync, readdirSync, readFileSync} from 'node:fs';
 import {readHost} from '../../../src/iommu/host.js';
 import {DirectoryTree} from '../../../src/linux/directory-tree.js';
 import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
 import {findings} from '../../../src/vfio/bind/guards/guards.js';
 import {machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
+import {skip} from '../../support/skip.js';
 
 const DISK = '0000:01:00.0';
 const FOLDER = `sys/devices/pci0000:01/${DISK}`;
@@ -14,10 +16,19 @@ const withDevices = (...devices: DeviceSpec[]): Machine =>
 
 const nvme = (): Machine => withDevices(pci(DISK, {classCode: '010802', driver: 'nvme'}));
 
+interface Asking {
+  only?: string[];
+  addresses?: InterfaceAddress[];
+  /** As on the machine that the files are of. */
+  live?: boolean;
+  passive?: boolean;
+  doubt?: (notAsked: string) => void;
+}
+
 /** What the guards find about some of a machine's devices, each as `GUARD: WHAT`. */
 const found = (
   {root}: Machine,
-  {only, addresses = []}: {only?: string[]; addresses?: InterfaceAddress[]} = {},
+  {only, addresses = [], live = false, passive = false, doubt = () => undefined}: Asking = {},
 ): string[] => {
   const tree = new DirectoryTree(root);
   const host = readHost(tree);
@@ -28,8 +39,24 @@ const found = (
     groups: host.groups,
     allDevices,
     addresses: () => addresses,
-    live: false,
+    live,
+    passive,
+    doubt,
   }).map(({guard, found: what}) => `${guard}: ${what}`);
+};
+
+/** A block device of this machine that nothing is done to, opened. */
+const openable = (): {fd: number; name: string; number: string} | null => {
+  for (const name of readdirSync('/sys/class/block').filter((each) => each.startsWith('loop'))) {
+    if (readFileSync(`/sys/class/block/${name}/size`, 'utf8').trim() !== '0') continue;
+    try {
+      const fd = openSync(`/dev/${name}`, constants.O_RDONLY | constants.O_NONBLOCK);
+      return {fd, name, number: readFileSync(`/sys/class/block/${name}/dev`, 'utf8').trim()};
+    } catch {
+      // in a container, or not root
+    }
+  }
+  return null;
 };
 
 let minor = 0;
@@ -202,6 +229,78 @@ describe('guards', () => {
     });
   });
 
+  describe('of what only the live machine tells', () => {
+    /** A block device that no machine has under /dev. */
+    const nowhere = (files: Machine, bytes: Buffer | null): void => {
+      block(files, `${FOLDER}/nvme/nvme0/kvfio0n1`);
+      if (bytes !== null) files.write('dev/kvfio0n1', bytes);
+    };
+
+    it('refuse a disk that cannot be asked', () => {
+      for (const bytes of [null, Buffer.alloc(4096)]) {
+        using files = nvme();
+        nowhere(files, bytes);
+        assert.deepEqual(found(files, {live: true}), [
+          'storage: whether kvfio0n1 is free cannot be told (open /dev/kvfio0n1: ENOENT)',
+        ]);
+      }
+    });
+
+    it('ask nothing of a path to a namespace, which has no node', () => {
+      using files = nvme();
+      files.link('sys/class/block/nvme0c0n1', `${FOLDER}/nvme/nvme0/nvme0c0n1`);
+      files.write(`${FOLDER}/nvme/nvme0/nvme0c0n1/size`, '131072\n');
+      assert.deepEqual(found(files, {live: true}), []);
+    });
+
+    it('open nothing in a dry run, and say what they did not ask', () => {
+      using files = nvme();
+      nowhere(files, null);
+      files.write('sys/class/vfio/0/dev', '4095:1\n');
+      const doubts: string[] = [];
+      const doubt = (what: string): void => void doubts.push(what);
+      assert.deepEqual(found(files, {live: true, passive: true, doubt}), []);
+      assert.deepEqual(doubts, [
+        'whether kvfio0n1 is in exclusive use, or is a member of a pool or array that udev does not know',
+        'whether somebody who does not show in /proc holds group 0',
+      ]);
+    });
+
+    it('name the process that has a disk open, also in a dry run', function () {
+      const node = openable();
+      if (node === null) return skip(this, 'this machine has no loop device that can be opened');
+      using files = nvme();
+      const {fd, name, number} = node;
+      try {
+        block(files, `${FOLDER}/nvme/nvme0/${name}`);
+        files.write(`${FOLDER}/nvme/nvme0/${name}/dev`, `${number}\n`);
+        files.write(`dev/${name}`, Buffer.alloc(4096));
+        const comm = readFileSync('/proc/self/comm', 'utf8').trim();
+        for (const passive of [true, false])
+          assert.deepEqual(found(files, {live: true, passive}), [
+            `storage: ${name} is open in process ${process.pid} (${comm})`,
+          ]);
+      } finally {
+        closeSync(fd);
+      }
+      assert.deepEqual(found(files, {live: true}), []);
+    });
+
+    it('find a network device whose interface does not show', () => {
+      const namespace =
+        'network: igb drives it, but no interface of it shows here: its interface is in another network namespace, or it has none';
+      using files = withDevices(pci(DISK, {driver: 'igb'}));
+      assert.deepEqual(found(files, {live: true}), [namespace]);
+      files.write(`${FOLDER}/net/enp1s0/ifindex`, '2\n');
+      files.link('sys/class/net/enp1s0', `${FOLDER}/net/enp1s0`);
+      assert.deepEqual(found(files, {live: true}), []);
+      for (const driver of [null, 'pci-stub', 'vfio-pci']) {
+        using idle = withDevices(pci(DISK, {driver}));
+        assert.deepEqual(found(idle, {live: true}), []);
+      }
+    });
+  });
+
   describe('of networks', () => {
     const NIC = (): Machine => withDevices(pci(DISK, {driver: 'igb'}));
     const iface = (files: Machine, path: string, index: number, uppers: string[] = []): void => {
@@ -252,6 +351,22 @@ describe('guards', () => {
       assert.deepEqual(found(files), [
         'network: ppp has a default route',
         'network: six has a default route',
+      ]);
+    });
+
+    it('find a bridge by which others are reached', () => {
+      using files = NIC();
+      iface(files, `${FOLDER}/net/enp1s0`, 2, ['br0']);
+      iface(files, 'sys/devices/virtual/net/br0', 3);
+      const port = (name: string): void => {
+        files.link(`sys/devices/virtual/net/br0/brif/${name}`, `sys/devices/virtual/net/${name}/brport`);
+      };
+      port('enp1s0');
+      assert.deepEqual(found(files), []);
+      port('tap1');
+      port('tap0');
+      assert.deepEqual(found(files), [
+        'network: br0 on enp1s0 is a bridge that has the ports tap0, tap1, too',
       ]);
     });
 

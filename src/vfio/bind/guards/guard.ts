@@ -18,6 +18,10 @@ export interface GuardContext {
   addresses: () => InterfaceAddress[];
   /** Whether the files are those of this machine, so that device nodes and processes mean something. */
   live: boolean;
+  /** Whether nothing may be opened, as in a dry run: an open group or disk is busy for others meanwhile. */
+  passive: boolean;
+  /** Told what therefore was not asked, as a sentence without its full stop. */
+  doubt: (notAsked: string) => void;
 }
 
 /**

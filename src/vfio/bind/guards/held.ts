@@ -19,7 +19,11 @@ export const heldGuard: Guard = (context) => {
   });
 };
 
-const holderOf = ({tree}: GuardContext, group: Group, node: GroupNode | undefined): string | null => {
+const holderOf = (
+  {tree, passive, doubt}: GuardContext,
+  group: Group,
+  node: GroupNode | undefined,
+): string | null => {
   const numbers = [
     ...(node === undefined ? [] : [node.device]),
     ...group.devices.flatMap(({path}) =>
@@ -31,7 +35,12 @@ const holderOf = ({tree}: GuardContext, group: Group, node: GroupNode | undefine
   const holders = numbers.flatMap((number) => holdersOf(number).holders);
   const names = new Set(holders.map(({pid, comm}) => `process ${pid} (${comm})`));
   if (names.size > 0) return [...names].join(', ');
-  return node !== undefined && isOpen(node) ? 'somebody who does not show in /proc' : null;
+  if (node === undefined) return null;
+  if (passive) {
+    doubt(`whether somebody who does not show in /proc holds group ${group.id}`);
+    return null;
+  }
+  return isOpen(node) ? 'somebody who does not show in /proc' : null;
 };
 
 /** A group has one user at a time, so the kernel tells. */

@@ -5,13 +5,19 @@ import {textOf} from './guard.js';
 
 /**
  * What a block device says that it is a member of, by its first and last bytes, as libblkid looks for it; null when it
- * says nothing, or has no node here. Needs no udev.
+ * says nothing. Needs no udev.
+ *
+ * @throws {@link SyscallError} when it cannot be read
  */
 export const memberSignature = (tree: HostTree, {name, path}: BlockDevice): string | null => {
   const sectors = Number(textOf(tree, `${path}/size`) ?? 0);
   const found = tree.inspect(`/dev/${name.replaceAll('!', '/')}`, (at) => signatureAt(at, sectors * SECTOR));
+  if (found instanceof SyscallError && found.errno !== ENOMEDIUM) throw found;
   return found instanceof SyscallError ? null : found;
 };
+
+/** Of a drive with nothing in it (include/uapi/asm-generic/errno.h). */
+export const ENOMEDIUM = 123;
 
 /** @param size of the device, in bytes */
 export const signatureAt = (at: ReadAt, size: number): string | null => {

@@ -1,28 +1,44 @@
+import {isOfClass} from '../../../iommu/pci-class.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
 
 const NET = '/sys/class/net';
 
-/** An interface that the machine is reached by: it, or a bond, bridge or VLAN on it, has an address or a default route. */
-export const networkGuard: Guard = ({tree, devices, addresses}) => {
+/**
+ * An interface that the machine is reached by: it, or a bond, bridge or VLAN on it, has an address or a default route. Or
+ * one that others are reached by: a port of a bridge that has more of them, and one of another network namespace, which
+ * sysfs does not show.
+ */
+export const networkGuard: Guard = ({tree, devices, addresses, live}) => {
   const interfaces = namesIn(tree, NET).flatMap((name) => {
     const path = resolved(tree, NET, name);
     return path === null ? [] : [{name, path}];
   });
   const routes = defaultRoutes(tree);
-  return devices.flatMap(({address: device, path}) =>
-    interfaces
-      .filter((own) => isBelow(own.path, path))
+  return devices.flatMap(({address: device, path, driver, boundToVfio, classCode}) => {
+    const own = interfaces.filter((each) => isBelow(each.path, path));
+    // what was written down of another machine need not have its interfaces
+    if (live && own.length === 0 && isOfClass(classCode, 'nic') && hasInterface(driver) && !boundToVfio) {
+      const found = `${driver ?? ''} drives it, but no interface of it shows here: its interface is in another network namespace, or it has none`;
+      return [{guard: 'network' as const, device, found}];
+    }
+    return own
       .flatMap(({name}) => [name, ...uppersOf(tree, name)].map((upper) => ({name, upper})))
       .flatMap(({name, upper}) => {
-        const uses = usesOf(tree, upper, {addresses, routes});
+        const uses = [
+          ...usesOf(tree, upper, {addresses, routes}),
+          ...otherPorts(tree, upper, [name, ...uppersOf(tree, name)]),
+        ];
         const which = upper === name ? name : `${upper} on ${name}`;
         return uses.length === 0
           ? []
           : [{guard: 'network' as const, device, found: `${which} ${uses.join(' and ')}`}];
-      }),
-  );
+      });
+  });
 };
+
+/** pci-stub only keeps others away from a device. */
+const hasInterface = (driver: string | null): boolean => driver !== null && driver !== 'pci-stub';
 
 const usesOf = (
   tree: HostTree,
@@ -37,6 +53,12 @@ const usesOf = (
     // its ports' addresses are those of interfaces that nothing links to them
     ...(name === 'ovs-system' ? ['makes it a port of Open vSwitch'] : []),
   ];
+};
+
+/** Ports that a bridge has besides, such as those of VMs and containers (net/bridge/br_sysfs_br.c, br_sysfs_addbr). */
+const otherPorts = (tree: HostTree, name: string, own: readonly string[]): string[] => {
+  const ports = namesIn(tree, `${NET}/${name}/brif`).filter((port) => !own.includes(port));
+  return ports.length === 0 ? [] : [`is a bridge that has the ports ${ports.sort().join(', ')}, too`];
 };
 
 /** Interfaces that are built on one, at whatever height (net/core/dev.c, netdev_adjacent_sysfs_add). */

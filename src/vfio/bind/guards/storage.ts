@@ -1,44 +1,90 @@
 import {closeSync, constants, openSync} from 'node:fs';
+import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
+import {parseDeviceNumber} from '../../group-node.js';
+import {blockHoldersOf} from '../../holders.js';
 import {blockDevicesOf, blockName, type BlockDevice} from './block-devices.js';
-import {memberSignature} from './member-signature.js';
-import {isBelow, textOf, type Guard} from './guard.js';
+import {ENOMEDIUM, memberSignature} from './member-signature.js';
+import {isBelow, textOf, type Guard, type GuardContext} from './guard.js';
 import {mountPointsOf, readMounts} from './mounted.js';
 import {isSwap, readSwaps} from './swap.js';
 
 /**
- * A member of a volume group, an array or a pool, active or not, and whatever else the kernel uses exclusively: ZFS does
- * not show in sysfs whose devices it has.
+ * A member of a volume group, an array or a pool, active or not, what a process has open, and whatever else the kernel
+ * uses exclusively: ZFS does not show in sysfs whose devices it has.
  */
-export const storageGuard: Guard = ({tree, devices, live}) => {
+export const storageGuard: Guard = (context) => {
+  const {tree, devices, live, passive, doubt} = context;
   const [mounts, swaps] = [readMounts(tree), readSwaps(tree)];
   return devices.flatMap(({address, path}) => {
     const blocks = blockDevicesOf(tree, path);
+    const openers = live ? openersOf(blocks) : new Map<BlockDevice, string>();
     return blocks.flatMap((block) => {
-      const found = memberOf(tree, block);
-      if (found !== null) return [{guard: 'storage' as const, device: address, found}];
       // other guards have those, and the whole of a disk is in use when a part of it is
       const accounted =
         mountPointsOf(tree, block, mounts).length > 0 ||
         isSwap(block, swaps) ||
         blocks.some((part) => isBelow(part.path, block.path));
-      return live && !accounted && isInExclusiveUse(block)
-        ? [
-            {
-              guard: 'storage' as const,
-              device: address,
-              found: `${blockName(block)} is in exclusive use, by a pool or in another mount namespace (open with O_EXCL answers EBUSY)`,
-            },
-          ]
-        : [];
+      const found = unlessUnclear(
+        block,
+        () =>
+          memberOf(context, block) ??
+          openers.get(block) ??
+          (live && !passive && !accounted && isInExclusiveUse(block)
+            ? `${blockName(block)} is in exclusive use, by a pool or in another mount namespace (open with O_EXCL answers EBUSY)`
+            : null),
+      );
+      if (live && passive && !accounted && found === null)
+        doubt(
+          `whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know`,
+        );
+      return found === null ? [] : [{guard: 'storage' as const, device: address, found}];
     });
   });
 };
 
-const memberOf = (tree: HostTree, block: BlockDevice): string | null => {
+const unlessUnclear = (block: BlockDevice, ask: () => string | null): string | null => {
+  try {
+    return ask();
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    return `whether ${blockName(block)} is free cannot be told (${error.message})`;
+  }
+};
+
+const memberOf = ({tree, live, passive}: GuardContext, block: BlockDevice): string | null => {
   if (block.holders.length > 0) return `${blockName(block)} carries ${block.holders.join(', ')}`;
-  const signature = udevSignature(tree, block) ?? memberSignature(tree, block);
+  const reads = hasNode(block) && !(live && passive);
+  const signature = udevSignature(tree, block) ?? (reads ? readSignature(tree, block, live) : null);
   return signature === null ? null : `${blockName(block)} is a member of ${signature}`;
+};
+
+/** Other trees than that of a live machine need not have nodes. */
+const readSignature = (tree: HostTree, block: BlockDevice, live: boolean): string | null => {
+  try {
+    return memberSignature(tree, block);
+  } catch (error) {
+    if (!live && error instanceof SyscallError) return null;
+    throw error;
+  }
+};
+
+/** A path to a namespace that several lead to is hidden: it has no number, and no node. */
+const hasNode = ({number}: BlockDevice): boolean => number !== null;
+
+/** What processes have open, in words. A program that reads or writes the bare disk need not use it exclusively. */
+const openersOf = (blocks: readonly BlockDevice[]): Map<BlockDevice, string> => {
+  const numbers = blocks.map(({number}) => parseDeviceNumber(number ?? '') ?? []);
+  if (numbers.length === 0 || blockHoldersOf(...numbers.flat()).holders.length === 0) return new Map();
+  return new Map(
+    blocks.flatMap((block, index) => {
+      const {holders} = blockHoldersOf(...[numbers[index] ?? []].flat());
+      const names = holders.map(({pid, comm}) => `process ${pid} (${comm})`);
+      return names.length === 0
+        ? []
+        : [[block, `${blockName(block)} is open in ${names.join(', ')}`] as const];
+    }),
+  );
 };
 
 /** What udev found on it; null where udev does not run. */
@@ -48,16 +94,18 @@ const udevSignature = (tree: HostTree, {number}: BlockDevice): string | null => 
   return type !== undefined && /_member$/i.test(type) ? `${type.replace(/_member$/i, '')} (udev)` : null;
 };
 
-const isInExclusiveUse = ({name}: BlockDevice): boolean => {
+/** @throws {@link SyscallError} that says neither */
+const isInExclusiveUse = (block: BlockDevice): boolean => {
+  if (!hasNode(block)) return false;
+  const path = `/dev/${block.name.replaceAll('!', '/')}`;
   try {
-    closeSync(
-      openSync(
-        `/dev/${name.replaceAll('!', '/')}`,
-        constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK,
-      ),
-    );
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_EXCL | constants.O_NONBLOCK));
     return false;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EBUSY';
+    const {code, errno} = error as NodeJS.ErrnoException;
+    if (errno === undefined) throw error;
+    if (code === 'EBUSY') return true;
+    if (errno === -ENOMEDIUM) return false;
+    throw new SyscallError('open', -errno, path);
   }
 };
