@@ -2,6 +2,7 @@ import {Failure} from '../failure.js';
 import type {Group} from '../iommu/group.js';
 import {SyscallError} from '../linux/errno.js';
 import {noteDecision} from '../vfio/decision.js';
+import {isMarkedFileOf} from '../vfio/kvfio-mark.js';
 import type {Owner} from '../vm/owner.js';
 import type {Target} from './account.js';
 import type {Outcome} from './apply.js';
@@ -27,6 +28,7 @@ export const noteDecisions = (
     if (file.given !== true || fd === null || deleted) continue;
     try {
       using descriptor = owner.takeDescriptor(fd);
+      if (!isMarkedFileOf(descriptor, file.node)) continue;
       const group = 'group' in file ? file.group : groupOf(facts, file);
       noteDecision(descriptor, file.verdict, devicesOf({node: file.node, group}));
     } catch (error) {
