@@ -26,7 +26,8 @@ export const noteDecision = (file: Descriptor, verdict: Verdict, addresses: read
     (BigInt(Math.min(addresses.length, MOST)) << 8n) |
     BigInt(VERDICTS.indexOf(verdict) << 4) |
     VERSION;
-  for (const former of notesIn(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8'))) unlockByte(file, former);
+  for (const former of notesIn(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8')))
+    unlockByte(file, former);
   lockByte(file, position);
 };
 
