@@ -24,7 +24,10 @@ export interface AgainstDocument {
     exits: number;
     perSecond: number;
     counted: CountingWay;
-    /** Exits that the kernel had no room to count; 0 means that `exits` is exact. */
+    /**
+     * Exits that the kernel had no room to count. 0 means that `exits` is exact for all threads that were seen: they are
+     * looked for every 50 ms, and a vCPU's thread that lives shorter, or until it is seen, is not counted.
+     */
     uncounted: number;
   };
   vcpus: AgainstVcpu[];
