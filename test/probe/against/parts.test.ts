@@ -286,7 +286,9 @@ describe('the tracer of this machine', () => {
         writeFileSync(option, '1\n');
         // no tracer: what the instance wrote keeps its folder from being removed
         await failsWith(
-          () => new TraceInstance(folder.path('.'), 'test')[Symbol.dispose](),
+          () => {
+            new TraceInstance(folder.path('.'), 'test')[Symbol.dispose]();
+          },
           'TRACER_NOT_REMOVED',
           6,
         );
