@@ -18,6 +18,7 @@ export const againstLines = async (
       `VM of process ${vm.pid} (${vm.command}), descriptor ${vm.fd}${vm.socket === null ? '' : `, at ${vm.socket}`}`,
     ),
     `counted by ${WAYS[wbinvd.counted]}${lostEvents === 0 ? '' : `; ${grouped(lostEvents)} events lost, so not all exits were timed`}`,
+    'Threads are looked for every 50 ms: what a vCPU does before its thread is seen is not counted.',
     ...table,
     ...(vcpus.some(({timed}) => timed > 0)
       ? ['The times are in ns, from leaving the guest to entering it again, with what tracing costs.']

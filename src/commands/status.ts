@@ -10,9 +10,9 @@ export default class Status extends BaseCommand {
 
   static override description = `Shows which VFIO groups and devices (cdevs) the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
 
---verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent.
+--verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent. It is refused for an owner with several VMs that opened some of them itself.
 
-KVM looks at a group when it is added, or when another is added or deleted, and not when devices come or go. What it saw when kvfio last changed something is noted on the group's open file; what has changed since is told.`;
+KVM looks at a group when it is added, or when another is added or deleted, and not when devices come or go. What it saw when kvfio last changed something is noted on the group's open file; what has changed since is told. Where the note differs from what KVM would be told now, the VM's coherency is unknown: the VMM may have had KVM look meanwhile.`;
 
   static override examples = [
     {

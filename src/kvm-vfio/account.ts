@@ -4,7 +4,9 @@ import type {ReachedVm} from '../vm/reach-owner.js';
 import type {FileOutcome, Outcome} from './apply.js';
 import {fileIdentity, remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
 import {vmCoherency, type FileCoherency, type Registration} from './coherency.js';
-import {asDecided, groupWithId, type HeldFile, type VmFacts} from './facts.js';
+import {groupWithId, type HeldFile, type VmFacts} from './facts.js';
+import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
+import {anyLooks, looksAgain} from './looks-again.js';
 import {describeStep, type Plan, type PlannedFile} from './plan.js';
 
 /** What is to be changed. */
@@ -85,13 +87,8 @@ const deviceOf = ({device, steps}: Plan, outcome: Outcome | null): ChangeDocumen
 };
 
 /** What was registered before and is after, each as far as it can be known; the kernel's answers tell more. */
-const registrations = ({
-  change,
-  facts,
-  targets,
-  plan,
-  outcome,
-}: Account): [Registration[], Registration[]] => {
+const registrations = (account: Account): [Registration[], Registration[]] => {
+  const {change, facts, targets, plan, outcome} = account;
   // without a device nothing is registered, and what was never open in the owner cannot be either
   const noneBefore = plan.device === null && !facts.ambiguous;
   const others = facts.held
@@ -106,7 +103,7 @@ const registrations = ({
   });
   const registers = change.command === 'attach' || change.command === 'add';
   // KVM looks at all files anew when one is added or deleted, and only then
-  const looks = outcome === null || [...outcome.files.values()].some(({outcome: answer}) => LOOKS[answer]);
+  const looks = looksOf(account) === true;
   const after = targets.map((file, index): Registration => ({
     ...(looks ? file : (before[index] ?? file)),
     registered: registers,
@@ -118,7 +115,26 @@ const registrations = ({
   ];
 };
 
-const LOOKS: Record<FileOutcome, boolean> = {added: true, already: false, deleted: true, absent: false};
+/** Whether KVM looks at all files again, by its answers, or by those that are possible; null when that is not known. */
+const looksOf = ({facts, plan, outcome}: Account): boolean | null => {
+  const {release} = facts.host.kernel;
+  if (outcome !== null)
+    return anyLooks([...outcome.files.values()].map(({outcome: answer}) => looksAgain(answer, release)));
+  return anyLooks(
+    plan.steps.map((step) => {
+      if (step.action !== 'add' && step.action !== 'delete') return false;
+      const held = facts.held.find(({fd}) => fd === step.file.fd);
+      // where an answer that changes nothing is a failure, only the other one is predicted
+      if (!step.settles || held === undefined || plan.device === null) return true;
+      const answers: FileOutcome[] = step.action === 'add' ? ['added', 'already'] : ['absent', 'deleted'];
+      const possible = answers.filter(
+        (_, index) => held.registered === null || held.registered === (index === 1),
+      );
+      const looks = possible.map((answer) => looksAgain(answer, release));
+      return looks.every((each) => each === looks[0]) ? (looks[0] ?? null) : null;
+    }),
+  );
+};
 
 const WAS_REGISTERED: Record<FileOutcome, boolean> = {
   added: false,
@@ -134,8 +150,16 @@ const wouldChange = ({steps}: Plan): boolean | null => {
   return sure ? true : null;
 };
 
-const warningsOf = ({vm, facts, targets, plan}: Account): Remark[] => {
-  const warnings: Remark[] = [];
+/** What leaves open what KVM takes the VM for afterwards. */
+const doubts = (account: Account): HeldFile[] => {
+  const {facts, plan} = account;
+  const none = plan.device === null && !facts.ambiguous;
+  return none || looksOf(account) === true ? [] : facts.held.filter(isInDoubt);
+};
+
+const warningsOf = (account: Account): Remark[] => {
+  const {vm, facts, targets, plan} = account;
+  const warnings: Remark[] = doubts(account).map(inDoubt);
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
       code: 'UNAWARE_VMM',

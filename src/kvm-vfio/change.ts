@@ -6,6 +6,7 @@ import type {CdevNode} from '../vfio/cdev-node.js';
 import {fileName, type FileId} from '../vfio/file-node.js';
 import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import type {GroupNode} from '../vfio/group-node.js';
+import type {Owner} from '../vm/owner.js';
 import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
 import {documentOf, type Change, type Target} from './account.js';
 import {apply, type Outcome} from './apply.js';
@@ -20,7 +21,7 @@ import {
   type HeldFile,
   type VmFacts,
 } from './facts.js';
-import {noteDecisions} from './note-decisions.js';
+import {noteDecisions, noteDoubts} from './note-decisions.js';
 import {
   addPlan,
   attachPlan,
@@ -146,16 +147,28 @@ const execute = (
   if (owner === null) {
     return {device: plan.device, created: false, closed: false, changed: false, files: new Map()};
   }
-  const outcome = apply(plan, {
-    owner,
-    vmFd: vm.vmFd,
-    open: (file) => {
-      vm.checkTrust();
-      return openFile(file, facts, vm.pid);
-    },
-  });
+  const outcome = doubtful(owner, facts, () =>
+    apply(plan, {
+      owner,
+      vmFd: vm.vmFd,
+      open: (file) => {
+        vm.checkTrust();
+        return openFile(file, facts, vm.pid);
+      },
+    }),
+  );
   noteDecisions(owner, outcome, {facts, targets});
   return outcome;
+};
+
+/** What fails may have had KVM look: an ADD that was undone did, twice. */
+const doubtful = <T>(owner: Owner, facts: VmFacts, work: () => T): T => {
+  try {
+    return work();
+  } catch (error) {
+    noteDoubts(owner, facts);
+    throw error;
+  }
 };
 
 const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>

@@ -32,10 +32,6 @@ export const devicesOf = ({node, group}: {node: FileNode; group: Group | null}):
     : group.devices.filter(({boundToVfio}) => boundToVfio).map(({address}) => address);
 };
 
-/** What KVM has been told of a file: what it was told when it last looked, and if that is not known, what it would be told now. */
-export const asDecided = <T extends HeldFile>(file: T): T =>
-  file.decided === null ? file : {...file, verdict: file.decided.verdict};
-
 /** All that a change of a VM's kvm-vfio device depends on, as found. */
 export interface VmFacts {
   /** Numbers in the owner of its kvm-vfio devices. */
@@ -43,6 +39,8 @@ export interface VmFacts {
   /** The one of this VM; null when there is none, or when which one it is would be a guess. */
   device: number | null;
   ambiguous: boolean;
+  /** Whether the owner has several VMs or kvm-vfio devices. */
+  several: boolean;
   held: HeldFile[];
   /** With the groups of all that was asked for and of what is held. */
   host: Host;
@@ -76,6 +74,7 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
     devices,
     device: deviceFd ?? (ambiguous ? null : (devices[0] ?? null)),
     ambiguous,
+    several,
     held: files.map((file) => {
       const group = file.gone ? undefined : host.groups.find(({id}) => id === file.node.group);
       const coherency = group === undefined ? null : heldCoherency(vm.pid, file, group, host);

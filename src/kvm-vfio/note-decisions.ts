@@ -2,10 +2,14 @@ import {Failure} from '../failure.js';
 import type {Group} from '../iommu/group.js';
 import {SyscallError} from '../linux/errno.js';
 import {noteDecision} from '../vfio/decision.js';
+import type {FileNode} from '../vfio/file-node.js';
+import {isMarkedFileOf} from '../vfio/kvfio-mark.js';
 import type {Owner} from '../vm/owner.js';
 import type {Target} from './account.js';
 import type {Outcome} from './apply.js';
-import {devicesOf, groupWithId, type VmFacts} from './facts.js';
+import {devicesOf, groupWithId, type HeldFile, type VmFacts} from './facts.js';
+import {isInDoubt} from './in-doubt.js';
+import {anyLooks, looksAgain} from './looks-again.js';
 
 /**
  * Notes what KVM has been told of each file that kvfio handed over, after a change had it look at all of them. Files of
@@ -18,22 +22,47 @@ export const noteDecisions = (
   {files}: Outcome,
   {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
 ): void => {
-  const looked = [...files.values()].some(({outcome}) => outcome === 'added' || outcome === 'deleted');
-  if (!looked) return;
+  const {release} = facts.host.kernel;
+  const looked = anyLooks([...files.values()].map(({outcome}) => looksAgain(outcome, release)));
+  if (looked === false) return;
   const others = facts.held.filter(({fd}) => !targets.some((target) => target.fd === fd));
   for (const file of [...targets, ...others]) {
-    const fd = files.get(file.name)?.fd ?? file.fd;
-    const deleted = files.get(file.name)?.outcome === 'deleted';
-    if (file.given !== true || fd === null || deleted) continue;
-    try {
-      using descriptor = owner.takeDescriptor(fd);
-      const group = 'group' in file ? file.group : groupOf(facts, file);
-      noteDecision(descriptor, file.verdict, devicesOf({node: file.node, group}));
-    } catch (error) {
-      if (!(error instanceof SyscallError || error instanceof Failure)) throw error;
-    }
+    const answer = files.get(file.name);
+    const fd = answer === undefined ? file.fd : answer.fd; // null when it was closed, and the number may be another's
+    if (fd === null || answer?.outcome === 'deleted') continue;
+    const held = facts.held.find((each) => each.fd === fd);
+    if (looked === true) note(owner, facts, {...file, fd});
+    else if (held !== undefined) noteDoubt(owner, facts, held);
   }
 };
 
-const groupOf = (facts: VmFacts, {node}: Target): Group | null =>
+/** Notes what KVM has been told of all files that the owner has, after it looked and nothing else changed. */
+export const noteHeld = (owner: Owner, facts: VmFacts): void => {
+  for (const file of facts.held) note(owner, facts, file);
+};
+
+/** For when KVM may have looked, or not: then a note that differs from what it would have been told says nothing. */
+export const noteDoubts = (owner: Owner, facts: VmFacts): void => {
+  for (const file of facts.held) noteDoubt(owner, facts, file);
+};
+
+const noteDoubt = (owner: Owner, facts: VmFacts, file: HeldFile): void => {
+  if (isInDoubt(file)) note(owner, facts, {...file, verdict: 'unknown'});
+};
+
+type Noted = Pick<HeldFile, 'node' | 'fd' | 'given' | 'verdict'> & {group?: Group | null};
+
+const note = (owner: Owner, facts: VmFacts, {node, fd, given, verdict, ...rest}: Noted): void => {
+  if (given !== true) return;
+  try {
+    using descriptor = owner.takeDescriptor(fd);
+    if (!isMarkedFileOf(descriptor, node)) return;
+    const group = rest.group === undefined ? groupOf(facts, node) : rest.group;
+    noteDecision(descriptor, verdict, devicesOf({node, group}));
+  } catch (error) {
+    if (!(error instanceof SyscallError || error instanceof Failure)) throw error;
+  }
+};
+
+const groupOf = (facts: VmFacts, node: FileNode): Group | null =>
   node.group === null ? null : groupWithId(facts, node.group);

@@ -1,11 +1,8 @@
-import {Failure} from '../failure.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
-import {SyscallError} from '../linux/errno.js';
-import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
 import {fingerprint} from '../vfio/decision.js';
-import type {Owner, OwnerWay} from '../vm/owner.js';
-import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
+import type {OwnerWay} from '../vm/owner.js';
+import {reachVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
 import {
   fileIdentity,
   remarks,
@@ -15,17 +12,9 @@ import {
   type VmIdentity,
 } from './change-document.js';
 import {vmCoherency, type Coherency} from './coherency.js';
-import {
-  asDecided,
-  certainDevice,
-  devicesOf,
-  readFacts,
-  settleIfPossible,
-  type HeldFile,
-  type VmFacts,
-} from './facts.js';
-import {explainRefusal} from './refusal.js';
-import {holdingSignalsSync} from '../linux/hold-signals.js';
+import {certainDevice, devicesOf, readFacts, settleIfPossible, type HeldFile, type VmFacts} from './facts.js';
+import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
+import {verifyHeld} from './verify.js';
 
 /** A group or a device that the VM's owner has open. */
 export interface StatusFile extends FileIdentity {
@@ -94,7 +83,11 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
   settleIfPossible(vm);
   const facts = readFacts(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
   const {host, devices, ambiguous, cpu} = facts;
-  const held = options.verify ? verified(vm, facts) : facts.held.map(withoutDevice(facts));
+  const device = options.verify ? certainDevice(facts) : null;
+  const held =
+    device === null || facts.held.length === 0
+      ? facts.held.map(withoutDevice(facts))
+      : verifyHeld(vm, device, facts);
   const coherency = vmCoherency(held.map(asDecided), host.kernel, cpu);
   const {expected = null} = options;
   return {
@@ -126,6 +119,7 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
       ...remarks(host.warnings),
       ...(ambiguous ? [SEVERAL] : []),
       ...held.flatMap((file) => changedMembers(file)),
+      ...held.filter((file) => file.registered !== false && isInDoubt(file)).map(inDoubt),
     ],
   };
 };
@@ -138,33 +132,6 @@ const withoutDevice =
   ({device, ambiguous}: VmFacts) =>
   (file: HeldFile): HeldFile =>
     device === null && !ambiguous ? {...file, registered: false} : file;
-
-const verified = (vm: ReachedVm, facts: VmFacts): HeldFile[] => {
-  const device = certainDevice(facts);
-  if (device === null || facts.held.length === 0) return facts.held.map(withoutDevice(facts));
-  using owner = vm.open();
-  return holdingSignalsSync(() =>
-    owner.together(() =>
-      facts.held.map((file) => ({...file, registered: isRegistered(owner, device, file)})),
-    ),
-  );
-};
-
-const isRegistered = (owner: Owner, device: number, {fd, name}: HeldFile): boolean => {
-  try {
-    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
-    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
-    return false;
-  } catch (error) {
-    if (!(error instanceof SyscallError)) throw error;
-    if (error.code === 'EEXIST') return true;
-    throw new Failure({
-      ...explainRefusal('add', error, owner.way),
-      what: `Whether ${name} is registered was not found out.`,
-      cause: error,
-    });
-  }
-};
 
 const SEVERAL: Remark = {
   code: 'SEVERAL_DEVICES',

@@ -8,15 +8,23 @@ const F_UNLCK = 2;
 const SEEK_SET = 0;
 
 /**
- * Read-locks one byte of an open file, and unlocks all others that it had locked. The lock belongs to the open file and
- * not to a process, and read locks exclude no other read lock.
+ * Read-locks one byte of an open file. The lock belongs to the open file and not to a process, and read locks exclude no
+ * other read lock.
  *
  * @param position - from 0 to 2^62; bytes beyond the end can be locked, too
  * @throws {@link SyscallError}
  */
 export const lockByte = ({fd}: Descriptor, position: bigint): void => {
-  setLock(fd, F_UNLCK, 0n, 0n); // a length of 0 is up to the end
   setLock(fd, F_RDLCK, position, 1n);
+};
+
+/**
+ * Undoes {@link lockByte}, and leaves the locks of all other bytes.
+ *
+ * @throws {@link SyscallError}
+ */
+export const unlockByte = ({fd}: Descriptor, position: bigint): void => {
+  setLock(fd, F_UNLCK, position, 1n);
 };
 
 const setLock = (fd: number, type: number, start: bigint, length: bigint): void => {

@@ -1,4 +1,5 @@
-import {closeSync, constants, openSync, readFileSync, readdirSync, readlinkSync} from 'node:fs';
+import {closeSync, constants, openSync, readdirSync, readlinkSync} from 'node:fs';
+import {isProgram} from './is-program.js';
 
 export interface DescriptorSearch {
   /** Processes that have such a descriptor, by ascending id. */
@@ -74,7 +75,7 @@ const lookInto = (
     if (walks) process.chdir(`${folder}/fd`);
     names = readdirSync(walks ? '.' : place);
   } catch (error) {
-    if (isRefusal(error) && isThere(folder)) search.hidden += 1;
+    if (isRefusal(error) && isProgram(folder)) search.hidden += 1;
     return;
   }
   for (const name of names) {
@@ -85,7 +86,7 @@ const lookInto = (
     } catch (error) {
       // proc_pid_readlink() in fs/proc/base.c says EACCES also of a process that is gone
       if (!isRefusal(error)) continue;
-      if (isThere(folder)) search.hidden += 1;
+      if (isProgram(folder)) search.hidden += 1;
       return;
     }
   }
@@ -95,18 +96,4 @@ const lookInto = (
 const isRefusal = (error: unknown): boolean => {
   const {code} = error as NodeJS.ErrnoException;
   return code === 'EACCES' || code === 'EPERM';
-};
-
-/** include/linux/sched.h: field 9 of /proc/PID/stat, which everybody may read. */
-const PF_KTHREAD = 0x0020_0000;
-
-/** Whether there is still a process of programs, as opposed to one that has ended and to a kernel thread. */
-const isThere = (folder: string): boolean => {
-  try {
-    const text = readFileSync(`${folder}/stat`, 'latin1');
-    const [state, , , , , , flags] = text.slice(text.lastIndexOf(')') + 2).split(' ', 7);
-    return state !== 'Z' && state !== 'X' && (Number(flags) & PF_KTHREAD) === 0;
-  } catch {
-    return false;
-  }
 };

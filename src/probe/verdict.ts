@@ -77,6 +77,12 @@ const pairedVerdict = (evidence: Evidence): ProbeVerdict => {
       `it takes ${times(ratio)} as long with the groups, which is more than chance and less than a flush`,
       ruleOf(evidence),
     ]);
+  const most = mostTimes(evidence);
+  if (most === null || most >= SAME)
+    return cannotTell([
+      `too few samples: it may take ${most === null ? 'longer' : `up to ${times(most)} as long`} with the groups`,
+      ruleOf(evidence),
+    ]);
   const asLong = 'it takes as long with the groups as without';
   return coherency === 'non-coherent'
     ? cannotTell([asLong, ruleOf(evidence)])
@@ -87,30 +93,34 @@ const pairedVerdict = (evidence: Evidence): ProbeVerdict => {
       };
 };
 
+/** How many times as long it may take with the groups: the upper end of the interval. */
+const mostTimes = ({series, difference}: Evidence): number | null => {
+  const before = series.find(({operation, phase}) => operation === 'wbinvd' && phase === 'coherent');
+  const median = before?.nanoseconds?.median ?? 0;
+  const high = difference?.nanoseconds.high ?? null;
+  return median <= 0 || high === null ? null : 1 + high / median;
+};
+
 /** A flush takes at least as long as another exit. */
 const CLEARLY = 2;
+/** Up to here it takes as long: that no difference was found is not enough. */
 const SAME = 1.1;
 
 const aloneVerdict = (evidence: Evidence): ProbeVerdict => {
   const median = (name: SeriesDocument['operation']): number | null =>
     evidence.series.find(({operation}) => operation === name)?.nanoseconds?.median ?? null;
   const [wbinvd, cpuid] = [median('wbinvd'), median('cpuid')];
-  const text = 'WBINVD is skipped: what it costs is the exit.';
   if (wbinvd === null || cpuid === null || cpuid <= 0)
-    return {
-      wbinvd: 'skipped',
-      text,
-      reasons: [
-        ruleOf(evidence),
-        'with --operation cpuid it could be compared with an exit that flushes nothing',
-      ],
-    };
+    return cannotTell([
+      'with --operation cpuid it could be compared with an exit that flushes nothing',
+      ruleOf(evidence),
+    ]);
   const ratio = wbinvd / cpuid;
   return ratio > FEW
     ? cannotTell([`it takes ${times(ratio)} as long as CPUID, which is more than an exit`, ruleOf(evidence)])
     : {
         wbinvd: 'skipped',
-        text,
+        text: 'WBINVD is skipped: what it costs is the exit.',
         reasons: [ruleOf(evidence), `it takes ${times(ratio)} as long as CPUID, which flushes nothing`],
       };
 };

@@ -1,7 +1,7 @@
 import {readFileSync} from 'node:fs';
 import type {Verdict} from '../iommu/snoop-control.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {lockByte} from '../linux/byte-lock.js';
+import {lockByte, unlockByte} from '../linux/byte-lock.js';
 
 /** What KVM was told of a file when it last looked, which is when files are added or deleted. */
 export interface Decision {
@@ -15,7 +15,8 @@ export interface Decision {
 /**
  * Notes on an open file itself what KVM was told of it, as KVM neither shows that nor looks again when devices come or
  * go. The note is a read lock of the open file (F_OFD_SETLK) on one byte whose position says it all. Nothing else locks
- * VFIO's files, /proc/PID/fdinfo shows it, and it lives as long as the open file, in whichever process that is.
+ * VFIO's files, /proc/PID/fdinfo shows it, and it lives as long as the open file, in whichever process that is. It takes
+ * the place of an earlier note, and leaves every other lock.
  *
  * @throws {@link SyscallError}
  */
@@ -25,6 +26,8 @@ export const noteDecision = (file: Descriptor, verdict: Verdict, addresses: read
     (BigInt(Math.min(addresses.length, MOST)) << 8n) |
     BigInt(VERDICTS.indexOf(verdict) << 4) |
     VERSION;
+  for (const former of notesIn(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8')))
+    unlockByte(file, former);
   lockByte(file, position);
 };
 
@@ -39,16 +42,20 @@ export const readDecision = (pid: number, fd: number): Decision | null => {
 
 /** Of the text of a file in /proc/PID/fdinfo (show_fd_locks in fs/locks.c). */
 export const parseDecision = (text: string): Decision | null => {
-  for (const [, from, to] of text.matchAll(
-    /^lock:\s+\d+: OFDLCK\s+ADVISORY\s+READ\s+-?\d+ \S+ (\d+) (\d+)$/gm,
-  )) {
-    const position = BigInt(from ?? 0);
-    const verdict = VERDICTS[Number((position >> 4n) & 0xfn)];
-    if (from === to && (position & 0xfn) === VERSION && verdict !== undefined)
-      return {verdict, members: Number((position >> 8n) & 0xffn), fingerprint: position >> 16n};
-  }
-  return null;
+  const [position] = notesIn(text);
+  if (position === undefined) return null;
+  const verdict = verdictIn(position) ?? 'unknown';
+  return {verdict, members: Number((position >> 8n) & 0xffn), fingerprint: position >> 16n};
 };
+
+/** Positions of the locks that are notes. */
+const notesIn = (text: string): bigint[] =>
+  [...text.matchAll(/^lock:\s+\d+: OFDLCK\s+ADVISORY\s+READ\s+-?\d+ \S+ (\d+) (\d+)$/gm)]
+    .filter(([, from, to]) => from === to)
+    .map(([, from]) => BigInt(from ?? 0))
+    .filter((position) => (position & 0xfn) === VERSION && verdictIn(position) !== undefined);
+
+const verdictIn = (position: bigint): Verdict | undefined => VERDICTS[Number((position >> 4n) & 0xfn)];
 
 /** 46 bits, so that a position is a positive loff_t, by which sets of addresses are told apart (FNV-1a). */
 export const fingerprint = (addresses: readonly string[]): bigint => {

@@ -1,4 +1,6 @@
-import {readFileSync} from 'node:fs';
+import {fstatSync, readFileSync, readlinkSync} from 'node:fs';
+import type {Descriptor} from '../linux/descriptor.js';
+import type {FileNode} from './file-node.js';
 
 /**
  * Marks a file of VFIO as one that kvfio opened. O_APPEND means nothing to VFIO, no VMM sets it, and it belongs to the
@@ -14,4 +16,17 @@ export const openedByKvfio = (pid: number, fd: number): boolean | null => {
   } catch {
     return null;
   }
+};
+
+/**
+ * Whether a descriptor is of a file that kvfio opened from this node. A number may have become another file's since it
+ * was looked at, so that is asked of what was taken by it.
+ */
+export const isMarkedFileOf = ({fd}: Descriptor, node: FileNode): boolean => {
+  const stats = fstatSync(fd);
+  if (!stats.isCharacterDevice() || openedByKvfio(process.pid, fd) !== true) return false;
+  // a node that is no more has no number
+  return node.device === 0
+    ? readlinkSync(`/proc/self/fd/${fd}`) === `${node.path} (deleted)`
+    : stats.rdev === node.device;
 };

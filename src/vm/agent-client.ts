@@ -19,7 +19,8 @@ import {
   type AgentRequest,
 } from './agent-protocol.js';
 import type {Owner} from './owner.js';
-import {refuseStranger, type ReceivedVm} from './receive-vm.js';
+import type {ReceivedVm} from './receive-vm.js';
+import {refuseStranger} from './refuse-stranger.js';
 
 /** Milliseconds that an agent may take for one answer. */
 const PATIENCE = 5000;

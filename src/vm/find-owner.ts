@@ -2,6 +2,7 @@ import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
+import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
 import {KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
@@ -136,14 +137,14 @@ const isCreator = ({pid, fds}: Holder, debugfs: string): boolean => {
 
 const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';
 
-/** What is read of a process: null when kvfio may not, `gone` when the process ends. */
+/** What is read of a process: null when kvfio may not, `gone` when the process ends, or is none of programs. */
 const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
   try {
     return read();
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     // readlink in /proc/PID/fd is EACCES too when the process is gone (proc_pid_readlink in fs/proc/base.c)
-    if (error.code === 'EACCES' || error.code === 'EPERM') return processStart(pid) === null ? gone : null;
+    if (error.code === 'EACCES' || error.code === 'EPERM') return isProgram(`/proc/${pid}`) ? null : gone;
     if (error.code === 'ENOENT' || error.code === 'ESRCH') return gone;
     throw error;
   }

@@ -8,7 +8,8 @@ import {AgentClient} from './agent-client.js';
 import {findOwners, holdsVm, vmOfProcess, type OwnerCandidate} from './find-owner.js';
 import {InjectedOwner, type InjectOptions} from './inject/injected-owner.js';
 import type {Owner, OwnerWay} from './owner.js';
-import {receiveVm, refuseStranger, type ReceivedVm} from './receive-vm.js';
+import {receiveVm, type ReceivedVm} from './receive-vm.js';
+import {refuseStranger} from './refuse-stranger.js';
 
 /** What can be asked for: one way, or the first that can work. */
 export const VIAS = ['auto', 'direct', 'agent', 'inject'] as const;

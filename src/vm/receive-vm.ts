@@ -1,5 +1,4 @@
 import {statSync} from 'node:fs';
-import {dirname} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure, type FailureParts} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
@@ -78,29 +77,6 @@ export const receiveVm = async (
     connection[Symbol.dispose]();
     throw error;
   }
-};
-
-/**
- * Throws unless descriptors may be handed to whoever sent this VM.
- *
- * Anybody can be first to listen at an abstract name, or in a folder that all may write to, and wait there for
- * somebody to bring a VFIO group. So there only root and the user's own processes are trusted.
- */
-export const refuseStranger = ({address, peer}: VmSource): void => {
-  if (!isOpenToAll(address) || peer.uid === 0 || peer.uid === process.geteuid?.()) return;
-  throw new Failure({
-    code: 'SOCKET_OF_STRANGER',
-    kind: 'refused',
-    what: `The VM at ${address} was not touched.`,
-    why: `Process ${peer.pid} of user ${peer.uid} listens there, and any user of this host could have come first.`,
-    hint: 'Use a socket in a folder that only its user may write to, or name the VM with --pid.',
-  });
-};
-
-const isOpenToAll = (address: string): boolean => {
-  if (isAbstract(address)) return true;
-  const mode = statSync(dirname(address), {throwIfNoEntry: false})?.mode ?? 0;
-  return (mode & 0o002) !== 0;
 };
 
 const connectTo = async (

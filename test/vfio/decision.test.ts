@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdtempSync, readFileSync, rmSync, statSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import {lockByte} from '../../src/linux/byte-lock.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {Pidfd} from '../../src/linux/pidfd.js';
 import {MOST, fingerprint, noteDecision, parseDecision, readDecision} from '../../src/vfio/decision.js';
+import type {FileNode} from '../../src/vfio/file-node.js';
+import {isMarkedFileOf, KVFIO_MARK} from '../../src/vfio/kvfio-mark.js';
 
 const ADDRESSES = ['0000:01:00.0', '0000:01:00.1'];
 
@@ -46,6 +49,20 @@ describe('the note of what KVM was told', () => {
     }
   });
 
+  it('leaves every lock that is no note', () => {
+    using file = new Descriptor(open(path, O_RDWR));
+    const locks = (): string[] =>
+      readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8').match(/ \d+ \d+$/gm) ?? [];
+    for (const position of [100n, 101n, 102n, 203n]) lockByte(file, position);
+    const before = locks();
+    assert.deepEqual(before, [' 100 102', ' 203 203']);
+    noteDecision(file, 'enforced', ADDRESSES);
+    noteDecision(file, 'not-enforced', ADDRESSES);
+    const after = locks();
+    assert.equal(after.length, 3);
+    for (const lock of before) assert.ok(after.includes(lock), lock);
+  });
+
   it('counts what fits, and cannot be seen of a process that is not there', () => {
     using file = new Descriptor(open(path, O_RDWR));
     noteDecision(
@@ -73,5 +90,21 @@ describe('the note of what KVM was told', () => {
     ])
       assert.equal(parseDecision(`flags:\t02\n${line}\n`), null, line);
     assert.notEqual(parseDecision('flags:\t02\nlock:\t1: OFDLCK ADVISORY  READ -1 00:06:123 33 33\n'), null);
+  });
+});
+
+describe('a file that kvfio opened', () => {
+  const [full, zero] = ['/dev/full', '/dev/zero'];
+  const node = (path: string): FileNode => ({kind: 'group', group: 12, path, device: statSync(path).rdev});
+
+  it('is a device, of that node, and marked', () => {
+    using marked = new Descriptor(open(full, O_RDWR | KVFIO_MARK));
+    assert.equal(isMarkedFileOf(marked, node(full)), true);
+    assert.equal(isMarkedFileOf(marked, node(zero)), false);
+    assert.equal(isMarkedFileOf(marked, {...node(full), device: 0}), false, 'the node is still there');
+    using plain = new Descriptor(open(full, O_RDWR));
+    assert.equal(isMarkedFileOf(plain, node(full)), false);
+    using image = new Descriptor(open(import.meta.filename, O_RDWR | KVFIO_MARK));
+    assert.equal(isMarkedFileOf(image, {...node(full), device: 0}), false);
   });
 });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {setMaxListeners} from 'node:events';
-import {readlinkSync, writeFileSync} from 'node:fs';
+import {chmodSync, chownSync, mkdirSync, readlinkSync, symlinkSync, writeFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
+import {Failure} from '../../src/failure.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {sameFile} from '../../src/linux/kcmp.js';
@@ -11,8 +13,10 @@ import {MOST_DESCRIPTORS} from '../../src/linux/socket-message.js';
 import {UnixListener, type UnixSocket} from '../../src/linux/unix-socket.js';
 import {encodeHello} from '../../src/vm/agent-protocol.js';
 import type {ReceivedVm} from '../../src/vm/receive-vm.js';
-import {receiveVm, refuseStranger, type VmSource} from '../../src/vm/receive-vm.js';
+import {receiveVm, type VmSource} from '../../src/vm/receive-vm.js';
+import {refuseStranger} from '../../src/vm/refuse-stranger.js';
 import {descriptors} from '../support/descriptors.js';
+import {skip} from '../support/skip.js';
 import {failsWith, needKvm, scratch, settles} from './vmm.js';
 
 const late = (): Deadline => Deadline.after(10_000);
@@ -274,6 +278,72 @@ describe('receiving a VM', function () {
         /user 4711/,
       );
     }
+  });
+
+  it('trusts a stranger in no folder that another user can have made, or reached through one', function () {
+    if (process.getuid?.() !== 0) skip(this, 'only root can give folders away');
+    using scratched = scratch();
+    const root = scratched.path('.');
+    const at = (name: string): string => `${root}/${name}`;
+    const make = (name: string, uid: number, mode: number): void => {
+      mkdirSync(at(name));
+      chownSync(at(name), uid, uid);
+      chmodSync(at(name), mode);
+    };
+    const link = (name: string, target: string, uid: number): void => {
+      symlinkSync(target, at(name));
+      spawnSync('chown', ['-h', String(uid), at(name)]);
+    };
+    make('shared', 0, 0o1777);
+    make('shared/his', 4711, 0o755);
+    make('shared/ours', 0, 0o755);
+    make('shared/ours/his', 4711, 0o700);
+    make('shared/group', 0, 0o770);
+    make('shared/group/ours', 0, 0o755);
+    make('his', 4711, 0o755);
+    make('his/below', 4711, 0o755);
+    make('other', 4712, 0o755);
+    make('his/open', 4711, 0o777);
+    link('link', 'his', 0);
+    link('shared/link', '../his', 4711);
+    link('shared/ourlink', at('his'), 0);
+    link('round', 'round', 0);
+    const trusted = [
+      'his/s',
+      'his/below/s',
+      'shared/ours/his/s',
+      'link/s',
+      'shared/ourlink/s',
+      'his/../his/./s',
+    ];
+    const refused = [
+      'shared/s',
+      'shared/his/s',
+      'shared/group/ours/s',
+      'shared/link/s',
+      'shared/his/../ours/s',
+      'shared/ours/../his/s',
+      'other/s',
+      'his/open/s',
+      'round/s',
+      'none/s',
+    ];
+    const answer = (name: string): string => {
+      try {
+        refuseStranger({address: at(name), peer: {pid: 1, uid: 4711, gid: 4711}});
+        return 'trusted';
+      } catch (error) {
+        return error instanceof Failure ? error.code : String(error);
+      }
+    };
+    assert.deepEqual(
+      trusted.filter((name) => answer(name) !== 'trusted'),
+      [],
+    );
+    assert.deepEqual(
+      refused.filter((name) => answer(name) !== 'SOCKET_OF_STRANGER'),
+      [],
+    );
   });
 });
 

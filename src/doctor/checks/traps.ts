@@ -1,3 +1,4 @@
+import {refusedDeleteLooks} from '../../iommu/kernel.js';
 import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown} from '../check.js';
@@ -48,8 +49,9 @@ export const TRAPS: readonly Check[] = [
     look: ({version, host: {kernel}}) => {
       if (version === null) return unknown(NO_VERSION);
       const seen = `Linux ${kernel.release ?? ''}`;
-      if (!isAtLeast(version, 6, 13)) return pass(seen);
-      return isAtLeast(version, 7, 3)
+      const looks = refusedDeleteLooks(version);
+      if (looks === true) return pass(seen);
+      return looks === false
         ? fail(seen, 'detach and attach a group when its members have changed')
         : unknown(`${seen}; it changed between Linux 6.13 and 7.3`);
     },

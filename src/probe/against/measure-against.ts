@@ -24,7 +24,10 @@ export interface AgainstDocument {
     exits: number;
     perSecond: number;
     counted: CountingWay;
-    /** Exits that the kernel had no room to count; 0 means that `exits` is exact. */
+    /**
+     * Exits that the kernel had no room to count. 0 means that `exits` is exact for all threads that were seen: they are
+     * looked for every 50 ms, and a vCPU's thread that lives shorter, or until it is seen, is not counted.
+     */
     uncounted: number;
   };
   vcpus: AgainstVcpu[];
@@ -86,8 +89,9 @@ export const measureAgainst = async (options: AgainstOptions): Promise<AgainstDo
   using counting = new TraceInstance(tracefs, 'count');
   const times = new ExitTimes(timing);
   const counter = new ExitCounter(counting, options.counting);
-  times.start(owner.all);
+  // so that all that is timed is counted, too
   counter.start(owner.all);
+  times.start(owner.all);
   const began = performance.now();
   onReady();
   const ended = await until(began + seconds * 1000, signal, owner, (changed) => {
@@ -97,9 +101,9 @@ export const measureAgainst = async (options: AgainstOptions): Promise<AgainstDo
     }
     times.collect();
   });
+  times.finish();
   const count = counter.count(owner.all);
   const elapsed = (performance.now() - began) / 1000;
-  times.finish();
   if (count.exits === 0 && times.entries === 0 && isSilent(machine, owner)) throw silent(machine);
   const lostEvents = times.lost;
   return {

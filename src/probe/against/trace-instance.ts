@@ -22,7 +22,9 @@ export interface BufferStatistics {
 }
 
 /**
- * An instance of the kernel's tracer of kvfio's own: other users of the tracer neither see it nor are changed by it.
+ * An instance of the kernel's tracer of kvfio's own: other users of the tracer see its folder, and their events and
+ * buffers are left alone. While it is made, the tracer's option to record the names of tasks is off for a moment, where
+ * nobody traces events: see {@link withoutCommandNames}.
  *
  * It bears the number of its process and when that began, so that one whose process was killed can be told and is
  * removed by the next kvfio.
@@ -34,10 +36,10 @@ export class TraceInstance implements Disposable {
 
   /** @param purpose - tells the instances of one process apart */
   constructor(tracefs: string, purpose: string) {
-    this.folder = `${tracefs}/instances/${PREFIX}${process.pid}-${processStart(process.pid) ?? 0}-${purpose}`;
+    this.folder = `${tracefs}/instances/${nameFor(purpose)}`;
     this.#page = Buffer.alloc(pageSize(tracefs));
     withoutCommandNames(tracefs, () => {
-      mkdirSync(this.folder);
+      make(this.folder);
     });
     try {
       // one clock for all CPUs, in nanoseconds, and the same that the process itself can read
@@ -104,11 +106,15 @@ export class TraceInstance implements Disposable {
 
 const PREFIX = 'kvfio-';
 
-/** Removes what kvfios left behind that were killed. */
+const nameFor = (purpose: string): string =>
+  `${PREFIX}${process.pid}-${processStart(process.pid) ?? 0}-${purpose}`;
+
+/** Removes what kvfios left behind that were killed, and turns the option on again that one had turned off. */
 export const removeStaleInstances = (tracefs: string): void => {
   for (const name of readdirSync(`${tracefs}/instances`)) {
-    const [, pid, start] = /^kvfio-(\d+)-(\d+)-\w+$/.exec(name) ?? [];
+    const [, pid, start, purpose] = /^kvfio-(\d+)-(\d+)-(\w+)$/.exec(name) ?? [];
     if (pid === undefined || processStart(Number(pid)) === Number(start)) continue;
+    if (purpose === NAMES_OFF) writeFileSync(`${tracefs}/${OPTION}`, '1');
     removeInstance(`${tracefs}/instances/${name}`);
   }
 };
@@ -123,21 +129,56 @@ const removeInstance = (folder: string): void => {
 };
 
 /**
- * An instance copies the tracer's option to record the names of tasks, and cannot change it later. With it, enabling an
- * event patches the scheduler; a guest under emulation does not always survive that. So it is off for the moment.
+ * An instance copies the tracer's option to record the names of tasks, and cannot change it later. With it, enabling the
+ * first event patches the scheduler; a guest under emulation does not always survive that. So it is off for the moment,
+ * unless somebody traces events: then the scheduler is patched already, and they want the names.
+ *
+ * An empty instance says that the option is to be turned on again, in case kvfio is killed in between.
  */
-const withoutCommandNames = (tracefs: string, make: () => void): void => {
-  const option = `${tracefs}/options/record-cmd`;
-  const before = readFileSync(option, 'utf8').trim();
-  if (before === '1') writeFileSync(option, '0');
+const withoutCommandNames = (tracefs: string, work: () => void): void => {
+  const option = `${tracefs}/${OPTION}`;
+  if (readFileSync(option, 'utf8').trim() !== '1' || someEventIsEnabled(tracefs)) {
+    work();
+    return;
+  }
+  const note = `${tracefs}/instances/${nameFor(NAMES_OFF)}`;
+  make(note);
   try {
-    make();
-  } catch (error) {
-    throw refused(`${tracefs}/instances`, 'mkdir', codeOf(error));
+    writeFileSync(option, '0');
+    try {
+      work();
+    } finally {
+      writeFileSync(option, '1');
+    }
   } finally {
-    if (before === '1') writeFileSync(option, '1');
+    removeInstance(note);
   }
 };
+
+const OPTION = 'options/record-cmd';
+const NAMES_OFF = 'namesoff';
+
+const make = (folder: string): void => {
+  try {
+    mkdirSync(folder);
+  } catch (error) {
+    throw refused(folder, 'mkdir', codeOf(error));
+  }
+};
+
+/** By the tracer itself or by one of its instances. */
+const someEventIsEnabled = (tracefs: string): boolean =>
+  [tracefs, ...readdirSync(`${tracefs}/instances`).map((name) => `${tracefs}/instances/${name}`)].some(
+    (folder) => {
+      try {
+        // 0, 1, or X for some (system_enable_read in kernel/trace/trace_events.c)
+        return readFileSync(`${folder}/events/enable`, 'utf8').trim() !== '0';
+      } catch (error) {
+        codeOf(error); // the instance has been removed meanwhile
+        return false;
+      }
+    },
+  );
 
 /** Size of a page of the buffer: what `events/header_page` says of its header and its data. */
 const pageSize = (tracefs: string): number => {

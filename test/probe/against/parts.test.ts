@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
-import {existsSync, mkdirSync, readFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync} from 'node:fs';
+import {basename} from 'node:path';
 import fc from 'fast-check';
 import {Chalk} from 'chalk';
 import {Failure} from '../../../src/failure.js';
 import {Deadline} from '../../../src/linux/deadline.js';
+import {processStart} from '../../../src/linux/process-start.js';
 import {againstLines} from '../../../src/cli/against-text.js';
 import {fieldReader, parseEventFormat} from '../../../src/probe/against/event-format.js';
 import {parseExitHistogram} from '../../../src/probe/against/exit-counter.js';
@@ -251,6 +253,48 @@ describe('the tracer of this machine', () => {
     mkdirSync(stale);
     removeStaleInstances(tracefs);
     assert.equal(existsSync(stale), false);
+  });
+
+  it("turns the tracer's option on again that a killed kvfio had turned off, and only that one's", function () {
+    using folder = scratch();
+    mkdirSync(folder.path('instances'));
+    mkdirSync(folder.path('options'));
+    const option = folder.path('options/record-cmd');
+    writeFileSync(option, '0\n');
+    const mine = folder.path(`instances/kvfio-${process.pid}-${processStart(process.pid)}-namesoff`);
+    mkdirSync(mine);
+    mkdirSync(folder.path('instances/kvfio-4000000-1-time'));
+    removeStaleInstances(folder.path('.'));
+    assert.equal(readFileSync(option, 'utf8'), '0\n', 'a kvfio that lives turns it on itself');
+    assert.ok(existsSync(mine));
+    mkdirSync(folder.path('instances/kvfio-4000000-1-namesoff'));
+    removeStaleInstances(folder.path('.'));
+    assert.equal(readFileSync(option, 'utf8'), '1');
+    assert.deepEqual(readdirSync(folder.path('instances')), [basename(mine)]);
+  });
+
+  it("leaves the tracer's option alone while anybody traces events", async function () {
+    for (const enabled of ['X', '1', '0']) {
+      for (const tracer of ['.', 'instances/other']) {
+        using folder = scratch();
+        for (const name of ['instances/other/events', 'events', 'options'])
+          mkdirSync(folder.path(name), {recursive: true});
+        writeFileSync(folder.path('events/header_page'), '');
+        for (const each of ['.', 'instances/other'])
+          writeFileSync(folder.path(`${each}/events/enable`), `${each === tracer ? enabled : '0'}\n`);
+        const option = folder.path('options/record-cmd');
+        writeFileSync(option, '1\n');
+        // no tracer: what the instance wrote keeps its folder from being removed
+        await failsWith(
+          () => {
+            new TraceInstance(folder.path('.'), 'test')[Symbol.dispose]();
+          },
+          'TRACER_NOT_REMOVED',
+          6,
+        );
+        assert.equal(readFileSync(option, 'utf8'), enabled === '0' ? '1' : '1\n', `${enabled} in ${tracer}`);
+      }
+    }
   });
 
   it('delivers the events that were written, with times of this clock', function () {

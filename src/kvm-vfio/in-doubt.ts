@@ -1,0 +1,19 @@
+import type {Remark} from './change-document.js';
+import type {HeldFile} from './facts.js';
+
+/**
+ * What KVM has been told of a file, where it has not looked again that kvfio knows of. The note tells what it was told
+ * when kvfio last had it look; but the VMM may have had it look since, which leaves no trace. So where the note differs
+ * from what KVM would be told now, it is unknown which of the two holds.
+ */
+export const asDecided = <T extends HeldFile>(file: T): T =>
+  isInDoubt(file) ? {...file, verdict: 'unknown', confidence: 'none'} : file;
+
+export const isInDoubt = ({decided, verdict}: HeldFile): boolean =>
+  decided !== null && decided.verdict !== verdict;
+
+/** @param file - one that {@link isInDoubt} */
+export const inDoubt = ({name, decided, verdict}: HeldFile): Remark => ({
+  code: 'NOTE_IN_DOUBT',
+  message: `KVM was told ${decided?.verdict ?? 'unknown'} of ${name} when kvfio last had it look, and would be told ${verdict} now: if the VMM has had it look since cannot be seen, so what it takes the VM for is unknown`,
+});

@@ -1,0 +1,80 @@
+import {Failure} from '../failure.js';
+import {SyscallError} from '../linux/errno.js';
+import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
+import {readDecision} from '../vfio/decision.js';
+import type {Owner} from '../vm/owner.js';
+import type {ReachedVm} from '../vm/reach-owner.js';
+import {type HeldFile, type VmFacts} from './facts.js';
+import {noteDoubts, noteHeld} from './note-decisions.js';
+import {explainRefusal} from './refusal.js';
+import {holdingSignalsSync} from '../linux/hold-signals.js';
+
+/**
+ * Finds out which of the files that the owner has open are registered with a device: by ADD, which answers EEXIST, or is
+ * undone by DEL.
+ *
+ * @param device - the kvm-vfio device's descriptor in the owner
+ * @throws {@link Failure}: refused when that could harm another VM of the owner, kernelRefused
+ */
+export const verifyHeld = (
+  vm: Pick<ReachedVm, 'pid' | 'open'>,
+  device: number,
+  facts: VmFacts,
+): HeldFile[] => {
+  refuseForeign(facts, vm.pid);
+  using owner = vm.open();
+  try {
+    const held = holdingSignalsSync(() =>
+      owner.together(() =>
+        facts.held.map((file) => ({...file, registered: isRegistered(owner, device, file)})),
+      ),
+    );
+    if (held.every(({registered}) => registered)) return held;
+    // what was added and deleted again had KVM look at all
+    noteHeld(owner, facts);
+    return held.map((file) => ({...file, decided: readDecision(vm.pid, file.fd)}));
+  } catch (error) {
+    noteDoubts(owner, facts);
+    throw error;
+  }
+};
+
+/** With the device of another VM, ADD and DEL would part a file of the VMM's own from the VM that it is registered with. */
+const refuseForeign = ({several, held}: VmFacts, pid: number): void => {
+  const foreign = several ? held.find(({given}) => given !== true) : undefined;
+  if (foreign === undefined) return;
+  throw new Failure({
+    code: 'VERIFY_SEVERAL_VMS',
+    kind: 'refused',
+    what: 'What is registered was not found out.',
+    why: `Process ${pid} has several VMs or kvm-vfio devices and opened ${foreign.name} itself: adding and deleting it would part it from another VM, should --device-fd be that one's.`,
+    hint: 'Leave out --verify.',
+  });
+};
+
+const isRegistered = (owner: Owner, device: number, {fd, name}: HeldFile): boolean => {
+  const what = `Whether ${name} is registered was not found out.`;
+  try {
+    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    if (error.code === 'EEXIST') return true;
+    throw new Failure({...explainRefusal('add', error, owner.way), what, cause: error});
+  }
+  try {
+    owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
+    return false;
+  } catch (error) {
+    if (!(error instanceof SyscallError)) throw error;
+    if (error.code === 'ENOENT') return false; // the owner deleted it meanwhile
+    const refusal = explainRefusal('delete', error, owner.way);
+    throw new Failure({
+      ...refusal,
+      code: 'VERIFY_LEFT_ADDED',
+      what: `What was added to find out whether it is registered could not be deleted again: ${name}.`,
+      why: `${refusal.why} The file stays added.`,
+      hint: `Delete it with "kvfio delete". ${refusal.hint}`,
+      cause: error,
+    });
+  }
+};
