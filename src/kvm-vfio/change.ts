@@ -20,7 +20,9 @@ import {
   type HeldFile,
   type VmFacts,
 } from './facts.js';
+import {KnownFiles, type FoundFile} from './known-files.js';
 import {noteDecisions} from './note-decisions.js';
+import {oneAtATime} from './one-at-a-time.js';
 import {
   addPlan,
   attachPlan,
@@ -49,8 +51,15 @@ export const changeVm = async (
   options: ChangeOptions,
 ): Promise<ChangeDocument> => {
   using vm = await reachVm(place, options);
-  if (options.dryRun) settleIfPossible(vm);
-  else vm.settle();
+  const alone = await settled(vm, options);
+  try {
+    return changeReached(vm, change, options);
+  } finally {
+    alone?.[Symbol.dispose]();
+  }
+};
+
+const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): ChangeDocument => {
   const tree = new DirectoryTree();
   const named = 'files' in change && change.files !== 'all' ? distinct(change.files) : [];
   const facts = readFacts(vm, {files: named, deviceFd: options.deviceFd, tree});
@@ -65,6 +74,16 @@ export const changeVm = async (
   }
   const outcome = execute(vm, plan, {facts, targets});
   return documentOf({vm, change, facts, targets, plan, outcome});
+};
+
+/** Makes sure who the owner is, and that nobody else changes anything in it. Who only looks need not. */
+const settled = async (vm: ReachedVm, {dryRun, deadline}: ChangeOptions): Promise<Disposable | null> => {
+  if (dryRun) {
+    settleIfPossible(vm);
+    return null;
+  }
+  vm.settle();
+  return oneAtATime(vm.pid, deadline);
 };
 
 const distinct = (ids: readonly FileId[]): FileId[] => [
@@ -146,9 +165,13 @@ const execute = (
   if (owner === null) {
     return {device: plan.device, created: false, closed: false, changed: false, files: new Map()};
   }
+  using known = KnownFiles.of(owner, foundFiles(plan, facts));
   const outcome = apply(plan, {
     owner,
     vmFd: vm.vmFd,
+    check: (fd) => {
+      known.check(fd);
+    },
     open: (file) => {
       vm.checkTrust();
       return openFile(file, facts, vm.pid);
@@ -157,6 +180,14 @@ const execute = (
   noteDecisions(owner, outcome, {facts, targets});
   return outcome;
 };
+
+/** What a plan names by its number: nothing that it is to make first. */
+const foundFiles = ({device, files}: Plan, {held}: VmFacts): FoundFile[] => [
+  ...(device === null ? [] : [{fd: device, kind: 'kvm-vfio' as const}]),
+  ...held
+    .filter(({fd}) => files.some((file) => file.fd === fd))
+    .map(({fd, gone, node}) => ({fd, kind: {device: gone ? null : node.device}})),
+];
 
 const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>
   node.kind === 'group'
