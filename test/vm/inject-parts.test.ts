@@ -29,8 +29,14 @@ describe('A stopped thread goes on', () => {
   });
 
   it('with what the call returned, when that has ended', () => {
-    for (const rax of [0n, 5n, -4n, -11n, -515n]) {
-      const found = inCall(0n, rax);
+    for (const [call, rax] of [
+      [0n, 0n],
+      [0n, 5n],
+      [3n, -4n],
+      [0n, -11n],
+      [0n, -515n],
+    ] as const) {
+      const found = inCall(call, rax);
       assert.deepEqual(goingOn(found, NONE), {registers: found, inFrame: found});
     }
   });
@@ -39,6 +45,14 @@ describe('A stopped thread goes on', () => {
     const on = goingOn(inCall(232n, -4n), NONE);
     assert.equal(on?.registers.getSigned('rax'), -514);
     assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, 232n]);
+  });
+
+  it('with a call on a socket that has a timeout made again, which a stop makes fail for good', () => {
+    for (const call of [0n, 42n, 43n, 45n, 46n, 47n, 288n, 299n]) {
+      const on = goingOn(inCall(call, -4n), NONE);
+      assert.equal(on?.registers.getSigned('rax'), -514);
+      assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, call]);
+    }
   });
 
   it('with KVM_RUN made again', () => {
@@ -152,13 +166,14 @@ describe('A thread to be stopped', () => {
     const ranked = [
       task('qemu', call(271)),
       task('worker', call(232)),
+      task('worker', call(47)),
       task('worker', call(219)),
       task('worker', {kind: 'running'}),
       task('worker', call(4711)),
       task('CPU 0/KVM', {kind: 'running'}),
       task('fc_vcpu 0', call(202)),
     ].map(disturbance);
-    assert.deepEqual(ranked, [0, 1, 2, 3, 4, 5, 5]);
+    assert.deepEqual(ranked, [0, 1, 1, 2, 3, 4, 5, 5]);
   });
 
   it('is never in KVM_RUN, stopped, traced, a zombie, on shadow stacks or in strict mode', () => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
+import {execFileSync, spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {copyFileSync, mkdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {sameFile} from '../../src/linux/kcmp.js';
@@ -73,6 +75,25 @@ describe('An injected owner', function () {
       assert.deepEqual(victim.descriptors(), before);
       await victim.isWell();
       assert.equal(victim.report.interrupted, 0);
+    });
+  }
+
+  for (const call of ['read', 'accept', 'recvmsg', 'connect']) {
+    it(`waits on in ${call} of a socket that has a timeout, which a stop ends otherwise`, async () => {
+      arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
+      const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});
+      const ended = once(child, 'exit');
+      try {
+        const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+        const pid = child.pid ?? -1;
+        while (new Process(pid).status().state !== 'S');
+        using owner = InjectedOwner.open(pid);
+        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+        // with the end of its own waiting, a second later
+        assert.deepEqual(await ended, [0, null]);
+      } finally {
+        child.kill('SIGKILL');
+      }
     });
   }
 
