@@ -177,6 +177,7 @@ export class OwnerProcess implements Disposable {
     if (reasons.has('call-filtered')) return refusal.callFiltered();
     if (reasons.has('sigreturn-filtered')) return refusal.sigreturnFiltered();
     if (reasons.has('compat-mode')) return refusal.bits32();
+    if (reasons.has('user-dispatch')) return refusal.userDispatch();
     if (tasks.some(({status}) => hasShadowStack(status))) return refusal.shadowStacks();
     if (tasks.every(({status}) => status.seccomp === SECCOMP_MODE_STRICT)) return refusal.seccompStrict();
     const inKvmRun = tasks.some(
@@ -195,6 +196,7 @@ const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
   'sigreturn-filtered',
   'call-filtered',
   'compat-mode',
+  'user-dispatch',
 ]);
 
 const CAP_SYS_ADMIN = 21n;

@@ -16,6 +16,7 @@ import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
 import {StoppedThread, type Grip} from './stopped-thread.js';
 import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {usesUserDispatch} from './user-dispatch.js';
 
 /** What is known before a thread is stopped. */
 export interface Preparation {
@@ -36,6 +37,8 @@ export type Unsuitable =
   | 'kvm-run'
   /** It is in a stretch of code that must not be interrupted, for now. */
   | 'restartable-sequence'
+  /** It has the kernel send it SIGSYS in place of system calls. */
+  | 'user-dispatch'
   /** It waits in a call that could not be continued if kvfio died. */
   | 'unknown-call'
   /** Its stack has no room for the signal frame. */
@@ -133,6 +136,7 @@ const reasonAgainst = (
   if (isKvmRun(registers)) return 'kvm-run';
   if (registers.get('cs') !== USER_CS) return 'compat-mode';
   if (!memory.holds(sigreturn) || !memory.holds(syscall)) return 'other-code';
+  if (usesUserDispatch(thread)) return 'user-dispatch';
   if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
   return filtered === null ? null : reasonOfFilters(grip, filtered);
 };
