@@ -122,13 +122,13 @@ describe('The memory of a process', () => {
     assert.ok(!memory.holds({address: code, bytes: Buffer.from('MZ')}));
     assert.ok(!memory.holds({address: 0n, bytes: Buffer.from('MZ')}));
     assert.throws(() => memory.read(0n, 8), {code: 'EIO'});
-    assert.ok(memory.isUsable(code, 4096));
+    assert.ok(memory.usable(code, 4096)?.equals(memory.read(code, 4096)));
     const guard = maps.find(
       ({readable, end}, index) => !readable && maps[index + 1]?.start === end && maps[index + 1]?.readable,
     );
     assert.ok(guard !== undefined, 'a thread of Node has a guard page');
-    assert.ok(memory.isUsable(guard.end, 64));
-    assert.ok(!memory.isUsable(guard.end - 64n, 128));
+    assert.equal(memory.usable(guard.end, 64)?.length, 64);
+    assert.equal(memory.usable(guard.end - 64n, 128), null);
   });
 });
 

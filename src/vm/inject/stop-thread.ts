@@ -183,17 +183,26 @@ const arm = (grip: Grip, {registers, inFrame}: GoingOn): StoppedThread | 'no-sta
   const size = thread.extendedState(frame.memory, XSAVE_AT, MOST_XSAVE);
   frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
   const {bytes, stackForCalls} = frame;
-  if (!memory.isUsable(stackForCalls, bytes.length)) return 'no-stack';
+  const before = memory.usable(stackForCalls, bytes.length);
+  if (before === null) return 'no-stack';
+  const putBack = (): void => {
+    memory.write(stackForCalls, before);
+  };
   memory.write(stackForCalls, bytes);
-  thread.setRegisters(
-    inFrame.with({
-      orig_rax: -1n, // the kernel sees no interrupted call here, which it would restart
-      rip: sites.sigreturn.address,
-      rsp: frame.stackForSigreturn,
-    }),
-  );
+  try {
+    thread.setRegisters(
+      inFrame.with({
+        orig_rax: -1n, // the kernel sees no interrupted call here, which it would restart
+        rip: sites.sigreturn.address,
+        rsp: frame.stackForSigreturn,
+      }),
+    );
+  } catch (error) {
+    whileThere(putBack);
+    throw error;
+  }
   thread.setSignalMask(ALL_SIGNALS);
-  return new StoppedThread(grip, registers, signalMask);
+  return new StoppedThread(grip, {registers, signalMask, putBack});
 };
 
 const ALL_SIGNALS = (1n << 64n) - 1n;
