@@ -97,6 +97,32 @@ describe('An injected owner', function () {
     });
   }
 
+  it('finds what lies below its stack as it was', async () => {
+    arena.compile('canary', [], fileURLToPath(new URL('canary.c', import.meta.url)));
+    const child = spawn(join(arena.folder, 'canary'), {stdio: ['ignore', 'pipe', 'inherit']});
+    const ended = once(child, 'exit');
+    try {
+      const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+      using owner = InjectedOwner.open(child.pid ?? -1);
+      // in one stop: a second one might not see which call is being continued
+      owner.together(() => {
+        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+      });
+      assert.deepEqual(await ended, [0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('makes no call when it is not the process that is meant', async () => {
+    const victim = await arena.victim(['poll']);
+    const before = victim.descriptors();
+    using owner = InjectedOwner.open(victim.pid, {isRight: () => false});
+    assert.throws(() => owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO), {code: 'OWNER_GONE'});
+    assert.deepEqual(victim.descriptors(), before);
+    await victim.isWell();
+  });
+
   it('makes several calls in one stop, and is stopped once for each otherwise', async () => {
     const victim = await arena.victim(['poll']);
     const requests: string[] = [];

@@ -20,6 +20,8 @@ interface Manner {
   patience: number;
   suspendSeccomp: boolean;
   observe: PtraceObserver;
+  /** Whether the process still is what its user takes it for. */
+  isRight: () => boolean;
 }
 
 /** The process that owns a VM, held by its pidfd, and whose threads can be stopped. */
@@ -77,6 +79,7 @@ export class OwnerProcess implements Disposable {
         const thread = this.#stop();
         let result: T;
         try {
+          this.#confirm();
           result = work(thread);
         } catch (error) {
           releaseQuietly(thread);
@@ -87,6 +90,11 @@ export class OwnerProcess implements Disposable {
       },
       this.#manner.patience,
     );
+  }
+
+  /** With a thread held: before that the process may have ended, or executed another program. */
+  #confirm(): void {
+    if (this.pidfd.exited || !this.#manner.isRight()) throw refuse(this.#subject, refusal.gone());
   }
 
   /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
