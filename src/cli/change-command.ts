@@ -1,6 +1,7 @@
 import type {Change} from '../kvm-vfio/account.js';
 import {changeVm} from '../kvm-vfio/change.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
+import {holdSignalsToTheEnd} from '../linux/hold-signals.js';
 import {BaseCommand} from './base-command.js';
 import {changeLines} from './change-text.js';
 import {reachOptions, vmPlace, type VmFlagValues} from './vm-flags.js';
@@ -14,6 +15,8 @@ export abstract class ChangeCommand extends BaseCommand {
     const document = await changeVm(vmPlace(flags), change, {
       ...reachOptions(flags),
       dryRun: flags['dry-run'],
+      // who interrupts a change is told all the same what has become of it
+      beforeChange: holdSignalsToTheEnd,
     });
     if (!this.jsonEnabled()) this.printLines(changeLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);

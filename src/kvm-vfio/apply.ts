@@ -30,6 +30,8 @@ export interface ApplyOptions {
   owner: Owner;
   /** Number of the VM's descriptor in the owner. */
   vmFd: number;
+  /** Makes sure, right before a step, that a number is still that of the file that the plan means. */
+  check?: (fd: number) => void;
   /** Opens what the owner has not. */
   open: (file: PlannedFile) => Descriptor;
 }
@@ -40,12 +42,12 @@ export interface ApplyOptions {
  *
  * @throws {@link Failure}: kernelRefused when nothing had been changed, rolledBack when something had, which is listed
  */
-export const apply = (plan: Plan, {owner, vmFd, open}: ApplyOptions): Outcome => {
+export const apply = (plan: Plan, {owner, vmFd, check, open}: ApplyOptions): Outcome => {
   const opened = new Map<string, Descriptor>();
   try {
     for (const step of plan.steps) if (step.action === 'open') opened.set(step.file.name, open(step.file));
     const steps = plan.steps.filter((step) => step.action !== 'open');
-    const run = new Run(plan, owner, vmFd, opened);
+    const run = new Run(plan, {owner, vmFd, check, opened});
     if (steps.length > 0)
       holdingSignalsSync(() => {
         owner.together(() => {
@@ -64,10 +66,18 @@ interface Undo {
   run: () => void;
 }
 
+interface RunOptions {
+  owner: Owner;
+  vmFd: number;
+  check: ((fd: number) => void) | undefined;
+  opened: ReadonlyMap<string, Descriptor>;
+}
+
 /** One execution of a plan. */
 class Run {
   readonly #owner: Owner;
   readonly #vmFd: number;
+  readonly #check: (fd: number) => void;
   readonly #opened: ReadonlyMap<string, Descriptor>;
   readonly #undos: Undo[] = [];
   readonly #fds: Map<string, number | null>;
@@ -77,9 +87,10 @@ class Run {
   #closed = false;
   #changed = false;
 
-  constructor(plan: Plan, owner: Owner, vmFd: number, opened: ReadonlyMap<string, Descriptor>) {
+  constructor(plan: Plan, {owner, vmFd, check = () => undefined, opened}: RunOptions) {
     this.#owner = owner;
     this.#vmFd = vmFd;
+    this.#check = check;
     this.#opened = opened;
     this.#device = plan.device;
     this.#fds = new Map(plan.files.map(({name, fd}) => [name, fd]));
@@ -139,12 +150,12 @@ class Run {
         this.#set(step, 'ENOENT', 'deleted', 'absent');
         return;
       case 'close':
-        owner.closeDescriptor(this.#fdOf(step.file));
+        this.#close(this.#fdOf(step.file));
         this.#fds.set(step.file.name, null);
         this.#changed = true;
         return;
       case 'close-device':
-        owner.closeDescriptor(step.fd);
+        this.#close(step.fd);
         this.#device = null;
         this.#closed = true;
         this.#changed = true;
@@ -168,16 +179,26 @@ class Run {
         ? [KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL]
         : [KVM_DEV_VFIO_FILE_DEL, KVM_DEV_VFIO_FILE_ADD];
     try {
-      this.#owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, attr, fd);
+      this.#setAttr(device, attr, fd);
     } catch (error) {
       if (!(settles && error instanceof SyscallError && error.code === settled)) throw error;
       this.#outcomes.set(file.name, nothing);
       return;
     }
     this.#did(step, () => {
-      this.#owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, reverse, fd);
+      this.#setAttr(device, reverse, fd);
     });
     this.#outcomes.set(file.name, done);
+  }
+
+  #setAttr(device: number, attr: number, fd: number): void {
+    for (const each of [device, fd]) this.#check(each);
+    this.#owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, attr, fd);
+  }
+
+  #close(fd: number): void {
+    this.#check(fd);
+    this.#owner.closeDescriptor(fd);
   }
 
   #did(step: Step, run: () => void): void {

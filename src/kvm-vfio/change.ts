@@ -21,7 +21,9 @@ import {
   type HeldFile,
   type VmFacts,
 } from './facts.js';
+import {KnownFiles, type FoundFile} from './known-files.js';
 import {noteDecisions, noteDoubts} from './note-decisions.js';
+import {oneAtATime} from './one-at-a-time.js';
 import {
   addPlan,
   attachPlan,
@@ -37,6 +39,8 @@ export interface ChangeOptions extends ReachOptions {
   deviceFd: number | undefined;
   /** Change nothing, and say what would be done and be true then. */
   dryRun: boolean;
+  /** Called when everything is ready, and from here on something may be changed. */
+  beforeChange?: () => void;
 }
 
 /**
@@ -50,8 +54,15 @@ export const changeVm = async (
   options: ChangeOptions,
 ): Promise<ChangeDocument> => {
   using vm = await reachVm(place, options);
-  if (options.dryRun) settleIfPossible(vm);
-  else vm.settle();
+  const alone = await settled(vm, options);
+  try {
+    return changeReached(vm, change, options);
+  } finally {
+    alone?.[Symbol.dispose]();
+  }
+};
+
+const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): ChangeDocument => {
   const tree = new DirectoryTree();
   const named = 'files' in change && change.files !== 'all' ? distinct(change.files) : [];
   const facts = readFacts(vm, {files: named, deviceFd: options.deviceFd, tree});
@@ -64,8 +75,19 @@ export const changeVm = async (
     for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }
+  options.beforeChange?.();
   const outcome = execute(vm, plan, {facts, targets});
   return documentOf({vm, change, facts, targets, plan, outcome});
+};
+
+/** Makes sure who the owner is, and that nobody else changes anything in it. Who only looks need not. */
+const settled = async (vm: ReachedVm, {dryRun, deadline}: ChangeOptions): Promise<Disposable | null> => {
+  if (dryRun) {
+    settleIfPossible(vm);
+    return null;
+  }
+  vm.settle();
+  return oneAtATime(vm.pid, deadline);
 };
 
 const distinct = (ids: readonly FileId[]): FileId[] => [
@@ -147,10 +169,14 @@ const execute = (
   if (owner === null) {
     return {device: plan.device, created: false, closed: false, changed: false, files: new Map()};
   }
+  using known = KnownFiles.of(owner, foundFiles(plan, facts));
   const outcome = doubtful(owner, facts, () =>
     apply(plan, {
       owner,
       vmFd: vm.vmFd,
+      check: (fd) => {
+        known.check(fd);
+      },
       open: (file) => {
         vm.checkTrust();
         return openFile(file, facts, vm.pid);
@@ -170,6 +196,14 @@ const doubtful = <T>(owner: Owner, facts: VmFacts, work: () => T): T => {
     throw error;
   }
 };
+
+/** What a plan names by its number: nothing that it is to make first. */
+const foundFiles = ({device, files}: Plan, {held}: VmFacts): FoundFile[] => [
+  ...(device === null ? [] : [{fd: device, kind: 'kvm-vfio' as const}]),
+  ...held
+    .filter(({fd}) => files.some((file) => file.fd === fd))
+    .map(({fd, gone, node}) => ({fd, kind: {device: gone ? null : node.device}})),
+];
 
 const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>
   node.kind === 'group'

@@ -2,7 +2,7 @@ import type {Confidence, Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {fingerprint} from '../vfio/decision.js';
 import type {OwnerWay} from '../vm/owner.js';
-import {reachVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
+import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
 import {
   fileIdentity,
   remarks,
@@ -14,6 +14,7 @@ import {
 import {vmCoherency, type Coherency} from './coherency.js';
 import {certainDevice, devicesOf, readFacts, settleIfPossible, type HeldFile, type VmFacts} from './facts.js';
 import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
+import {oneAtATime} from './one-at-a-time.js';
 import {verifyHeld} from './verify.js';
 
 /** A group or a device that the VM's owner has open. */
@@ -81,6 +82,16 @@ export interface StatusOptions extends ReachOptions {
 export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
   using vm = await reachVm(place, options);
   settleIfPossible(vm);
+  // what finding out does to the owner is no other kvfio's to see
+  const alone = options.verify ? await oneAtATime(vm.pid, options.deadline) : null;
+  try {
+    return statusOf(vm, options);
+  } finally {
+    alone?.[Symbol.dispose]();
+  }
+};
+
+const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
   const facts = readFacts(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
   const {host, devices, ambiguous, cpu} = facts;
   const device = options.verify ? certainDevice(facts) : null;

@@ -23,6 +23,11 @@ export const holdingSignalsSync = <T>(work: () => T): T => {
   }
 };
 
+/** Forgets such signals until the process ends, which is about to: it has only to tell what it has done. */
+export const holdSignalsToTheEnd = (): void => {
+  hold();
+};
+
 const hold = (): (() => void) => {
   const ignore = (): void => undefined;
   for (const signal of SIGNALS) process.on(signal, ignore);

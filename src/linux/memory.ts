@@ -27,7 +27,7 @@ export class ProcessMemory implements Disposable {
   readonly #fd: number;
   readonly #scratch: PinnedMemory;
 
-  /** @param capacity - the most bytes that {@link isUsable} is asked about */
+  /** @param capacity - the most bytes that {@link usable} is asked about */
   constructor(pid: number, capacity: number) {
     this.pid = pid;
     this.#path = `/proc/${pid}/mem`;
@@ -45,7 +45,7 @@ export class ProcessMemory implements Disposable {
     return bytes;
   }
 
-  /** Writes also where the process itself may not, as a debugger does: see {@link isUsable}. */
+  /** Writes also where the process itself may not, as a debugger does: see {@link usable}. */
   write(address: bigint, bytes: Buffer): void {
     this.#whole(bytes.length, () => writeSync(this.#fd, bytes, 0, bytes.length, Number(address)));
   }
@@ -60,8 +60,11 @@ export class ProcessMemory implements Disposable {
     }
   }
 
-  /** Whether the process itself can read all of it: a guard page is not usable, nor is what is not mapped. */
-  isUsable(address: bigint, size: number): boolean {
+  /**
+   * Bytes that the process itself can read, valid until the next call; null when it cannot read all of them: a guard
+   * page is not usable, nor is what is not mapped.
+   */
+  usable(address: bigint, size: number): Buffer | null {
     const {bytes, address: scratch} = this.#scratch;
     const into = scratch + BigInt(2 * SIZEOF_IOVEC);
     for (const [at, base] of [
@@ -73,9 +76,10 @@ export class ProcessMemory implements Disposable {
       bytes.writeBigUInt64LE(BigInt(size), at + 8);
     }
     try {
-      return syscall('process_vm_readv', [this.pid, scratch, 1, scratch + BigInt(SIZEOF_IOVEC), 1]) === size;
+      const read = syscall('process_vm_readv', [this.pid, scratch, 1, scratch + BigInt(SIZEOF_IOVEC), 1]);
+      return read === size ? bytes.subarray(2 * SIZEOF_IOVEC, 2 * SIZEOF_IOVEC + size) : null;
     } catch (error) {
-      if (error instanceof SyscallError && error.code === 'EFAULT') return false;
+      if (error instanceof SyscallError && error.code === 'EFAULT') return null;
       throw error;
     }
   }

@@ -19,7 +19,12 @@ export const PTRACE = {
   PTRACE_GET_RSEQ_CONFIGURATION: 0x420f,
 } as const;
 
-export type PtraceRequest = keyof typeof PTRACE;
+/** Linux 6.4 and newer, so not in the headers of all. */
+export const PTRACE_SINCE_6_4 = {PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG: 0x4211} as const;
+
+const REQUESTS = {...PTRACE, ...PTRACE_SINCE_6_4};
+
+export type PtraceRequest = keyof typeof REQUESTS;
 
 /** Stops at system calls are told from other SIGTRAPs. */
 export const PTRACE_O_TRACESYSGOOD = 1;
@@ -31,6 +36,7 @@ const NT_X86_XSTATE = 0x202;
 const SIZEOF_SIGSET = 8;
 const SIZEOF_SOCK_FILTER = 8;
 const SIZEOF_RSEQ_CONFIGURATION = 24;
+const SIZEOF_SUD_CONFIG = 32;
 const BPF_MAXINSNS = 4096;
 const WNOHANG = 1;
 const WALL = 0x40000000;
@@ -160,6 +166,15 @@ export class Tracee {
     return this.#scratch.bytes.readBigUInt64LE(0);
   }
 
+  /**
+   * Whether the thread has asked for SIGSYS in place of system calls (`struct ptrace_sud_config`, syscall user dispatch).
+   * Linux 6.4 and newer, else EIO; EINVAL where the kernel has no such thing.
+   */
+  dispatchesSyscalls(): boolean {
+    this.#request('PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG', SIZEOF_SUD_CONFIG, this.#scratch.address);
+    return this.#scratch.bytes.readBigUInt64LE(0) !== 0n;
+  }
+
   /** Lets the thread run, and delivers `signal` unless it is 0. */
   continue(signal: number): void {
     this.#request('PTRACE_CONT', 0, signal);
@@ -196,7 +211,7 @@ export class Tracee {
   #request(request: PtraceRequest, address: number | bigint = 0, data: number | bigint = 0): number {
     let answer: number;
     try {
-      answer = syscall('ptrace', [PTRACE[request], this.tid, address, data]);
+      answer = syscall('ptrace', [REQUESTS[request], this.tid, address, data]);
     } catch (error) {
       if (error instanceof SyscallError) throw new SyscallError(`ptrace(${request})`, error.errno);
       throw error;

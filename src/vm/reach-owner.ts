@@ -163,7 +163,10 @@ const openFirst = (
   options: InjectOptions,
 ): {owner: InjectedOwner; candidate: OwnerCandidate} => {
   for (const candidate of candidates) {
-    const owner = InjectedOwner.open(candidate.pid, options);
+    const owner = InjectedOwner.open(candidate.pid, {
+      ...options,
+      isRight: () => holdsVm(vm, candidate),
+    });
     try {
       // from here on the process is held, so it is now that it must be the right one
       if (!holdsVm(vm, candidate)) throw ownerChanged(candidate);

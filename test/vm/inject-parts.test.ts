@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import type {ProcessMemory} from '../../src/linux/memory.js';
+import type {Tracee} from '../../src/linux/ptrace.js';
+import {StoppedThread} from '../../src/vm/inject/stopped-thread.js';
 import {parseProcessStatus} from '../../src/linux/process-status.js';
 import {Registers, SIZEOF_USER_REGS, type RegisterName} from '../../src/linux/registers.js';
 import {disturbance, type Task} from '../../src/vm/inject/candidates.js';
@@ -29,8 +32,14 @@ describe('A stopped thread goes on', () => {
   });
 
   it('with what the call returned, when that has ended', () => {
-    for (const rax of [0n, 5n, -4n, -11n, -515n]) {
-      const found = inCall(0n, rax);
+    for (const [call, rax] of [
+      [0n, 0n],
+      [0n, 5n],
+      [3n, -4n],
+      [0n, -11n],
+      [0n, -515n],
+    ] as const) {
+      const found = inCall(call, rax);
       assert.deepEqual(goingOn(found, NONE), {registers: found, inFrame: found});
     }
   });
@@ -39,6 +48,14 @@ describe('A stopped thread goes on', () => {
     const on = goingOn(inCall(232n, -4n), NONE);
     assert.equal(on?.registers.getSigned('rax'), -514);
     assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, 232n]);
+  });
+
+  it('with a call on a socket that has a timeout made again, which a stop makes fail for good', () => {
+    for (const call of [0n, 42n, 43n, 45n, 46n, 47n, 288n, 299n]) {
+      const on = goingOn(inCall(call, -4n), NONE);
+      assert.equal(on?.registers.getSigned('rax'), -514);
+      assert.deepEqual([on.inFrame.get('rip'), on.inFrame.get('rax')], [0x1000n, call]);
+    }
   });
 
   it('with KVM_RUN made again', () => {
@@ -152,13 +169,14 @@ describe('A thread to be stopped', () => {
     const ranked = [
       task('qemu', call(271)),
       task('worker', call(232)),
+      task('worker', call(47)),
       task('worker', call(219)),
       task('worker', {kind: 'running'}),
       task('worker', call(4711)),
       task('CPU 0/KVM', {kind: 'running'}),
       task('fc_vcpu 0', call(202)),
     ].map(disturbance);
-    assert.deepEqual(ranked, [0, 1, 2, 3, 4, 5, 5]);
+    assert.deepEqual(ranked, [0, 1, 1, 2, 3, 4, 5, 5]);
   });
 
   it('is never in KVM_RUN, stopped, traced, a zombie, on shadow stacks or in strict mode', () => {
@@ -174,19 +192,37 @@ describe('A thread to be stopped', () => {
   });
 });
 
+describe('A stopped thread that does not answer', () => {
+  it('is asked nothing any more, and the reason stays that', () => {
+    const nothing = (): void => undefined;
+    const thread = {continueToSyscall: nothing, waitUntil: () => null} as unknown as Tracee;
+    const memory = {write: nothing, [Symbol.dispose]: nothing} as unknown as ProcessMemory;
+    const site = {address: 0n, bytes: Buffer.alloc(0)};
+    const stopped = new StoppedThread(
+      {thread, memory, frame: new SignalFrame(), sites: {sigreturn: site, syscall: site}, patience: 0},
+      {registers: new Registers(Buffer.alloc(SIZEOF_USER_REGS)), signalMask: 0n, putBack: nothing},
+    );
+    const call = (name: 'recvmsg' | 'close') => () => stopped.call({name, args: () => [4]});
+    assert.throws(call('recvmsg'), {name: 'NoAnswer', during: 'recvmsg'});
+    assert.throws(call('close'), {name: 'NoAnswer', during: 'recvmsg'});
+    stopped.release();
+  });
+});
+
 describe('Sockets that a killed kvfio left', () => {
   it('are told by their names, and by the death of who gave them', () => {
     const text = [
       'Num       RefCount Protocol Flags    Type St Inode Path',
-      '0000000000000000: 00000002 00000000 00000000 0002 01 4001 @kvfio-hand-over-11-1234-1',
-      '0000000000000000: 00000002 00000000 00000000 0002 01 4002 @kvfio-hand-over-12-1234-1',
-      '0000000000000000: 00000002 00000000 00000000 0002 01 4003 /tmp/@kvfio-hand-over-11-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4001 @kvfio-hand-over-11-70-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4002 @kvfio-hand-over-12-70-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4006 @kvfio-hand-over-12-60-1234-1',
+      '0000000000000000: 00000002 00000000 00000000 0002 01 4003 /tmp/@kvfio-hand-over-11-70-1234-1',
       '0000000000000000: 00000002 00000000 00000000 0002 01 4004',
       '0000000000000000: 00000002 00000000 00000000 0002 01 4005 @kvfio-hand-over-11-x',
     ].join('\n');
     assert.deepEqual(
-      deadHandOvers(text, (pid) => pid === 12),
-      ['4001'],
+      deadHandOvers(text, (pid) => (pid === 12 ? 70 : null)),
+      ['4001', '4006'],
     );
   });
 });

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import {execFileSync, spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {writeFileSync} from 'node:fs';
+import {release} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
 import {Failure} from '../../src/failure.js';
 import {Process} from '../../src/linux/process.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
@@ -161,6 +164,22 @@ describe('An owner that is not made to execute anything', function () {
     assert.equal(failure?.code, 'OWNER_SECCOMP');
     assert.match(failure.why ?? '', /EPERM/);
     await victim.isWell();
+  });
+
+  it('uses syscall user dispatch, which would kill it', async function () {
+    const [major = 0, minor = 0] = release().split('.').map(Number);
+    if (major * 100 + minor < 604) skip(this, 'this kernel does not tell');
+    arena.compile('dispatching', [], fileURLToPath(new URL('dispatching.c', import.meta.url)));
+    const child = spawn(join(arena.folder, 'dispatching'), {stdio: ['ignore', 'pipe', 'inherit']});
+    const ended = once(child, 'exit');
+    try {
+      const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+      const failure = refusalOf(child.pid ?? -1, vmFd);
+      assert.equal(failure.code, 'OWNER_USER_DISPATCH');
+      assert.deepEqual(await ended, [0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 
   it('belongs to another user', async () => {

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
+import {execFileSync, spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {copyFileSync, mkdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
+import {fileURLToPath} from 'node:url';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {sameFile} from '../../src/linux/kcmp.js';
@@ -75,6 +77,51 @@ describe('An injected owner', function () {
       assert.equal(victim.report.interrupted, 0);
     });
   }
+
+  for (const call of ['read', 'accept', 'recvmsg', 'connect']) {
+    it(`waits on in ${call} of a socket that has a timeout, which a stop ends otherwise`, async () => {
+      arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
+      const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});
+      const ended = once(child, 'exit');
+      try {
+        const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+        const pid = child.pid ?? -1;
+        while (new Process(pid).status().state !== 'S');
+        using owner = InjectedOwner.open(pid);
+        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+        // with the end of its own waiting, a second later
+        assert.deepEqual(await ended, [0, null]);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+  }
+
+  it('finds what lies below its stack as it was', async () => {
+    arena.compile('canary', [], fileURLToPath(new URL('canary.c', import.meta.url)));
+    const child = spawn(join(arena.folder, 'canary'), {stdio: ['ignore', 'pipe', 'inherit']});
+    const ended = once(child, 'exit');
+    try {
+      const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+      using owner = InjectedOwner.open(child.pid ?? -1);
+      // in one stop: a second one might not see which call is being continued
+      owner.together(() => {
+        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+      });
+      assert.deepEqual(await ended, [0, null]);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
+  it('makes no call when it is not the process that is meant', async () => {
+    const victim = await arena.victim(['poll']);
+    const before = victim.descriptors();
+    using owner = InjectedOwner.open(victim.pid, {isRight: () => false});
+    assert.throws(() => owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO), {code: 'OWNER_GONE'});
+    assert.deepEqual(victim.descriptors(), before);
+    await victim.isWell();
+  });
 
   it('makes several calls in one stop, and is stopped once for each otherwise', async () => {
     const victim = await arena.victim(['poll']);

@@ -74,9 +74,6 @@ const RESTARTED: ReadonlySet<number> = new Set([
   SYSCALLS_X64.clock_nanosleep,
   SYSCALLS_X64.futex,
   SYSCALLS_X64.wait4,
-  SYSCALLS_X64.read,
-  SYSCALLS_X64.accept,
-  SYSCALLS_X64.accept4,
   SYSCALLS_X64.rt_sigsuspend,
   SYSCALLS_X64.pause,
 ]);

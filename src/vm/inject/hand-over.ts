@@ -5,6 +5,7 @@ import {syscall} from '../../linux/libc.js';
 import {PinnedMemory} from '../../linux/memory.js';
 import type {Pidfd} from '../../linux/pidfd.js';
 import type {Process} from '../../linux/process.js';
+import {processStart} from '../../linux/process-start.js';
 import type {StoppedThread} from './stopped-thread.js';
 
 /**
@@ -17,6 +18,7 @@ import type {StoppedThread} from './stopped-thread.js';
 export class HandOver {
   readonly #pidfd: Pidfd;
   readonly #memory = new PinnedMemory(SIZEOF_OUTGOING);
+  readonly #start = processStart(process.pid) ?? 0;
   #count = 0;
 
   constructor(pidfd: Pidfd) {
@@ -44,7 +46,7 @@ export class HandOver {
   #send(socket: number, fd: number): void {
     using own = this.#pidfd.getfd(socket);
     const {bytes, address} = this.#memory;
-    const name = `${NAME}${process.pid}-${process.hrtime.bigint()}-${(this.#count += 1)}`;
+    const name = `${NAME}${process.pid}-${this.#start}-${process.hrtime.bigint()}-${(this.#count += 1)}`;
     bytes.fill(0);
     bytes.writeUInt16LE(AF_UNIX, ADDRESS_AT);
     bytes.write(name, ADDRESS_AT + 3, 'latin1'); // behind a NUL: a name in the abstract namespace
@@ -62,21 +64,23 @@ export class HandOver {
 }
 
 /**
- * Sockets that a kvfio which was killed in a hand-over left in a process: their numbers there.
- *
- * @param exists - whether a process with that number exists
+ * Sockets that a kvfio which was killed in a hand-over left in a process: their numbers there, and what those link to.
  */
-export const leftBehind = (owner: Process, exists: (pid: number) => boolean): number[] => {
-  const inodes = deadHandOvers(owner.unixSockets(), exists);
+export const leftBehind = (owner: Process): [fd: number, link: string][] => {
+  const inodes = deadHandOvers(owner.unixSockets(), (pid) => processStart(pid));
   if (inodes.length === 0) return [];
   const links = new Set(inodes.map((inode) => `socket:[${inode}]`));
-  return [...owner.descriptors()].filter(([, link]) => links.has(link)).map(([fd]) => fd);
+  return [...owner.descriptors()].filter(([, link]) => links.has(link));
 };
 
-/** Inodes of the sockets in the text of /proc/net/unix that were named by processes that are no more. */
-export const deadHandOvers = (text: string, exists: (pid: number) => boolean): string[] =>
-  [...text.matchAll(/ (\d+) @kvfio-hand-over-(\d+)-\d+-\d+$/gm)]
-    .filter(([, , pid]) => !exists(Number(pid)))
+/**
+ * Inodes of the sockets in the text of /proc/net/unix that were named by processes that are no more.
+ *
+ * @param startOf - when the process with a number began; null when there is none
+ */
+export const deadHandOvers = (text: string, startOf: (pid: number) => number | null): string[] =>
+  [...text.matchAll(/ (\d+) @kvfio-hand-over-(\d+)-(\d+)-\d+-\d+$/gm)]
+    .filter(([, , pid, start]) => startOf(Number(pid)) !== Number(start))
     .map(([, inode]) => inode ?? '');
 
 /** Has the owner close a descriptor. It is gone afterwards, also when the call was interrupted. */
@@ -125,7 +129,8 @@ const IOVEC_AT = 56;
 const DATA_AT = 72;
 const CONTROL_AT = 80;
 const SIZEOF_CMSGHDR = 16;
-const SIZEOF_CONTROL = SIZEOF_CMSGHDR + 8;
+/** CMSG_LEN and not CMSG_SPACE: in the padding the kernel would find room for a second descriptor. */
+const SIZEOF_CONTROL = SIZEOF_CMSGHDR + 4;
 const SIZEOF_INCOMING = CONTROL_AT + SIZEOF_CONTROL;
 const ADDRESS_AT = SIZEOF_INCOMING;
 const SIZEOF_OUTGOING = ADDRESS_AT + 110;

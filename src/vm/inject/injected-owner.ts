@@ -16,6 +16,11 @@ export interface InjectOptions {
    * again if kvfio is killed, which then must not be just before such a call. @default false
    */
   suspendSeccomp?: boolean;
+  /**
+   * Whether the process still is the one that is meant, asked at each stop when it cannot execute another program any
+   * more. @default always
+   */
+  isRight?: () => boolean;
   /** Is told of each ptrace request. */
   observe?: PtraceObserver;
 }
@@ -50,9 +55,14 @@ export class InjectedOwner implements Owner {
    */
   static open(
     pid: number,
-    {patience = 5000, suspendSeccomp = false, observe = () => undefined}: InjectOptions = {},
+    {
+      patience = 5000,
+      suspendSeccomp = false,
+      observe = () => undefined,
+      isRight = () => true,
+    }: InjectOptions = {},
   ): InjectedOwner {
-    return new InjectedOwner(OwnerProcess.open(pid, {patience, suspendSeccomp, observe}));
+    return new InjectedOwner(OwnerProcess.open(pid, {patience, suspendSeccomp, observe, isRight}));
   }
 
   private constructor(process: OwnerProcess) {
@@ -114,11 +124,11 @@ export class InjectedOwner implements Owner {
   #whileStopped<T>(work: (thread: StoppedThread) => T): T {
     if (this.#stopped !== null) return work(this.#stopped);
     InjectedOwner.#rehearse();
-    const remains = this.#isTidy ? [] : this.#remains();
+    const remains = this.#isTidy ? [] : leftBehind(this.#process.process);
     return this.#process.whileStopped((thread) => {
       this.#stopped = thread;
       try {
-        for (const fd of remains) close(thread, fd);
+        for (const [fd, link] of remains) if (this.#isStill(fd, link)) close(thread, fd);
         this.#isTidy = true;
         return work(thread);
       } finally {
@@ -159,8 +169,14 @@ export class InjectedOwner implements Owner {
     });
   }
 
-  #remains(): number[] {
-    return leftBehind(this.#process.process, exists);
+  /** The owner may have closed it since it was found, and given its number to a file of its own. */
+  #isStill(fd: number, link: string): boolean {
+    try {
+      return this.#process.process.descriptor(fd) === link;
+    } catch (error) {
+      if (error instanceof SyscallError && error.code === 'ENOENT') return false;
+      throw error;
+    }
   }
 }
 
@@ -176,12 +192,3 @@ const ioctl = (
 
 /** The first takes ten times as long as any other; beyond these it gets little faster. */
 const REHEARSALS = 3;
-
-const exists = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
-  }
-};

@@ -62,7 +62,11 @@ const ERESTART_RESTARTBLOCK = -516;
 /** `0f 05` */
 const SYSCALL_INSTRUCTION = 2n;
 
-/** Calls that a stop makes fail with EINTR even without a handler, see signal(7), and that may be made again then. */
+/**
+ * Calls that a stop makes fail with EINTR even without a handler, see signal(7), and that may be made again then: those
+ * that never restart, and those on a socket that do not when it has a timeout (sock_intr_errno in include/net/sock.h).
+ * With EINTR they have moved nothing. The timeout begins anew.
+ */
 export const FAILS_WHEN_STOPPED: ReadonlySet<number> = new Set([
   SYSCALLS_X64.semop,
   SYSCALLS_X64.rt_sigtimedwait,
@@ -72,6 +76,21 @@ export const FAILS_WHEN_STOPPED: ReadonlySet<number> = new Set([
   SYSCALLS_X64.epoll_pwait,
   SYSCALLS_X64.io_pgetevents,
   SYSCALLS_X64.epoll_pwait2,
+  SYSCALLS_X64.read,
+  SYSCALLS_X64.readv,
+  SYSCALLS_X64.recvfrom,
+  SYSCALLS_X64.recvmsg,
+  SYSCALLS_X64.recvmmsg,
+  SYSCALLS_X64.accept,
+  SYSCALLS_X64.accept4,
+  SYSCALLS_X64.connect,
+  SYSCALLS_X64.write,
+  SYSCALLS_X64.writev,
+  SYSCALLS_X64.sendto,
+  SYSCALLS_X64.sendmsg,
+  SYSCALLS_X64.sendmmsg,
+  SYSCALLS_X64.msgsnd,
+  SYSCALLS_X64.msgrcv,
 ]);
 
 /** Bytes of mov $NUMBER,%eax; syscall. */

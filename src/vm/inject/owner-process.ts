@@ -20,6 +20,8 @@ interface Manner {
   patience: number;
   suspendSeccomp: boolean;
   observe: PtraceObserver;
+  /** Whether the process still is what its user takes it for. */
+  isRight: () => boolean;
 }
 
 /** The process that owns a VM, held by its pidfd, and whose threads can be stopped. */
@@ -77,6 +79,7 @@ export class OwnerProcess implements Disposable {
         const thread = this.#stop();
         let result: T;
         try {
+          this.#confirm();
           result = work(thread);
         } catch (error) {
           releaseQuietly(thread);
@@ -87,6 +90,11 @@ export class OwnerProcess implements Disposable {
       },
       this.#manner.patience,
     );
+  }
+
+  /** With a thread held: before that the process may have ended, or executed another program. */
+  #confirm(): void {
+    if (this.pidfd.exited || !this.#manner.isRight()) throw refuse(this.#subject, refusal.gone());
   }
 
   /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
@@ -177,6 +185,7 @@ export class OwnerProcess implements Disposable {
     if (reasons.has('call-filtered')) return refusal.callFiltered();
     if (reasons.has('sigreturn-filtered')) return refusal.sigreturnFiltered();
     if (reasons.has('compat-mode')) return refusal.bits32();
+    if (reasons.has('user-dispatch')) return refusal.userDispatch();
     if (tasks.some(({status}) => hasShadowStack(status))) return refusal.shadowStacks();
     if (tasks.every(({status}) => status.seccomp === SECCOMP_MODE_STRICT)) return refusal.seccompStrict();
     const inKvmRun = tasks.some(
@@ -195,6 +204,7 @@ const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
   'sigreturn-filtered',
   'call-filtered',
   'compat-mode',
+  'user-dispatch',
 ]);
 
 const CAP_SYS_ADMIN = 21n;

@@ -103,6 +103,12 @@ export const refusal = {
     'Its seccomp filters would kill it for a call that it is to make: they are suspended for that, but would be in force if kvfio were killed within these few microseconds.',
     `Take that risk with --suspend-seccomp, ${AGENT}.`,
   ],
+  userDispatch: (): Reason => [
+    'OWNER_USER_DISPATCH',
+    'refused',
+    'Its threads use syscall user dispatch (prctl(2)), with which a call from code that they have not named is SIGSYS.',
+    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
+  ],
   onlyVcpus: (): Reason => [
     'OWNER_ONLY_VCPUS',
     'refused',

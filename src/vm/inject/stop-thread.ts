@@ -16,6 +16,7 @@ import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
 import {StoppedThread, type Grip} from './stopped-thread.js';
 import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {usesUserDispatch} from './user-dispatch.js';
 
 /** What is known before a thread is stopped. */
 export interface Preparation {
@@ -36,6 +37,8 @@ export type Unsuitable =
   | 'kvm-run'
   /** It is in a stretch of code that must not be interrupted, for now. */
   | 'restartable-sequence'
+  /** It has the kernel send it SIGSYS in place of system calls. */
+  | 'user-dispatch'
   /** It waits in a call that could not be continued if kvfio died. */
   | 'unknown-call'
   /** Its stack has no room for the signal frame. */
@@ -133,6 +136,7 @@ const reasonAgainst = (
   if (isKvmRun(registers)) return 'kvm-run';
   if (registers.get('cs') !== USER_CS) return 'compat-mode';
   if (!memory.holds(sigreturn) || !memory.holds(syscall)) return 'other-code';
+  if (usesUserDispatch(thread)) return 'user-dispatch';
   if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
   return filtered === null ? null : reasonOfFilters(grip, filtered);
 };
@@ -179,17 +183,26 @@ const arm = (grip: Grip, {registers, inFrame}: GoingOn): StoppedThread | 'no-sta
   const size = thread.extendedState(frame.memory, XSAVE_AT, MOST_XSAVE);
   frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
   const {bytes, stackForCalls} = frame;
-  if (!memory.isUsable(stackForCalls, bytes.length)) return 'no-stack';
+  const before = memory.usable(stackForCalls, bytes.length);
+  if (before === null) return 'no-stack';
+  const putBack = (): void => {
+    memory.write(stackForCalls, before);
+  };
   memory.write(stackForCalls, bytes);
-  thread.setRegisters(
-    inFrame.with({
-      orig_rax: -1n, // the kernel sees no interrupted call here, which it would restart
-      rip: sites.sigreturn.address,
-      rsp: frame.stackForSigreturn,
-    }),
-  );
+  try {
+    thread.setRegisters(
+      inFrame.with({
+        orig_rax: -1n, // the kernel sees no interrupted call here, which it would restart
+        rip: sites.sigreturn.address,
+        rsp: frame.stackForSigreturn,
+      }),
+    );
+  } catch (error) {
+    whileThere(putBack);
+    throw error;
+  }
   thread.setSignalMask(ALL_SIGNALS);
-  return new StoppedThread(grip, registers, signalMask);
+  return new StoppedThread(grip, {registers, signalMask, putBack});
 };
 
 const ALL_SIGNALS = (1n << 64n) - 1n;

@@ -29,6 +29,14 @@ export interface Grip {
   patience: number;
 }
 
+/** All that is to be put back. */
+export interface Original {
+  registers: Registers;
+  signalMask: bigint;
+  /** Puts back what was below the stack before the signal frame: a stack of the program's own may end there. */
+  putBack: () => void;
+}
+
 /**
  * A thread of the owner that is stopped, and made to execute system calls.
  *
@@ -41,19 +49,16 @@ export interface Grip {
  */
 export class StoppedThread {
   readonly #grip: Grip;
-  readonly #original: Registers;
-  readonly #signalMask: bigint;
+  readonly #original: Original;
+  #failure: NoAnswer | ThreadGone | null = null;
   #state: 'armed' | 'at-sigreturn' | 'after-call' | 'lost' = 'armed';
 
   /**
    * @param grip - on a thread that is about to execute rt_sigreturn, with all signals blocked
-   * @param original - registers to be put back
-   * @param signalMask - likewise
    */
-  constructor(grip: Grip, original: Registers, signalMask: bigint) {
+  constructor(grip: Grip, original: Original) {
     this.#grip = grip;
     this.#original = original;
-    this.#signalMask = signalMask;
   }
 
   /**
@@ -61,6 +66,8 @@ export class StoppedThread {
    * @throws {@link SyscallError} with the owner's error number; {@link NoAnswer}; {@link ThreadGone}
    */
   call({name, label = name, args, data}: OwnerCall): number {
+    // it runs, or is gone: why matters more than that it cannot be asked any more
+    if (this.#failure !== null) throw this.#failure;
     return whileThere(() => {
       const {data: at} = this.#grip.frame;
       if (data !== undefined) this.#grip.memory.write(at, data(at));
@@ -77,16 +84,29 @@ export class StoppedThread {
 
   /** Lets the thread go, exactly as it was found. */
   release(): void {
-    this.#grip.memory[Symbol.dispose]();
-    if (this.#state === 'lost') return;
-    whileThere(() => {
+    try {
+      if (this.#state !== 'lost')
+        whileThere(() => {
+          this.#letGo();
+        });
+    } finally {
+      this.#grip.memory[Symbol.dispose]();
+    }
+  }
+
+  #letGo(): void {
+    const {thread} = this.#grip;
+    try {
       // at the entry of rt_sigreturn the original orig_rax would be taken for a call to make: the frame does it there
       if (this.#state !== 'at-sigreturn') {
-        this.#grip.thread.setSignalMask(this.#signalMask);
-        this.#grip.thread.setRegisters(this.#original);
+        thread.setSignalMask(this.#original.signalMask);
+        thread.setRegisters(this.#original.registers);
+        // not before: until then the thread needs the frame if kvfio dies
+        this.#original.putBack();
       }
-      this.#grip.thread.detach();
-    });
+    } finally {
+      thread.detach();
+    }
   }
 
   /** Makes a call until it has done something. */
@@ -115,7 +135,7 @@ export class StoppedThread {
   /** Registers with which a thread that enters rt_sigreturn enters another call. */
   #registersFor(number: number, args: readonly (number | bigint)[]): Registers {
     const [rdi = 0n, rsi = 0n, rdx = 0n, r10 = 0n, r8 = 0n, r9 = 0n] = args.map(BigInt);
-    return this.#original.with({
+    return this.#original.registers.with({
       orig_rax: BigInt(number),
       ...{rdi, rsi, rdx, r10, r8, r9},
       // behind a syscall instruction, because the kernel makes an interrupted call again by going back to it
@@ -140,12 +160,12 @@ export class StoppedThread {
 
   #lost(label: string): NoAnswer {
     this.#state = 'lost';
-    return new NoAnswer(label);
+    return (this.#failure = new NoAnswer(label));
   }
 
   #gone(): ThreadGone {
     this.#state = 'lost';
-    return new ThreadGone();
+    return (this.#failure = new ThreadGone());
   }
 }
 

@@ -1,0 +1,34 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Failure} from '../failure.js';
+import type {Deadline} from '../linux/deadline.js';
+import {SyscallError} from '../linux/errno.js';
+import {ProcessLock, whoLocked} from '../linux/process-lock.js';
+
+/**
+ * Keeps all other kvfios from changing anything in the owner of a VM, from the first look at it to the last change.
+ *
+ * @returns to be disposed of; null when the owner is not to be seen in this /proc, as an agent's may be
+ * @throws {@link Failure}: timeout when somebody keeps at it
+ */
+export const oneAtATime = async (pid: number, deadline: Deadline): Promise<Disposable | null> => {
+  for (;;) {
+    try {
+      const lock = ProcessLock.tryTake(pid);
+      if (lock !== null) return lock;
+    } catch (error) {
+      if (error instanceof SyscallError && ['ENOENT', 'ESRCH', 'EACCES'].includes(error.code)) return null;
+      throw error;
+    }
+    if (deadline.passed) throw inUse(pid, whoLocked(pid));
+    await sleep(deadline.remaining(10));
+  }
+};
+
+const inUse = (pid: number, by: number | null): Failure =>
+  new Failure({
+    code: 'OWNER_IN_USE',
+    kind: 'timeout',
+    what: `The VM's owner, process ${pid}, was left alone.`,
+    why: `Another kvfio${by === null ? '' : `, process ${by},`} is changing something in it, and did not end within the time limit.`,
+    hint: 'Try again when that is done, or give it longer with --timeout.',
+  });

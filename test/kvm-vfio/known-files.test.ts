@@ -1,0 +1,95 @@
+import assert from 'node:assert/strict';
+import {changeVm} from '../../src/kvm-vfio/change.js';
+import {apply, type Outcome} from '../../src/kvm-vfio/apply.js';
+import {KnownFiles} from '../../src/kvm-vfio/known-files.js';
+import {detachPlan, type PlannedFile} from '../../src/kvm-vfio/plan.js';
+import {Deadline} from '../../src/linux/deadline.js';
+import {Descriptor} from '../../src/linux/descriptor.js';
+import {O_RDWR, open} from '../../src/linux/libc.js';
+import {Process} from '../../src/linux/process.js';
+import {ProcessLock, whoLocked} from '../../src/linux/process-lock.js';
+import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {descriptors} from '../support/descriptors.js';
+import {skip} from '../support/skip.js';
+import {Arena, whyNoVictim} from '../vm/victim.js';
+import {failsWith} from '../vm/vmm.js';
+
+describe('An owner that more than one kvfio, or the VMM itself, changes', function () {
+  this.timeout(60_000);
+  let arena: Arena;
+  before(function () {
+    const missing = whyNoVictim();
+    if (missing !== undefined) skip(this, missing);
+    arena = new Arena();
+  });
+  after(() => {
+    arena[Symbol.dispose]();
+  });
+
+  it('is left alone while another kvfio is at work, which is named when that takes too long', async () => {
+    const {pid, report} = await arena.victim(['poll']);
+    const create = (timeout: number): ReturnType<typeof changeVm> =>
+      changeVm(
+        {pid, vmFd: report.vmFd},
+        {command: 'create', ifMissing: false},
+        {
+          via: 'inject',
+          deadline: Deadline.after(timeout),
+          patience: 5000,
+          wait: false,
+          deviceFd: undefined,
+          dryRun: false,
+        },
+      );
+    const lock = ProcessLock.tryTake(pid);
+    assert.ok(lock !== null);
+    assert.equal(ProcessLock.tryTake(pid), null);
+    assert.equal(whoLocked(pid), process.pid);
+    await failsWith(create(50), 'OWNER_IN_USE', 124, new RegExp(`process ${process.pid},`));
+    const later = create(10_000);
+    setTimeout(() => {
+      lock[Symbol.dispose]();
+    }, 100);
+    assert.equal((await later).changed, true);
+    assert.equal(whoLocked(pid), null);
+  });
+
+  it('keeps what it has under a number that was of another file when kvfio looked', async () => {
+    const victim = await arena.victim(['poll']);
+    const before = descriptors();
+    {
+      using owner = InjectedOwner.open(victim.pid);
+      using nothing = new Descriptor(open('/dev/null', O_RDWR));
+      using zeros = new Descriptor(open('/dev/zero', O_RDWR));
+      const {vmFd} = victim.report;
+      const device = new Process(process.pid).deviceOf(nothing.fd);
+      const fd = owner.giveDescriptor(nothing);
+      assert.throws(() => KnownFiles.of(owner, [{fd, kind: 'kvm-vfio'}]), {code: 'OWNER_CHANGED'});
+      assert.throws(() => KnownFiles.of(owner, [{fd: 4711, kind: {device}}]), {code: 'OWNER_CHANGED'});
+      using known = KnownFiles.of(owner, [{fd, kind: {device}}]);
+      const file: PlannedFile = {
+        name: 'group 12',
+        node: {kind: 'group', group: 12, path: '/dev/null', device},
+        fd,
+        given: true,
+        container: 'none',
+      };
+      const close = (): Outcome =>
+        apply(detachPlan({device: null, files: [file]}, false), {
+          owner,
+          vmFd,
+          check: (number) => {
+            known.check(number);
+          },
+          open: () => assert.fail('nothing is to be opened'),
+        });
+      owner.closeDescriptor(fd);
+      assert.throws(close, {code: 'OWNER_CHANGED', exitCode: 5});
+      assert.equal(owner.giveDescriptor(zeros), fd);
+      assert.throws(close, {code: 'OWNER_CHANGED', exitCode: 5});
+      assert.ok(victim.descriptors().includes(`${fd} /dev/zero`));
+      owner.closeDescriptor(fd);
+    }
+    assert.deepEqual(descriptors(), before);
+  });
+});
