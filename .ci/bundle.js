@@ -6,13 +6,11 @@ import {build} from 'esbuild';
 
 const OUT = 'dist/bundle';
 
-const {metafile} = await build({
-  entryPoints: ['dist/cli/main.js', 'dist/cli/help.js', 'dist/vm/vcpu-worker.js', ...files('dist/commands')],
-  outbase: 'dist',
-  outdir: OUT,
-  chunkNames: 'shared/[name]-[hash]',
+/** What the sources import of oclif. */
+const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'run', 'settings'];
+
+const common = {
   bundle: true,
-  splitting: true,
   format: 'esm',
   platform: 'node',
   target: 'node20',
@@ -23,8 +21,39 @@ const {metafile} = await build({
   },
   metafile: true,
   logLevel: 'warning',
-});
-writeFileSync(join(OUT, 'LICENSES.txt'), licences(Object.keys(metafile.inputs)));
+};
+
+// All need the same oclif, which so is a file of its own.
+const bundles = [
+  build({
+    ...common,
+    stdin: {
+      contents: `export {${CORE.join(', ')}} from '@oclif/core';`,
+      resolveDir: process.cwd(),
+    },
+    outfile: join(OUT, 'oclif-core.js'),
+  }),
+  ...['dist/cli/main.js', 'dist/cli/help.js', 'dist/vm/vcpu-worker.js', ...files('dist/commands')].map(
+    (entry) =>
+      build({
+        ...common,
+        entryPoints: [entry],
+        outbase: 'dist',
+        outdir: OUT,
+        // what is imported on demand, under one name for all that do
+        splitting: true,
+        chunkNames: 'shared/[name]-[hash]',
+        plugins: [{name: 'oclif-core', setup: shareCore}],
+      }),
+  ),
+];
+const inputs = (await Promise.all(bundles)).flatMap(({metafile}) => Object.keys(metafile.inputs));
+writeFileSync(join(OUT, 'LICENSES.txt'), licences(inputs));
+
+/** Every output is in a folder beside it. */
+function shareCore({onResolve}) {
+  onResolve({filter: /^@oclif\/core$/}, () => ({path: '../oclif-core.js', external: true}));
+}
 
 function files(folder) {
   return readdirSync(folder)

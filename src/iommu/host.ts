@@ -43,12 +43,16 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
   const attributes = new Attributes(tree);
   const {version, ...kernel} = readKernel(attributes);
   const units = readUnits(attributes, {version, parameters: kernel.parameters});
+  let ids: GroupContext['ids'] | undefined;
   const context: GroupContext = {
     attributes,
     units: new Map(units.map((unit) => [unit.name, unit])),
     allUnits: units,
     vfioDevices: readVfioDevices(attributes),
-    ids: names(attributes, options.names),
+    // a big file, which those who show no names need not read
+    get ids() {
+      return (ids ??= names(attributes, options.names));
+    },
     paths: options.paths ?? false,
     regions: options.regions ?? false,
     details: options.details ?? true,
@@ -57,9 +61,9 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
     version,
     rule: kernel.coherencyRule,
   };
-  const ids = readGroupIds(attributes) ?? [];
+  const present = readGroupIds(attributes) ?? [];
   const wanted =
-    options.onlyGroups === undefined ? ids : ids.filter((id) => options.onlyGroups?.includes(id));
+    options.onlyGroups === undefined ? present : present.filter((id) => options.onlyGroups?.includes(id));
   const groups = wanted.map((id) => readGroup(context, id)).filter((group) => group !== null);
   return {
     origin: tree.origin,
@@ -68,7 +72,7 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
     groups,
     ungrouped: options.onlyGroups === undefined ? readUngrouped(context, groups) : [],
     noGroups:
-      ids.length > 0 || options.onlyGroups?.length === 0 ? null : whyNoGroups(attributes, kernel, units),
+      present.length > 0 || options.onlyGroups?.length === 0 ? null : whyNoGroups(attributes, kernel, units),
     warnings: attributes.warnings,
   };
 };

@@ -1,4 +1,5 @@
-import {gunzipSync, gzipSync} from 'node:zlib';
+import {createRequire} from 'node:module';
+import type * as Zlib from 'node:zlib';
 import type {Capture} from '../linux/capture.js';
 import type {Attributes} from './attributes.js';
 
@@ -40,7 +41,7 @@ export const cutKernelConfig = (
   const packed = parts[PACKED]?.['0'];
   if (packed === undefined) return;
   const text = unpack(Buffer.from(packed, 'hex'));
-  parts[PACKED] = text === null ? {} : {0: gzipSync(relevantOptions(text)).toString('hex')};
+  parts[PACKED] = text === null ? {} : {0: zlib().gzipSync(relevantOptions(text)).toString('hex')};
 };
 
 const relevantOptions = (text: string): string =>
@@ -53,8 +54,11 @@ const parse = (path: string, text: string): KernelConfig => ({
 
 const unpack = (bytes: Buffer): string | null => {
   try {
-    return gunzipSync(bytes, {maxOutputLength: LIMIT}).toString('latin1');
+    return zlib().gunzipSync(bytes, {maxOutputLength: LIMIT}).toString('latin1');
   } catch {
     return null;
   }
 };
+
+/** Most commands unpack nothing, and loading it takes longer than all that they read. */
+const zlib = (): typeof Zlib => createRequire(import.meta.url)('node:zlib') as typeof Zlib;

@@ -1,3 +1,4 @@
+import {readFileSync} from 'node:fs';
 import {createRequire} from 'node:module';
 import {constants} from 'node:os';
 import type * as FfiRs from 'ffi-rs';
@@ -282,7 +283,7 @@ const calls = (): Calls => (bound ??= bind(load()));
 
 const load = (): typeof FfiRs => {
   try {
-    const ffi = createRequire(import.meta.url)('ffi-rs') as typeof FfiRs;
+    const ffi = withoutReport(() => createRequire(import.meta.url)('ffi-rs') as typeof FfiRs);
     // '' is the running program itself, which has the libc of this system in it, glibc or musl
     ffi.open({library: 'libc', path: ''});
     return ffi;
@@ -295,6 +296,22 @@ const load = (): typeof FfiRs => {
       hint: 'Install kvfio with its optional dependencies, on x64 or arm64; commands that only read sysfs work without it.',
       cause: error,
     });
+  }
+};
+
+/**
+ * ffi-rs has Node write a whole diagnostic report only to learn whether the C library is musl, which takes most of the
+ * time in which it loads. It is given what it looks at.
+ */
+const withoutReport = <T>(load: () => T): T => {
+  const {report} = process;
+  const getReport = report.getReport.bind(report);
+  const isMusl = readFileSync('/proc/self/maps', 'latin1').includes('/ld-musl-');
+  report.getReport = () => ({header: isMusl ? {} : {glibcVersionRuntime: 'any'}});
+  try {
+    return load();
+  } finally {
+    report.getReport = getReport;
   }
 };
 

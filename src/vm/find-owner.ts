@@ -2,6 +2,7 @@ import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
+import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
 import {KVM_VM} from '../linux/kvm-links.js';
@@ -42,8 +43,9 @@ export const findOwners = (
   {hint, debugfs = '/sys/kernel/debug'}: FindOwnerOptions = {},
 ): [OwnerCandidate, ...OwnerCandidate[]] => {
   const holders: Holder[] = [];
-  let hidden = 0;
-  for (const pid of processes()) {
+  const {pids, hidden: closed} = findDescriptors(KVM_VM);
+  let hidden = closed;
+  for (const pid of pids) {
     if (pid === process.pid) continue;
     const fds = unlessHidden(pid, () => descriptorsOf(vm, pid), []);
     if (fds === null) hidden += 1;
@@ -99,11 +101,6 @@ interface Holder {
   /** Clock ticks after boot. */
   start: number;
 }
-
-const processes = (): number[] =>
-  readdirSync('/proc')
-    .map(Number)
-    .filter((pid) => Number.isInteger(pid) && pid > 0);
 
 /** Numbers of the descriptors that a process has of a VM. */
 const descriptorsOf = (vm: Descriptor, pid: number): number[] =>
