@@ -139,7 +139,7 @@ describe('the lab guest', function () {
 
   it('that panics is reported with the end of its console, after what the command had said', async function () {
     const said: Buffer[] = [];
-    const script = 'echo before; echo c > /proc/sysrq-trigger; sleep 100';
+    const script = 'echo before; sleep 1; echo c > /proc/sysrq-trigger; sleep 100';
     const booted = lab(this, {task: {script}, streams: {stdout: (data) => void said.push(data)}});
     await assert.rejects(
       booted,
