@@ -80,7 +80,8 @@ export const scratch = (): Disposable & {path: (name: string) => string} => {
   return {
     path: (name) => join(folder, name),
     [Symbol.dispose]: () => {
-      rmSync(folder, {recursive: true, force: true});
+      // a program that was just killed may still be writing there
+      rmSync(folder, {recursive: true, force: true, maxRetries: 10, retryDelay: 50});
     },
   };
 };

@@ -71,9 +71,12 @@ const goTo = (cpu: number, allowed: readonly number[]): void => {
 const notAllowed = (cpu: number, allowed: readonly number[], cause?: SyscallError): Failure => {
   const [present, online] = [cpusOf('present'), cpusOf('online')];
   const exists = present === null || present.includes(cpu);
+  // a CPU that is being taken offline refuses threads before the list of those online says so
+  const isOffline =
+    (online !== null && !online.includes(cpu)) || (cause !== undefined && allowed.includes(cpu));
   const why = !exists
     ? `This machine has no CPU ${cpu}.`
-    : online !== null && !online.includes(cpu)
+    : isOffline
       ? `CPU ${cpu} is offline.`
       : `CPU ${cpu} is outside of what this process may use (${listOf(allowed)}).`;
   return new Failure({
