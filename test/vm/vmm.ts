@@ -80,10 +80,22 @@ export const scratch = (): Disposable & {path: (name: string) => string} => {
   return {
     path: (name) => join(folder, name),
     [Symbol.dispose]: () => {
-      // a program that was just killed may still be writing there
-      rmSync(folder, {recursive: true, force: true, maxRetries: 10, retryDelay: 50});
+      remove(folder);
     },
   };
+};
+
+/** A program that was just killed, or a shell that lost its terminal, may still be writing there. */
+const remove = (folder: string): void => {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      rmSync(folder, {recursive: true, force: true});
+      return;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || attempt === 100) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
+    }
+  }
 };
 
 /** How many descriptors a process has open. */
