@@ -1,6 +1,7 @@
 import {SyscallError} from './errno.js';
 import {syscall} from './libc.js';
 import {PinnedMemory} from './memory.js';
+import {pause} from './pause.js';
 import {Registers} from './registers.js';
 
 /** Requests, from include/uapi/linux/ptrace.h and arch/x86/include/uapi/asm/ptrace-abi.h. */
@@ -223,6 +224,3 @@ export class Tracee {
 
 /** A few µs each, within which a thread that has a CPU stops. One that shares kvfio's gets it when kvfio sleeps. */
 const EAGER_ATTEMPTS = 20;
-
-const never = new Int32Array(new SharedArrayBuffer(4));
-const pause = (milliseconds: number): void => void Atomics.wait(never, 0, 0, milliseconds);

@@ -12,6 +12,7 @@ import {
 import {join} from 'node:path';
 import {Failure} from '../../failure.js';
 import {parsePciAddress} from '../../iommu/pci-address.js';
+import {pause} from '../../linux/pause.js';
 import {lockedBy} from '../../linux/file-lock.js';
 import type {Binding, BindTarget} from './binding.js';
 import {tryLock} from './try-lock.js';
@@ -301,8 +302,6 @@ const fields = (value: unknown): Record<string, unknown> =>
 
 /** Milliseconds. */
 const PAUSE = 5;
-const never = new Int32Array(new SharedArrayBuffer(4));
-const pause = (milliseconds: number): void => void Atomics.wait(never, 0, 0, milliseconds);
 
 const busy = (folder: string, pid: number | null): Failure =>
   new Failure({

@@ -3,6 +3,7 @@ import {Failure} from '../../failure.js';
 import {EM_X86_64} from '../../linux/elf.js';
 import {SyscallError} from '../../linux/errno.js';
 import {shareDescriptors} from '../../linux/kcmp.js';
+import {pause} from '../../linux/pause.js';
 import {Pidfd} from '../../linux/pidfd.js';
 import {Process} from '../../linux/process.js';
 import type {PtraceObserver} from '../../linux/ptrace.js';
@@ -113,7 +114,7 @@ export class OwnerProcess implements Disposable {
       if (this.pidfd.exited) throw refuse(this.#subject, refusal.gone());
       const hopeless = reasons.size > 0 && [...reasons].every((reason) => LASTING.has(reason));
       if (hopeless || performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
-      pause();
+      pause(1);
     }
   }
 
@@ -147,7 +148,7 @@ export class OwnerProcess implements Disposable {
       const {tracerPid} = this.process.status();
       if (tracerPid === null || tracerPid === 0) return null;
       if (performance.now() > giveUp) return describe(tracerPid);
-      pause();
+      pause(1);
     }
   }
 
@@ -208,9 +209,6 @@ const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
 ]);
 
 const CAP_SYS_ADMIN = 21n;
-
-const never = new Int32Array(new SharedArrayBuffer(4));
-const pause = (): void => void Atomics.wait(never, 0, 0, 1);
 
 const describe = (pid: number): string => {
   try {
