@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {PROGRAM_AT = 0x1000, TABLES_AT = 0x10000, SAMPLES_AT = 0x200000, WARMUP = 100, PIO_PORT = 0xf4};
@@ -86,7 +87,11 @@ int main(int argc, char **argv) {
   check(ioctl(vcpu, KVM_SET_SREGS, &sregs) < 0, "KVM_SET_SREGS");
 
   take(vcpu, run, WARMUP);
+  struct timespec began, ended;
+  clock_gettime(CLOCK_MONOTONIC, &began);
   take(vcpu, run, count);
+  clock_gettime(CLOCK_MONOTONIC, &ended);
+  fprintf(stderr, "%ld\n", (ended.tv_sec - began.tv_sec) * 1000000000L + ended.tv_nsec - began.tv_nsec);
   for (uint64_t sample = 0; sample < count; sample++)
     printf("%lu\n", ((uint64_t *)(memory + SAMPLES_AT))[sample]);
 }
