@@ -164,7 +164,7 @@ const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null
   );
   if (series.drifting) {
     lines.push(
-      `${seriesText(series)}: the level of the samples moves slowly through the run, so its intervals are too narrow; measure longer, pin the CPU, or quieten the host`,
+      `${seriesText(series)}: the level of the samples moves slowly through the run, and its intervals are wide for it; to measure longer would not make them narrower, a quiet host and --cpu may`,
     );
   }
   return lines.length === 0 ? [] : ['', ...lines.flatMap((line) => wrapped(line, width, ''))];

@@ -102,7 +102,7 @@ const warningsOf = ({operation, a, b}: ComparedPair): {message: string}[] => {
       ? [{message: `${operation}: the cost of the empty bracket was taken off in one of the two runs only`}]
       : []),
     ...(drifting
-      ? [{message: `${operation}: one of the runs drifts, so the interval of the difference is too narrow`}]
+      ? [{message: `${operation}: one of the runs drifts, and the interval of the difference is wide for it`}]
       : []),
   ];
 };

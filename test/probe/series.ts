@@ -32,6 +32,17 @@ export class Source {
     return new Float64Array(count).map(() => (value = likeness * value + this.normal()));
   }
 
+  /** Noise of all wavelengths up to more than thousand samples, each as strong as the next. */
+  flickering(count: number): Float64Array {
+    const waves = [0, 0.7, 0.93, 0.98, 0.995, 0.999].map((likeness) => ({likeness, level: this.normal()}));
+    return new Float64Array(count).map(() =>
+      waves.reduce((sum, wave) => {
+        wave.level = wave.likeness * wave.level + Math.sqrt(1 - wave.likeness ** 2) * this.normal();
+        return sum + wave.level;
+      }, 0),
+    );
+  }
+
   /** Whole ticks in steps of 26 above 3900, as of an exit. */
   ticks(count: number): Float64Array {
     return new Float64Array(count).map(() => 3900 + 26 * Math.round(8 * Math.abs(this.normal())));

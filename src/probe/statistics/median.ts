@@ -1,14 +1,14 @@
 import {countBelow, quantile} from './quantile.js';
 import {Random} from './random.js';
 import {sectionsOf} from './sections.js';
-import {NORMAL_95, student95} from './student.js';
+import {NORMAL_95} from './student.js';
 
 /** The median, and what it might as well have been: the same kind of run, taken again and again. */
 export interface MedianEstimate {
   median: number;
   /** {@link REPLICATES} medians, upwards; none for a single sample. */
   replicates: number[];
-  /** The run drifts, and the replicates differ too little: see {@link sectionsOf}. */
+  /** The run drifts, which the replicates allow for: see {@link sectionsOf}. */
   drifting: boolean;
 }
 
@@ -17,8 +17,8 @@ export const REPLICATES = 200;
 
 /**
  * A block bootstrap: each replicate is the exact median of as many sections as the run has, drawn with replacement. A
- * section stays whole, so that samples keep their neighbours. Resamples of few sections vary too little, by a known
- * factor, which is made good (Hesterberg's expanded percentile interval).
+ * section stays whole, so that samples keep their neighbours. Resamples of sections vary too little when there are few of
+ * them or neighbours resemble each other; they are spread by that factor (after Hesterberg's expanded percentile interval).
  *
  * The samples are sorted once and remember their sections; a replicate then is a search in weighted counts. So the cost
  * is that of sorting, and 13 bytes of memory for each sample.
@@ -29,7 +29,7 @@ export const REPLICATES = 200;
 export const estimateMedian = (ticks: Float64Array, sorted: Float64Array, seed = 1): MedianEstimate => {
   const median = quantile(sorted, 0.5);
   if (ticks.length < 2) return {median, replicates: [], drifting: false};
-  const {bounds, drifting} = sectionsOf(ticks.length, (start, end) => {
+  const {bounds, error, unrelatedError, reach, drifting} = sectionsOf(ticks.length, (start, end) => {
     let signs = 0;
     for (let index = start; index < end; index += 1) signs += Math.sign((ticks[index] ?? 0) - median);
     return signs / (end - start);
@@ -39,7 +39,8 @@ export const estimateMedian = (ticks: Float64Array, sorted: Float64Array, seed =
   for (let draw = 0; draw < DRAWN; draw += 1) medians[draw] = resampler.median();
   medians.sort();
   const {sections} = resampler;
-  const widen = (student95(sections - 1) / NORMAL_95) * Math.sqrt(sections / (sections - 1));
+  const related = unrelatedError > 0 ? error / unrelatedError : 1;
+  const widen = related * (reach / NORMAL_95) * Math.sqrt(sections / (sections - 1));
   const replicates = Array.from({length: REPLICATES}, (_, index) => {
     const replicate = quantile(medians, (index + 0.5) / REPLICATES);
     return median + (replicate - median) * widen;

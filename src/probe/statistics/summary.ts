@@ -19,7 +19,7 @@ export interface Summary {
    * another run they give the interval of the difference.
    */
   medianReplicates: number[];
-  /** The run's level moved slowly all the time: the intervals are narrower than they should be. */
+  /** The run's level moved slowly all the time: the intervals are wide for it, and would be for a longer run. */
   drifting: boolean;
   /** In ticks, before anything was taken off; null without samples. */
   histogram: Histogram | null;
