@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
-import {compile, scratch} from './vmm.js';
+import {compile, scratch} from '../vm/vmm.js';
 
 const EXPECTED = {
   ADD: 'done',
@@ -26,7 +26,7 @@ describe('agents with a real VFIO group (lab)', function () {
   it('keep a registered group when the client leaves, and give it back when it is deleted', async function () {
     using folder = scratch();
     compile('example-vmm.c', folder.path('example-vmm'));
-    const program = guestProgram(folder.path('.'), 'vm/agent-in-lab.ts');
+    const program = guestProgram(folder.path('.'), 'lab/agent-in-lab.ts');
     const client = (name: string): string =>
       `node "$KVFIO_LAB_OUT/${program}" /tmp/${name}.sock "$KVFIO_LAB_OUT/${name}.json"`;
     const ready = (name: string): string => `until [ -S /tmp/${name}.sock ]; do sleep 0.2; done`;
