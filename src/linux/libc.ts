@@ -80,6 +80,31 @@ export const syscall = (name: SyscallName, args: readonly (number | bigint)[]): 
   calls().syscall(syscallNumber(name), args).orThrow(name);
 
 /**
+ * ptrace(2), in half the time of {@link syscall}, because somebody is waiting: errno is asked for only when the call has
+ * failed, by making it again. Whatever fails then for the same reason, or does what it was to do.
+ *
+ * @param address - of memory that stays where it is, or what else the request takes there; so is `data`
+ * @returns what the kernel answered, which is not negative
+ * @throws {@link SyscallError}
+ */
+export const ptrace = (request: number, tid: number, address: number, data: number): number => {
+  const answer = calls().ptrace(request, tid, address, data);
+  return answer === -1 ? syscall('ptrace', [request, tid, address, data]) : answer;
+};
+
+/**
+ * waitpid(2), as fast as {@link ptrace}. It must not block, as a call that was interrupted is made again.
+ *
+ * @param status - address of an int
+ * @returns the thread that has changed its state; 0 when it has not
+ * @throws {@link SyscallError}
+ */
+export const waitpid = (tid: number, status: number, options: number): number => {
+  const answer = calls().waitpid(tid, status, options);
+  return answer === -1 ? syscall('wait4', [tid, status, options, 0]) : answer;
+};
+
+/**
  * socket(2) of the family AF_UNIX: a stream that never blocks (SOCK_NONBLOCK) and is closed on exec.
  *
  * @throws {@link SyscallError}, as do the calls below
@@ -249,6 +274,8 @@ interface Calls {
   ioctlAt: (fd: number, request: number, argument: Buffer) => Answer;
   ioctlOf: (fd: number, request: number, argument: bigint) => Answer;
   syscall: (number: number, args: readonly (number | bigint)[]) => Answer;
+  ptrace: (request: number, tid: number, address: number, data: number) => number;
+  waitpid: (tid: number, status: number, options: number) => number;
   socket: (family: number, type: number, protocol: number) => Answer;
   connect: (fd: number, address: Buffer, length: number) => Answer;
   bind: (fd: number, address: Buffer, length: number) => Answer;
@@ -351,6 +378,19 @@ const bind = ({
     errno: true,
   });
   const [callOfFour, callOfSix] = [callWith(4), callWith(6)];
+  const withoutErrno = (funcName: string, ...paramsType: FfiRs.DataType[]) => {
+    const call: FfiRs.FFIParams<FfiRs.DataType.I32> = {
+      library: 'libc',
+      funcName,
+      retType: I32, // ptrace's long is one, in all requests but those that peek
+      paramsType,
+      paramsValue: [],
+    };
+    return (...paramsValue: unknown[]): number => {
+      call.paramsValue = paramsValue;
+      return load(call);
+    };
+  };
   return {
     open: returningInt('open', STRING, I32),
     close: returningInt('close', I32),
@@ -389,6 +429,8 @@ const bind = ({
       const {value, errnoCode} = load(call);
       return new Answer(value, errnoCode);
     },
+    ptrace: withoutErrno('ptrace', I32, I32, I64, I64),
+    waitpid: withoutErrno('waitpid', I32, I64, I32),
     pipe2: returningInt('pipe2', BYTES, I32),
     posixSpawn: returningInt('posix_spawn', BYTES, STRING, BYTES, I64, BYTES, BYTES),
     posixSpawnFileActionsInit: returningInt('posix_spawn_file_actions_init', BYTES),

@@ -5,12 +5,19 @@ import {addressOf, syscall} from './libc.js';
 /** Bytes of kvfio's own whose address does not change, for system calls that take pointers. */
 export class PinnedMemory {
   readonly bytes: Buffer;
+  /** The same bytes, eight at a time as far as they go, in half the time of Buffer's methods. */
+  readonly words: BigUint64Array;
   readonly address: bigint;
+  /** The same address. */
+  readonly at: number;
 
   constructor(size: number) {
     // V8 moves the bytes of small Buffers, but never those of an ArrayBuffer
-    this.bytes = Buffer.from(new ArrayBuffer(size));
+    const memory = new ArrayBuffer(size);
+    this.bytes = Buffer.from(memory);
+    this.words = new BigUint64Array(memory, 0, size >> 3);
     this.address = addressOf(this.bytes);
+    this.at = Number(this.address);
   }
 }
 
@@ -21,16 +28,18 @@ export class PinnedMemory {
  * Needs the right to trace the process. Every method throws a {@link SyscallError}; EIO when there is no such memory.
  */
 export class ProcessMemory implements Disposable {
-  /** Of any thread of the process. */
-  readonly pid: number;
+  readonly #tid: number;
   readonly #path: string;
   readonly #fd: number;
   readonly #scratch: PinnedMemory;
 
-  /** @param capacity - the most bytes that {@link usable} is asked about */
-  constructor(pid: number, capacity: number) {
-    this.pid = pid;
-    this.#path = `/proc/${pid}/mem`;
+  /**
+   * @param tid - of a thread of the process
+   * @param capacity - the most bytes that {@link usable} is asked about
+   */
+  constructor(pid: number, tid: number, capacity: number) {
+    this.#tid = tid;
+    this.#path = `/proc/${pid}/task/${tid}/mem`;
     this.#scratch = new PinnedMemory(2 * SIZEOF_IOVEC + capacity);
     this.#fd = this.#call(() => openSync(this.#path, 'r+'));
   }
@@ -65,18 +74,13 @@ export class ProcessMemory implements Disposable {
    * page is not usable, nor is what is not mapped.
    */
   usable(address: bigint, size: number): Buffer | null {
-    const {bytes, address: scratch} = this.#scratch;
-    const into = scratch + BigInt(2 * SIZEOF_IOVEC);
-    for (const [at, base] of [
-      [0, into],
-      [SIZEOF_IOVEC, address],
-    ] as const) {
-      // struct iovec: void *iov_base, size_t iov_len
-      bytes.writeBigUInt64LE(base, at);
-      bytes.writeBigUInt64LE(BigInt(size), at + 8);
-    }
+    const {bytes, words, at} = this.#scratch;
+    // two struct iovec: void *iov_base, size_t iov_len
+    words[0] = BigInt(at + 2 * SIZEOF_IOVEC);
+    words[2] = address;
+    words[1] = words[3] = BigInt(size);
     try {
-      const read = syscall('process_vm_readv', [this.pid, scratch, 1, scratch + BigInt(SIZEOF_IOVEC), 1]);
+      const read = syscall('process_vm_readv', [this.#tid, at, 1, at + SIZEOF_IOVEC, 1]);
       return read === size ? bytes.subarray(2 * SIZEOF_IOVEC, 2 * SIZEOF_IOVEC + size) : null;
     } catch (error) {
       if (error instanceof SyscallError && error.code === 'EFAULT') return null;

@@ -1,5 +1,5 @@
 import {Descriptor} from './descriptor.js';
-import {syscall} from './libc.js';
+import {retryInterrupted, syscall} from './libc.js';
 import {PinnedMemory} from './memory.js';
 
 const POLLIN = 1;
@@ -23,7 +23,7 @@ export class Pidfd extends Descriptor {
     const pollfd = new PinnedMemory(8);
     pollfd.bytes.writeInt32LE(this.fd, 0);
     pollfd.bytes.writeInt16LE(POLLIN, 4);
-    return syscall('ppoll', [pollfd.address, 1, NO_WAIT().address]) > 0;
+    return retryInterrupted(() => syscall('ppoll', [pollfd.at, 1, NO_WAIT().at])) > 0;
   }
 
   /**

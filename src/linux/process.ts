@@ -1,4 +1,13 @@
-import {closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync} from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+} from 'node:fs';
 import {SyscallError} from './errno.js';
 import {readElf, type Elf} from './elf.js';
 import {parseProcessMaps, type Mapping} from './process-maps.js';
@@ -27,6 +36,11 @@ export class Process {
   /** Its threads in the order of their creation, as far as the kernel keeps that. */
   tasks(): number[] {
     return this.#numbers('task');
+  }
+
+  /** Whether it has this thread; one that is dead and was not waited for counts. */
+  has(tid: number): boolean {
+    return existsSync(`${this.#folder}/task/${tid}`);
   }
 
   /** What a thread does; null where the kernel does not tell in a known form. Needs the right to trace it. */

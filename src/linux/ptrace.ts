@@ -1,5 +1,5 @@
 import {SyscallError} from './errno.js';
-import {syscall} from './libc.js';
+import {ptrace, waitpid} from './libc.js';
 import {PinnedMemory} from './memory.js';
 import {pause} from './pause.js';
 import {Registers} from './registers.js';
@@ -108,13 +108,13 @@ export class Tracee {
   }
 
   registers(): Registers {
-    this.#request('PTRACE_GETREGS', 0, this.#scratch.address);
-    return new Registers(this.#scratch.bytes);
+    this.#request('PTRACE_GETREGS', 0, this.#scratch.at);
+    return new Registers(this.#scratch.words);
   }
 
   setRegisters(registers: Registers): void {
-    registers.copyTo(this.#scratch.bytes);
-    this.#request('PTRACE_SETREGS', 0, this.#scratch.address);
+    registers.copyTo(this.#scratch.words);
+    this.#request('PTRACE_SETREGS', 0, this.#scratch.at);
   }
 
   /**
@@ -122,13 +122,13 @@ export class Tracee {
    * that will be in force after the call (ptrace_request in kernel/ptrace.c).
    */
   signalMask(): bigint {
-    this.#request('PTRACE_GETSIGMASK', SIZEOF_SIGSET, this.#scratch.address);
-    return this.#scratch.bytes.readBigUInt64LE(0);
+    this.#request('PTRACE_GETSIGMASK', SIZEOF_SIGSET, this.#scratch.at);
+    return this.#word(0);
   }
 
   setSignalMask(mask: bigint): void {
-    this.#scratch.bytes.writeBigUInt64LE(mask, 0);
-    this.#request('PTRACE_SETSIGMASK', SIZEOF_SIGSET, this.#scratch.address);
+    this.#scratch.words[0] = mask;
+    this.#request('PTRACE_SETSIGMASK', SIZEOF_SIGSET, this.#scratch.at);
   }
 
   /**
@@ -138,11 +138,11 @@ export class Tracee {
    * @returns how many bytes there are
    */
   extendedState(memory: PinnedMemory, offset: number, size: number): number {
-    const {bytes, address} = this.#scratch; // struct iovec
-    bytes.writeBigUInt64LE(memory.address + BigInt(offset), 0);
-    bytes.writeBigUInt64LE(BigInt(size), 8);
-    this.#request('PTRACE_GETREGSET', NT_X86_XSTATE, address);
-    return Number(bytes.readBigUInt64LE(8));
+    const {words, at} = this.#scratch; // struct iovec
+    words[0] = BigInt(memory.at + offset);
+    words[1] = BigInt(size);
+    this.#request('PTRACE_GETREGSET', NT_X86_XSTATE, at);
+    return Number(this.#word(1));
   }
 
   /**
@@ -153,7 +153,7 @@ export class Tracee {
    */
   seccompFilter(index: number): Buffer | null {
     try {
-      const count = this.#request('PTRACE_SECCOMP_GET_FILTER', index, this.#scratch.address);
+      const count = this.#request('PTRACE_SECCOMP_GET_FILTER', index, this.#scratch.at);
       return Buffer.from(this.#scratch.bytes.subarray(0, count * SIZEOF_SOCK_FILTER));
     } catch (error) {
       if (error instanceof SyscallError && error.code === 'ENOENT') return null;
@@ -163,8 +163,8 @@ export class Tracee {
 
   /** Address of the thread's `struct rseq`; 0n when it has not registered one. Linux 5.13 and newer, else EIO. */
   restartableSequences(): bigint {
-    this.#request('PTRACE_GET_RSEQ_CONFIGURATION', SIZEOF_RSEQ_CONFIGURATION, this.#scratch.address);
-    return this.#scratch.bytes.readBigUInt64LE(0);
+    this.#request('PTRACE_GET_RSEQ_CONFIGURATION', SIZEOF_RSEQ_CONFIGURATION, this.#scratch.at);
+    return this.#word(0);
   }
 
   /**
@@ -172,8 +172,8 @@ export class Tracee {
    * Linux 6.4 and newer, else EIO; EINVAL where the kernel has no such thing.
    */
   dispatchesSyscalls(): boolean {
-    this.#request('PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG', SIZEOF_SUD_CONFIG, this.#scratch.address);
-    return this.#scratch.bytes.readBigUInt64LE(0) !== 0n;
+    this.#request('PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG', SIZEOF_SUD_CONFIG, this.#scratch.at);
+    return this.#word(0) !== 0n;
   }
 
   /** Lets the thread run, and delivers `signal` unless it is 0. */
@@ -193,11 +193,11 @@ export class Tracee {
 
   /** The thread's next stop, or null when `deadline` (as of performance.now()) passes first. */
   waitUntil(deadline: number): Stop | null {
-    const {bytes, address} = this.#scratch;
+    const {bytes, at} = this.#scratch;
     for (let attempt = 0; ; attempt += 1) {
       let found: number;
       try {
-        found = syscall('wait4', [this.tid, address, WNOHANG | WALL]);
+        found = waitpid(this.tid, at, WNOHANG | WALL);
       } catch (error) {
         // somebody else's execve took the thread away
         if (error instanceof SyscallError && error.code === 'ECHILD') return {kind: 'gone'};
@@ -209,10 +209,14 @@ export class Tracee {
     }
   }
 
-  #request(request: PtraceRequest, address: number | bigint = 0, data: number | bigint = 0): number {
+  #word(index: number): bigint {
+    return this.#scratch.words[index] ?? 0n;
+  }
+
+  #request(request: PtraceRequest, address = 0, data = 0): number {
     let answer: number;
     try {
-      answer = syscall('ptrace', [REQUESTS[request], this.tid, address, data]);
+      answer = ptrace(REQUESTS[request], this.tid, address, data);
     } catch (error) {
       if (error instanceof SyscallError) throw new SyscallError(`ptrace(${request})`, error.errno);
       throw error;

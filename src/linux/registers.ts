@@ -31,16 +31,13 @@ export const USER_REGS = [
 
 export type RegisterName = (typeof USER_REGS)[number];
 
-export const SIZEOF_USER_REGS = USER_REGS.length * 8;
-
 /** The general registers of a stopped thread. Immutable: what comes from a thread can go back byte for byte. */
 export class Registers {
   readonly #values: BigUint64Array;
 
-  /** @param bytes - a `struct user_regs_struct`, which is copied */
-  constructor(bytes: Buffer | BigUint64Array) {
-    this.#values = new BigUint64Array(USER_REGS.length);
-    new Uint8Array(this.#values.buffer).set(new Uint8Array(bytes.buffer, bytes.byteOffset, SIZEOF_USER_REGS));
+  /** @param words - a `struct user_regs_struct`, which is copied */
+  constructor(words: BigUint64Array) {
+    this.#values = words.slice(0, USER_REGS.length);
   }
 
   /** The value, unsigned. */
@@ -61,12 +58,31 @@ export class Registers {
     return changed;
   }
 
-  copyTo(target: Buffer): void {
-    target.set(new Uint8Array(this.#values.buffer));
+  /** The same at the entry of a call: its number, its arguments, and where the thread is. */
+  calling(number: number, args: readonly (number | bigint)[], rip: bigint, rsp: bigint): Registers {
+    const changed = new Registers(this.#values);
+    const values = changed.#values;
+    values[INDEX.orig_rax] = BigInt(number);
+    for (let at = 0; at < ARGUMENTS.length; at += 1) values[ARGUMENTS[at] ?? 0] = BigInt(args[at] ?? 0);
+    values[INDEX.rip] = rip;
+    values[INDEX.rsp] = rsp;
+    return changed;
+  }
+
+  copyTo(target: BigUint64Array): void {
+    target.set(this.#values);
+  }
+
+  /** Copies those with these indices in {@link USER_REGS}, one behind the other, to `target` from `at` on. */
+  pick(indices: readonly number[], target: BigUint64Array, at: number): void {
+    for (let count = 0; count < indices.length; count += 1)
+      target[at + count] = this.#values[indices[count] ?? 0] ?? 0n;
   }
 }
 
-const INDEX = Object.fromEntries(USER_REGS.map((name, index) => [name, index])) as Record<
-  RegisterName,
-  number
->;
+const INDEX: Readonly<Record<RegisterName, number>> = Object.fromEntries(
+  USER_REGS.map((name, index) => [name, index]),
+) as Record<RegisterName, number>;
+
+/** Of a system call's arguments, in their order. */
+const ARGUMENTS = [INDEX.rdi, INDEX.rsi, INDEX.rdx, INDEX.r10, INDEX.r8, INDEX.r9];

@@ -8,7 +8,7 @@ import {ProcessMemory} from '../../src/linux/memory.js';
 import {Pidfd} from '../../src/linux/pidfd.js';
 import {Process} from '../../src/linux/process.js';
 import {PTRACE, PTRACE_SINCE_6_4, Tracee, parseWaitStatus} from '../../src/linux/ptrace.js';
-import {Registers, SIZEOF_USER_REGS, USER_REGS} from '../../src/linux/registers.js';
+import {Registers, USER_REGS} from '../../src/linux/registers.js';
 import {SYSCALLS_X64} from '../../src/linux/syscalls.js';
 import {skip} from '../support/skip.js';
 
@@ -25,16 +25,14 @@ describe('A status of wait4', () => {
 });
 
 describe('Registers', () => {
-  const bytes = Buffer.from(new ArrayBuffer(SIZEOF_USER_REGS));
-  for (let index = 0; index < USER_REGS.length; index += 1)
-    bytes.writeBigUInt64LE(BigInt(index) << 40n, index * 8);
+  const words = BigUint64Array.from(USER_REGS, (_, index) => BigInt(index) << 40n);
 
   it('come and go byte for byte, and changes make others', () => {
-    const registers = new Registers(bytes);
+    const registers = new Registers(words);
     const changed = registers.with({rax: -512n, rip: 0xffffffffffffffffn});
-    const copy = Buffer.alloc(SIZEOF_USER_REGS);
+    const copy = new BigUint64Array(USER_REGS.length);
     registers.copyTo(copy);
-    assert.ok(copy.equals(bytes));
+    assert.deepEqual(copy, words);
     assert.equal(changed.get('rax'), 2n ** 64n - 512n);
     assert.equal(changed.getSigned('rax'), -512);
     assert.equal(registers.get('gs'), 26n << 40n);
@@ -115,7 +113,7 @@ describe('A pidfd', () => {
 
 describe('The memory of a process', () => {
   it('is read and written whole or not at all, and a page that the process may not read is not usable', () => {
-    using memory = new ProcessMemory(process.pid, 8192);
+    using memory = new ProcessMemory(process.pid, process.pid, 8192);
     const maps = new Process(process.pid).maps();
     const code = maps.find(({name}) => name === process.execPath)?.start ?? 0n;
     assert.ok(memory.holds({address: code, bytes: Buffer.from('\x7fELF', 'latin1')}));

@@ -3,7 +3,7 @@ import type {ProcessMemory} from '../../src/linux/memory.js';
 import type {Tracee} from '../../src/linux/ptrace.js';
 import {StoppedThread} from '../../src/vm/inject/stopped-thread.js';
 import {parseProcessStatus} from '../../src/linux/process-status.js';
-import {Registers, SIZEOF_USER_REGS, type RegisterName} from '../../src/linux/registers.js';
+import {Registers, USER_REGS, type RegisterName} from '../../src/linux/registers.js';
 import {disturbance, type Task} from '../../src/vm/inject/candidates.js';
 import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {deadHandOvers} from '../../src/vm/inject/hand-over.js';
@@ -12,7 +12,7 @@ import {ROOM, SignalFrame, XSAVE_AT} from '../../src/vm/inject/signal-frame.js';
 
 const NONE = Buffer.alloc(0);
 const registers = (values: Partial<Record<RegisterName, bigint>>): Registers =>
-  new Registers(Buffer.from(new ArrayBuffer(SIZEOF_USER_REGS))).with(values);
+  new Registers(new BigUint64Array(USER_REGS.length)).with(values);
 
 describe('A stopped thread goes on', () => {
   const inCall = (number: bigint, rax: bigint): Registers => registers({orig_rax: number, rax, rip: 0x1002n});
@@ -200,7 +200,7 @@ describe('A stopped thread that does not answer', () => {
     const site = {address: 0n, bytes: Buffer.alloc(0)};
     const stopped = new StoppedThread(
       {thread, memory, frame: new SignalFrame(), sites: {sigreturn: site, syscall: site}, patience: 0},
-      {registers: new Registers(Buffer.alloc(SIZEOF_USER_REGS)), signalMask: 0n, putBack: nothing},
+      {registers: registers({}), signalMask: 0n, putBack: nothing},
     );
     const call = (name: 'recvmsg' | 'close') => () => stopped.call({name, args: () => [4]});
     assert.throws(call('recvmsg'), {name: 'NoAnswer', during: 'recvmsg'});

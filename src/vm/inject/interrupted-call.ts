@@ -47,7 +47,7 @@ export const isKvmRun = (registers: Registers): boolean =>
 
 /** Whether a call returned the wish to be made again, which no program ever sees. */
 export const wantsRestart = (answer: number): boolean =>
-  [ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK].includes(answer);
+  answer <= ERESTARTSYS && answer >= ERESTART_RESTARTBLOCK && answer !== ENOIOCTLCMD;
 
 /** _IO(KVMIO, 0x80), from include/uapi/linux/kvm.h. */
 export const KVM_RUN = 0xae80;
@@ -57,6 +57,7 @@ const EINTR = -4;
 const ERESTARTSYS = -512;
 const ERESTARTNOINTR = -513;
 const ERESTARTNOHAND = -514;
+const ENOIOCTLCMD = -515;
 const ERESTART_RESTARTBLOCK = -516;
 
 /** `0f 05` */

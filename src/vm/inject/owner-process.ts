@@ -93,9 +93,9 @@ export class OwnerProcess implements Disposable {
     );
   }
 
-  /** With a thread held: before that the process may have ended, or executed another program. */
+  /** With a thread held: before that the process may have executed another program. */
   #confirm(): void {
-    if (this.pidfd.exited || !this.#manner.isRight()) throw refuse(this.#subject, refusal.gone());
+    if (!this.#manner.isRight()) throw refuse(this.#subject, refusal.gone());
   }
 
   /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
@@ -122,7 +122,14 @@ export class OwnerProcess implements Disposable {
     const filtered = (status.seccomp ?? 0) !== 0;
     if (filtered) this.#checkSeccomp();
     try {
-      return stopThread({tid, sites: this.#sites, filtered, ...this.#manner});
+      return stopThread({
+        pid: this.pid,
+        tid,
+        sites: this.#sites,
+        filtered,
+        isOwners: () => this.process.has(tid) && !this.pidfd.exited,
+        ...this.#manner,
+      });
     } catch (error) {
       if (!(error instanceof SyscallError) || error.syscall !== 'ptrace(PTRACE_SEIZE)') throw error;
       // that kvfio may trace it was seen when its memory was read

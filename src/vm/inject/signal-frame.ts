@@ -1,5 +1,5 @@
 import {PinnedMemory} from '../../linux/memory.js';
-import type {RegisterName, Registers} from '../../linux/registers.js';
+import {USER_REGS, type RegisterName, type Registers} from '../../linux/registers.js';
 
 /**
  * A signal frame as the kernel would write it (struct rt_sigframe in arch/x86/include/asm/sigframe.h), with the complete
@@ -16,27 +16,29 @@ export class SignalFrame {
 
   /** Where it is built. The thread's extended state is put into its place by {@link Tracee.extendedState}. */
   readonly memory = new PinnedMemory(SignalFrame.capacity);
-  #base = 0n;
-  #dataAt = 0;
+  readonly #halves = new Uint32Array(this.memory.bytes.buffer);
+  #stackForCalls = 0n;
+  #data = 0n;
+  #bytes = this.memory.bytes;
 
   /** The stack pointer with which the thread makes calls: the address of the stub's address, and of {@link bytes}. */
   get stackForCalls(): bigint {
-    return this.#base + BigInt(STUB_AT);
+    return this.#stackForCalls;
   }
 
   /** The stack pointer with which it executes rt_sigreturn. */
   get stackForSigreturn(): bigint {
-    return this.#base + BigInt(CONTEXT_AT);
+    return this.#stackForCalls + BigInt(CONTEXT_AT - STUB_AT);
   }
 
   /** Address of {@link ROOM} bytes for the arguments of calls. */
   get data(): bigint {
-    return this.#base + BigInt(this.#dataAt);
+    return this.#data;
   }
 
   /** What is to be written at {@link stackForCalls}. */
   get bytes(): Buffer {
-    return this.memory.bytes.subarray(STUB_AT, this.#dataAt + ROOM);
+    return this.#bytes;
   }
 
   /**
@@ -46,22 +48,45 @@ export class SignalFrame {
    * @param sigreturn - address of the stub
    */
   fill(registers: Registers, signalMask: bigint, extendedSize: number, sigreturn: bigint): void {
-    const {bytes} = this.memory;
-    const size = finishXsave(bytes.subarray(XSAVE_AT, XSAVE_AT + extendedSize + 4));
-    this.#dataAt = (XSAVE_AT + size + 4 + 63) & ~63;
+    const {bytes, words} = this.memory;
+    const dataAt = (XSAVE_AT + this.#finishXsave(extendedSize) + 4 + 63) & ~63;
     const top = registers.get('rsp') - RED_ZONE;
-    this.#base = top - (top % 64n) - BigInt(this.#dataAt + ROOM);
+    const base = top - (top % 64n) - BigInt(dataAt + ROOM);
+    this.#stackForCalls = base + BigInt(STUB_AT);
+    this.#data = base + BigInt(dataAt);
+    this.#bytes = bytes.subarray(STUB_AT, dataAt + ROOM);
 
-    bytes.writeBigUInt64LE(sigreturn, STUB_AT);
-    bytes.writeBigUInt64LE(UC_FLAGS, CONTEXT_AT);
+    words[STUB_AT / 8] = sigreturn;
+    words[CONTEXT_AT / 8] = UC_FLAGS;
     // uc_stack stays zero: a size below MINSIGSTKSZ is refused, and the thread keeps the alternate stack that it has
-    for (let index = 0; index < SIGCONTEXT.length; index += 1) {
-      bytes.writeBigUInt64LE(registers.get(SIGCONTEXT[index] ?? 'rip'), GENERAL_AT + index * 8);
+    registers.pick(SIGCONTEXT, words, GENERAL_AT / 8);
+    // u16 cs, gs, fs, ss
+    words[(CONTEXT_AT + 184) / 8] = registers.get('cs') | (registers.get('ss') << 48n);
+    words[(CONTEXT_AT + 224) / 8] = base + BigInt(XSAVE_AT);
+    words[(CONTEXT_AT + 296) / 8] = signalMask;
+  }
+
+  /**
+   * Puts in the magic words that make rt_sigreturn restore all of an XSAVE area, and not only its first 512 bytes.
+   *
+   * @param extendedSize - bytes of state
+   * @returns how many of them count
+   */
+  #finishXsave(extendedSize: number): number {
+    const {words} = this.memory;
+    let features = words[(XSAVE_AT + SW_BYTES) / 8] ?? 0n;
+    let size = extendedSize;
+    // ptrace shows room for tiles to every thread, and rt_sigreturn accepts it from those only that were granted them
+    if (size > XTILE_DATA_AT && ((words[(XSAVE_AT + XSTATE_BV) / 8] ?? 0n) & XFEATURE_XTILE_DATA) === 0n) {
+      features &= ~XFEATURE_XTILE_DATA;
+      size = XTILE_DATA_AT;
     }
-    bytes.writeUInt16LE(Number(registers.get('cs')), CONTEXT_AT + 184);
-    bytes.writeUInt16LE(Number(registers.get('ss')), CONTEXT_AT + 190);
-    bytes.writeBigUInt64LE(this.#base + BigInt(XSAVE_AT), CONTEXT_AT + 224);
-    bytes.writeBigUInt64LE(signalMask, CONTEXT_AT + 296);
+    this.#halves[(XSAVE_AT + SW_BYTES) / 4] = FP_XSTATE_MAGIC1;
+    this.#halves[(XSAVE_AT + SW_BYTES + 4) / 4] = size + 4;
+    words[(XSAVE_AT + SW_BYTES + 8) / 8] = features;
+    this.#halves[(XSAVE_AT + SW_BYTES + 16) / 4] = size;
+    this.#halves[(XSAVE_AT + size) / 4] = FP_XSTATE_MAGIC2;
+    return size;
   }
 }
 
@@ -84,27 +109,29 @@ export const XSAVE_AT = 384;
 /** UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
 const UC_FLAGS = 7n;
 
-/** General registers in the order of `struct sigcontext_64`. */
-const SIGCONTEXT: readonly RegisterName[] = [
-  'r8',
-  'r9',
-  'r10',
-  'r11',
-  'r12',
-  'r13',
-  'r14',
-  'r15',
-  'rdi',
-  'rsi',
-  'rbp',
-  'rbx',
-  'rdx',
-  'rax',
-  'rcx',
-  'rsp',
-  'rip',
-  'eflags',
-];
+/** Indices of the general registers in the order of `struct sigcontext_64`. */
+const SIGCONTEXT = (
+  [
+    'r8',
+    'r9',
+    'r10',
+    'r11',
+    'r12',
+    'r13',
+    'r14',
+    'r15',
+    'rdi',
+    'rsi',
+    'rbp',
+    'rbx',
+    'rdx',
+    'rax',
+    'rcx',
+    'rsp',
+    'rip',
+    'eflags',
+  ] satisfies RegisterName[]
+).map((name) => USER_REGS.indexOf(name));
 
 const FP_XSTATE_MAGIC1 = 0x46505853;
 const FP_XSTATE_MAGIC2 = 0x46505845;
@@ -114,25 +141,3 @@ const XSTATE_BV = 512;
 const XFEATURE_XTILE_DATA = 1n << 18n;
 /** Offset of AMX's tiles in the standard format. */
 const XTILE_DATA_AT = 2816;
-
-/**
- * Puts in the magic words that make rt_sigreturn restore all of an XSAVE area, and not only its first 512 bytes.
- *
- * @param area - the state, and 4 bytes of room
- * @returns bytes of state that count
- */
-const finishXsave = (area: Buffer): number => {
-  let features = area.readBigUInt64LE(SW_BYTES);
-  let size = area.length - 4;
-  // ptrace shows room for tiles to every thread, and rt_sigreturn accepts it from those only that were granted them
-  if (size > XTILE_DATA_AT && (area.readBigUInt64LE(XSTATE_BV) & XFEATURE_XTILE_DATA) === 0n) {
-    features &= ~XFEATURE_XTILE_DATA;
-    size = XTILE_DATA_AT;
-  }
-  area.writeUInt32LE(FP_XSTATE_MAGIC1, SW_BYTES);
-  area.writeUInt32LE(size + 4, SW_BYTES + 4);
-  area.writeBigUInt64LE(features, SW_BYTES + 8);
-  area.writeUInt32LE(size, SW_BYTES + 16);
-  area.writeUInt32LE(FP_XSTATE_MAGIC2, size);
-  return size;
-};

@@ -20,6 +20,8 @@ import {usesUserDispatch} from './user-dispatch.js';
 
 /** What is known before a thread is stopped. */
 export interface Preparation {
+  pid: number;
+  /** Of a thread of that process. */
   tid: number;
   sites: CodeSites;
   /** The thread has seccomp filters. */
@@ -29,6 +31,8 @@ export interface Preparation {
   /** Milliseconds that the thread has for stopping, and for each call. */
   patience: number;
   observe: PtraceObserver;
+  /** Whether the thread is one of the owner. Asked when its number cannot pass to another thread any more. */
+  isOwners: () => boolean;
 }
 
 /** Why a thread could not be used. It goes on as if nothing had been. */
@@ -58,22 +62,30 @@ export type Unsuitable =
  * @throws {@link SyscallError} from PTRACE_SEIZE; {@link NoAnswer}; {@link ThreadGone}
  */
 export const stopThread = ({
+  pid,
   tid,
   sites,
   filtered,
   suspendSeccomp,
   patience,
   observe,
+  isOwners,
 }: Preparation): StoppedThread | Unsuitable => {
   const thread = new Tracee(tid, Tracee.scratch(), observe);
-  const memory = new ProcessMemory(tid, SignalFrame.capacity);
+  const memory = new ProcessMemory(pid, tid, SignalFrame.capacity);
   try {
     const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
+    const filteredCalls = filtered ? calls(suspendSeccomp) : null;
     thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
+    // all that need not be done while the thread waits comes before
+    const belongs = isOwners();
     const outcome = whileThere(() => {
       thread.interrupt();
       untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => takeHold(grip, filtered ? calls(suspendSeccomp) : null));
+      return detachingOnError(thread, () => {
+        if (!belongs) throw new ThreadGone();
+        return takeHold(grip, filteredCalls);
+      });
     });
     if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
     return outcome;

@@ -119,29 +119,27 @@ export class StoppedThread {
       this.#advance(label);
       this.#state = 'after-call';
       let after = this.#grip.thread.registers();
-      while (wantsRestart(after.getSigned('rax'))) {
+      let answer = after.getSigned('rax');
+      while (wantsRestart(answer)) {
         // where a signal or other work is pending the kernel makes the call again by itself
         this.#advance(label);
         if (this.#grip.thread.registers().getSigned('orig_rax') === SYSCALLS_X64.rt_sigreturn) break;
         this.#advance(label);
         after = this.#grip.thread.registers();
+        answer = after.getSigned('rax');
       }
       if (after.get('rsp') !== this.#grip.frame.stackForCalls)
         throw new Error('the owner executed something else');
-      if (!wantsRestart(after.getSigned('rax'))) return after.getSigned('rax');
+      if (!wantsRestart(answer)) return answer;
     }
   }
 
   /** Registers with which a thread that enters rt_sigreturn enters another call. */
   #registersFor(number: number, args: readonly (number | bigint)[]): Registers {
-    const [rdi = 0n, rsi = 0n, rdx = 0n, r10 = 0n, r8 = 0n, r9 = 0n] = args.map(BigInt);
-    return this.#original.registers.with({
-      orig_rax: BigInt(number),
-      ...{rdi, rsi, rdx, r10, r8, r9},
-      // behind a syscall instruction, because the kernel makes an interrupted call again by going back to it
-      rip: this.#grip.sites.syscall.address + SYSCALL_INSTRUCTION,
-      rsp: this.#grip.frame.stackForCalls,
-    });
+    const {sites, frame} = this.#grip;
+    // behind a syscall instruction, because the kernel makes an interrupted call again by going back to it
+    const rip = sites.syscall.address + SYSCALL_INSTRUCTION;
+    return this.#original.registers.calling(number, args, rip, frame.stackForCalls);
   }
 
   /** Lets the thread run to the next entry or exit of a system call. */
