@@ -1,81 +1,147 @@
 /**
- * How long the owner of a VM stands still while a device is created: by the owner's own clock, a loop that reads
- * CLOCK_MONOTONIC and keeps the longest time between two readings.
+ * How long the owner of a VM stands still while calls are made in it, next to a C program that has it make the same calls
+ * (owner-call.c): by the owner's own clock, a loop that reads CLOCK_MONOTONIC and keeps the longest time between two
+ * readings.
  *
- *   node --import tsx test/bench/owner-pause.ts [ROUNDS] [PROTOTYPE.c]
+ *   node --import tsx test/bench/owner-pause.ts [ROUNDS]
  *
- * Each round takes a new victim for each contestant, in turn: kvfio in a fresh process (as a command runs it), the same
- * with a descriptor handed over, nobody, and the C program PROTOTYPE.c, which is run with PID and VM descriptor and creates
- * a device. The victim has real-time priority and the contestants a lower one, so that other load does not count.
+ * Each round takes a new owner for each contestant, in turn, and kvfio in a fresh process, as a command runs it. The owner
+ * has real-time priority and the contestants a lower one, so that other load does not count.
  */
 import {execFileSync, spawnSync} from 'node:child_process';
-import {existsSync} from 'node:fs';
+import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
-import {buildOnce} from '../support/run.js';
+import {buildOnce, PROJECT} from '../support/run.js';
 import {Arena, whyNoVictim} from '../vm/victim.js';
 
-const [rounds = '100', prototype] = process.argv.slice(2);
-const CHILD = fileURLToPath(new URL('../vm/inject-program.js', import.meta.url));
-
-const missing = whyNoVictim();
-if (missing !== undefined) {
-  console.log(`skipped: ${missing}`);
-  process.exit(0);
-}
-buildOnce();
-using arena = new Arena();
-
-const kvfio = (work: string) => (pid: number, vmFd: number) => [
-  process.execPath,
-  CHILD,
-  JSON.stringify({pid, vmFd, work}),
-];
-const contestants: Record<string, (pid: number, vmFd: number) => string[]> = {
-  nobody: () => ['true'],
-  'kvfio: create': kvfio('create'),
-  'kvfio: create, add': kvfio('create and add'),
-  'kvfio: create, give, add': kvfio('create, give and add'),
-};
-if (prototype !== undefined && existsSync(prototype)) {
-  const program = `${arena.folder}/prototype`;
-  execFileSync('cc', ['-O2', '-w', '-o', program, prototype]);
-  contestants['prototype: create'] = (pid, vmFd) => [program, String(pid), String(vmFd)];
+/** How kvfio does next to something else that was measured in the same rounds. */
+export interface PauseRow {
+  what: string;
+  against: string;
+  /** Of the medians. */
+  ratio: number;
+  /** The ratio that is to be reached. */
+  bar: number;
 }
 
-const pauses = new Map(Object.keys(contestants).map((name) => [name, [] as number[]]));
-for (let round = 0; round < Number(rounds); round += 1) {
-  for (const [name, command] of Object.entries(contestants)) {
-    const victim = await arena.victim(['clock']);
-    victim.tell(1);
-    await setTimeout(5);
-    const {status, stdout, stderr} = spawnSync(
-      'chrt',
-      ['-f', '1', ...command(victim.pid, victim.report.vmFd)],
-      {
-        encoding: 'utf8',
-        env: {PATH: process.env['PATH'] ?? ''},
-      },
-    );
-    if (status !== 0 || stdout.includes('"failure"')) throw new Error(`${name}: ${stderr}${stdout}`);
-    victim.tell(0);
-    await victim.until(({longest}) => longest > 0);
-    pauses.get(name)?.push(victim.report.longest / 1000);
-    arena.clear();
+export interface OwnerPauses {
+  rows: PauseRow[];
+  /** Microseconds by contestant, in the order of the rounds. */
+  pauses: ReadonlyMap<string, readonly number[]>;
+}
+
+/**
+ * Measures all contestants in turns.
+ *
+ * @throws Error when no owner can run here, which is another reason than a contestant that fails
+ */
+export const measureOwnerPauses = async (rounds: number): Promise<OwnerPauses> => {
+  const missing = whyNoVictim();
+  if (missing !== undefined) throw new Error(missing);
+  buildOnce();
+  using arena = new Arena();
+  const reference = join(arena.folder, 'owner-call');
+  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', reference, join(HERE, 'owner-call.c')]);
+  const contestants: Record<string, Contestant> = {
+    [NOBODY]: () => ['true'],
+    ...Object.fromEntries(
+      COMPARED.flatMap(({what, kvfio, against, call}): [string, Contestant][] => [
+        [what, kvfio],
+        [against, (pid, vmFd) => [reference, String(pid), String(vmFd), call]],
+      ]),
+    ),
+  };
+  const pauses = new Map(Object.keys(contestants).map((name) => [name, [] as number[]]));
+  for (let round = 0; round < rounds; round += 1) {
+    for (const [name, contestant] of Object.entries(contestants))
+      pauses.get(name)?.push(await pauseOf(arena, name, contestant));
   }
-}
+  const median = (name: string): number => at(pauses.get(name) ?? [], 0.5);
+  const rows = COMPARED.map(({what, against}) => ({
+    what,
+    against,
+    ratio: median(what) / median(against),
+    bar: BAR,
+  }));
+  return {rows, pauses};
+};
+
+const BAR = 3;
+const NOBODY = 'nobody';
+const HERE = fileURLToPath(new URL('.', import.meta.url));
+
+/** The command line of a contestant that works on an owner. */
+type Contestant = (pid: number, vmFd: number) => string[];
+
+const program =
+  (work: string): Contestant =>
+  (pid, vmFd) => [
+    process.execPath,
+    join(PROJECT, 'test/vm/inject-program.js'),
+    JSON.stringify({pid, vmFd, work}),
+  ];
+
+const COMPARED: {what: string; kvfio: Contestant; against: string; call: string}[] = [
+  {
+    what: 'kvfio create (the command)',
+    kvfio: (pid, vmFd) => [
+      ...[process.execPath, join(PROJECT, 'bin/run.js'), 'create'],
+      ...['--pid', String(pid), '--vm-fd', String(vmFd)],
+    ],
+    against: 'C: create',
+    call: 'create',
+  },
+  {what: 'kvfio: create', kvfio: program('create'), against: 'C: create', call: 'create'},
+  {what: 'kvfio: create, add', kvfio: program('create and add'), against: 'C: create, add', call: 'add'},
+  {
+    what: 'kvfio: create, give, add',
+    kvfio: program('create, give and add'),
+    against: 'C: create, give, add',
+    call: 'give',
+  },
+];
+
+/** Microseconds. */
+const pauseOf = async (arena: Arena, name: string, contestant: Contestant): Promise<number> => {
+  const owner = await arena.victim(['clock']);
+  owner.tell(1);
+  await setTimeout(5);
+  const {status, stdout, stderr} = spawnSync(
+    'chrt',
+    ['-f', '1', ...contestant(owner.pid, owner.report.vmFd)],
+    {encoding: 'utf8', env: {PATH: process.env['PATH'] ?? ''}},
+  );
+  if (status !== 0 || stdout.includes('"failure"')) throw new Error(`${name}: ${stderr}${stdout}`);
+  owner.tell(0);
+  await owner.until(({longest}) => longest > 0);
+  const {longest} = owner.report;
+  arena.clear();
+  return longest / 1000;
+};
 
 const at = (values: readonly number[], quantile: number): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * quantile)] ?? NaN;
-const base = pauses.get('prototype: create') ?? pauses.get('kvfio: create') ?? [];
-console.log(
-  `${'pause in µs'.padEnd(28)}${['median', 'p99', 'ratio of medians'].map((title) => title.padStart(18)).join('')}`,
-);
-for (const [name, values] of pauses) {
-  const cells = [
-    at(values, 0.5).toFixed(0),
-    at(values, 0.99).toFixed(0),
-    (at(values, 0.5) / at(base, 0.5)).toFixed(2),
-  ];
-  console.log(`${name.padEnd(28)}${cells.map((cell) => cell.padStart(18)).join('')}`);
+
+const print = ({rows, pauses}: OwnerPauses): void => {
+  const line = (name: string, cells: readonly string[]): void => {
+    console.log(`${name.padEnd(30)}${cells.map((cell) => cell.padStart(12)).join('')}`);
+  };
+  line('pause in µs', ['median', 'p90', '/ C', 'to reach']);
+  for (const [name, values] of pauses) {
+    const row = rows.find(({what}) => what === name);
+    const compared = row === undefined ? [] : [row.ratio.toFixed(2), `<= ${row.bar}`];
+    line(name, [at(values, 0.5).toFixed(0), at(values, 0.9).toFixed(0), ...compared]);
+  }
+};
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const missing = whyNoVictim();
+  if (missing === undefined) {
+    const measured = await measureOwnerPauses(Number(process.argv[2] ?? 50));
+    print(measured);
+    if (measured.rows.some(({ratio, bar}) => ratio > bar)) process.exitCode = 1;
+  } else {
+    console.log(`skipped: ${missing}`);
+  }
 }
