@@ -48,16 +48,35 @@ export const apply = (plan: Plan, {owner, vmFd, check, open}: ApplyOptions): Out
     for (const step of plan.steps) if (step.action === 'open') opened.set(step.file.name, open(step.file));
     const steps = plan.steps.filter((step) => step.action !== 'open');
     const run = new Run(plan, {owner, vmFd, check, opened});
-    if (steps.length > 0)
+    if (steps.length > 0) {
+      // what is done for the first time takes many times longer, and the owner is not to wait for that
+      if (owner.way === 'inject')
+        new Run(plan, {owner: NOBODY, vmFd, check: undefined, opened}).execute(steps);
       holdingSignalsSync(() => {
         owner.together(() => {
           run.execute(steps);
         });
       });
+    }
     return run.outcome();
   } finally {
     for (const descriptor of opened.values()) descriptor[Symbol.dispose]();
   }
+};
+
+/** In whom nothing is done. */
+const NOBODY: Owner = {
+  pid: 0,
+  way: 'direct',
+  createDevice: () => 0,
+  setDeviceAttr: () => undefined,
+  giveDescriptor: () => 0,
+  closeDescriptor: () => undefined,
+  takeDescriptor: () => {
+    throw new Error('nobody has descriptors');
+  },
+  together: (work) => work(),
+  [Symbol.dispose]: () => undefined,
 };
 
 interface Undo {

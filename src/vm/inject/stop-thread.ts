@@ -11,6 +11,7 @@ import {AUDIT_ARCH_X86_64, seccompVerdict, type SeccompVerdict} from '../../linu
 import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
 import type {CodeSite, CodeSites} from './code-sites.js';
 import {AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK} from './hand-over.js';
+import {makeHeapRoom} from './heap-room.js';
 import {SIZE_OF_CODE, goingOn, isKvmRun, type GoingOn} from './interrupted-call.js';
 import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
@@ -76,6 +77,7 @@ export const stopThread = ({
   try {
     const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
     const filteredCalls = filtered ? calls(suspendSeccomp) : null;
+    makeHeapRoom();
     thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
     // all that need not be done while the thread waits comes before
     const belongs = isOwners();
