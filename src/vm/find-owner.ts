@@ -42,25 +42,25 @@ export const findOwners = (
   vm: Descriptor,
   {hint, debugfs = '/sys/kernel/debug'}: FindOwnerOptions = {},
 ): [OwnerCandidate, ...OwnerCandidate[]] => {
+  const named = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
+  if (hint !== undefined && named.length > 0) {
+    const hinted = holderOf(vm, hint);
+    // where there are many processes, to look into all takes most of the time of a command
+    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, named)) return [candidate(hinted, true)];
+  }
   const holders: Holder[] = [];
   const {pids, hidden: closed} = findDescriptors(KVM_VM);
   let hidden = closed;
   for (const pid of pids) {
-    if (pid === process.pid) continue;
-    const fds = unlessHidden(pid, () => descriptorsOf(vm, pid), []);
-    if (fds === null) hidden += 1;
-    else if (fds.length > 0) holders.push({pid, fds, start: processStart(pid) ?? Infinity});
+    const holder = holderOf(vm, pid);
+    if (holder === 'hidden') hidden += 1;
+    else if (holder !== null) holders.push(holder);
   }
   // who inherited a descriptor began later than who created the VM
   holders.sort((a, b) => Number(b.pid === hint) - Number(a.pid === hint) || a.start - b.start);
-  const creators = holders.filter((holder) => isCreator(holder, debugfs));
+  const creators = holders.filter((holder) => isCreator(holder, named));
   const chosen = creators.length === 1 ? creators : holders;
-  const [first, ...others] = chosen.map(({pid, fds}) => ({
-    pid,
-    comm: commOf(pid),
-    vmFd: fds[0] ?? -1,
-    proven: creators.length === 1,
-  }));
+  const [first, ...others] = chosen.map((holder) => candidate(holder, creators.length === 1));
   if (first === undefined) throw noOwner(hidden);
   return [first, ...others];
 };
@@ -102,6 +102,21 @@ interface Holder {
   start: number;
 }
 
+const candidate = ({pid, fds}: Holder, proven: boolean): OwnerCandidate => ({
+  pid,
+  comm: commOf(pid),
+  vmFd: fds[0] ?? -1,
+  proven,
+});
+
+/** A process other than kvfio as one that has a VM; null when it does not. */
+const holderOf = (vm: Descriptor, pid: number): Holder | 'hidden' | null => {
+  if (pid === process.pid) return null;
+  const fds = unlessHidden(pid, () => descriptorsOf(vm, pid), []);
+  if (fds === null) return 'hidden';
+  return fds.length === 0 ? null : {pid, fds, start: processStart(pid) ?? Infinity};
+};
+
 /** Numbers of the descriptors that a process has of a VM. */
 const descriptorsOf = (vm: Descriptor, pid: number): number[] =>
   [...new Process(pid).descriptors()]
@@ -126,10 +141,9 @@ const distinct = (pid: number, fds: readonly number[]): number[] =>
  * KVM names a VM's folder in debugfs after the thread that created it and the number that its descriptor got
  * (kvm_create_vm_debugfs in virt/kvm/kvm_main.c). Threads may have ended and descriptors moved: no is not certain.
  */
-const isCreator = ({pid, fds}: Holder, debugfs: string): boolean => {
-  const folders = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
-  const tids = folders.length === 0 ? [] : (orNull(() => new Process(pid).tasks()) ?? []);
-  return tids.some((tid) => fds.some((fd) => folders.includes(`${tid}-${fd}`)));
+const isCreator = ({pid, fds}: Holder, named: readonly string[]): boolean => {
+  const tids = named.length === 0 ? [] : (orNull(() => new Process(pid).tasks()) ?? []);
+  return tids.some((tid) => fds.some((fd) => named.includes(`${tid}-${fd}`)));
 };
 
 const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';
