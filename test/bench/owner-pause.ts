@@ -3,7 +3,7 @@
  * (owner-call.c): by the owner's own clock, a loop that reads CLOCK_MONOTONIC and keeps the longest time between two
  * readings.
  *
- *   node --import tsx test/bench/owner-pause.ts [ROUNDS]
+ *   node --import tsx test/bench/owner-pause.ts [--short]
  *
  * Each round takes a new owner for each contestant, in turn, and kvfio in a fresh process, as a command runs it. The owner
  * has real-time priority and the contestants a lower one, so that other load does not count.
@@ -14,29 +14,14 @@ import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {buildOnce, PROJECT} from '../support/run.js';
 import {Arena, whyNoVictim} from '../vm/victim.js';
-
-/** How kvfio does next to something else that was measured in the same rounds. */
-export interface PauseRow {
-  what: string;
-  against: string;
-  /** Of the medians. */
-  ratio: number;
-  /** The ratio that is to be reached. */
-  bar: number;
-}
-
-export interface OwnerPauses {
-  rows: PauseRow[];
-  /** Microseconds by contestant, in the order of the rounds. */
-  pauses: ReadonlyMap<string, readonly number[]>;
-}
+import {report, SHORT, type Row} from './table.js';
 
 /**
  * Measures all contestants in turns.
  *
- * @throws Error when no owner can run here, which is another reason than a contestant that fails
+ * @throws Error when no owner can run here, or a contestant fails
  */
-export const measureOwnerPauses = async (rounds: number): Promise<OwnerPauses> => {
+export const measureOwnerPauses = async (rounds: number): Promise<Row[]> => {
   const missing = whyNoVictim();
   if (missing !== undefined) throw new Error(missing);
   buildOnce();
@@ -58,16 +43,19 @@ export const measureOwnerPauses = async (rounds: number): Promise<OwnerPauses> =
       pauses.get(name)?.push(await pauseOf(arena, name, contestant));
   }
   const median = (name: string): number => at(pauses.get(name) ?? [], 0.5);
-  const rows = COMPARED.map(({what, against}) => ({
-    what,
+  const figures = (name: string): string =>
+    `${median(name).toFixed(0)} us (p90 ${at(pauses.get(name) ?? [], 0.9).toFixed(0)})`;
+  return COMPARED.map(({what, against}) => ({
+    what: `owner's pause, ${what}`,
     against,
-    ratio: median(what) / median(against),
-    bar: BAR,
+    value: median(what) / median(against),
+    most: MOST,
+    unit: 'x' as const,
+    detail: `${figures(what)}, ${figures(against)}, nobody ${figures(NOBODY)}`,
   }));
-  return {rows, pauses};
 };
 
-const BAR = 3;
+const MOST = 3;
 const NOBODY = 'nobody';
 const HERE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -123,25 +111,8 @@ const pauseOf = async (arena: Arena, name: string, contestant: Contestant): Prom
 const at = (values: readonly number[], quantile: number): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * quantile)] ?? NaN;
 
-const print = ({rows, pauses}: OwnerPauses): void => {
-  const line = (name: string, cells: readonly string[]): void => {
-    console.log(`${name.padEnd(30)}${cells.map((cell) => cell.padStart(12)).join('')}`);
-  };
-  line('pause in µs', ['median', 'p90', '/ C', 'to reach']);
-  for (const [name, values] of pauses) {
-    const row = rows.find(({what}) => what === name);
-    const compared = row === undefined ? [] : [row.ratio.toFixed(2), `<= ${row.bar}`];
-    line(name, [at(values, 0.5).toFixed(0), at(values, 0.9).toFixed(0), ...compared]);
-  }
-};
-
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const missing = whyNoVictim();
-  if (missing === undefined) {
-    const measured = await measureOwnerPauses(Number(process.argv[2] ?? 50));
-    print(measured);
-    if (measured.rows.some(({ratio, bar}) => ratio > bar)) process.exitCode = 1;
-  } else {
-    console.log(`skipped: ${missing}`);
-  }
+  if (missing !== undefined) console.log(`no owner can run here: ${missing}`);
+  report(missing === undefined ? await measureOwnerPauses(SHORT ? 10 : 50) : []);
 }
