@@ -153,6 +153,12 @@ describe('An ELF file', () => {
 });
 
 describe('A process', () => {
+  it('has its own threads, and no others', () => {
+    const self = new Process(process.pid);
+    assert.ok(self.tasks().every((tid) => self.has(tid)));
+    assert.equal(self.has(process.ppid), false);
+  });
+
   const own = new Process(process.pid);
 
   it('is what /proc shows of it', () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {getHeapSpaceStatistics} from 'node:v8';
 import type {ProcessMemory} from '../../src/linux/memory.js';
 import type {Tracee} from '../../src/linux/ptrace.js';
 import {StoppedThread} from '../../src/vm/inject/stopped-thread.js';
@@ -7,6 +8,7 @@ import {Registers, USER_REGS, type RegisterName} from '../../src/linux/registers
 import {disturbance, type Task} from '../../src/vm/inject/candidates.js';
 import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {deadHandOvers} from '../../src/vm/inject/hand-over.js';
+import {makeHeapRoom} from '../../src/vm/inject/heap-room.js';
 import {continued, goingOn, isKvmRun} from '../../src/vm/inject/interrupted-call.js';
 import {ROOM, SignalFrame, XSAVE_AT} from '../../src/vm/inject/signal-frame.js';
 
@@ -109,6 +111,20 @@ describe('A signal frame', () => {
     assert.equal(sizeInFrame(frame), 2816);
     assert.equal(frame.memory.bytes.readBigUInt64LE(XSAVE_AT + 472), 0x202e7n);
     assert.equal(sizeInFrame(fill(11008, 0x602e7n, 0x40007n).frame), 11008);
+  });
+});
+
+describe('Before a stop', () => {
+  it('V8 has room for what is allocated in it, however full its young space was', () => {
+    const room = (): number =>
+      getHeapSpaceStatistics().find(({space_name}) => space_name === 'new_space')?.space_available_size ?? -1;
+    const garbage: unknown[] = [];
+    // a collection in between leaves it empty again
+    for (let tries = 0; room() > 64 * 1024 && tries < 1e5; tries += 1)
+      garbage[0] = new Array(1024).fill(tries);
+    assert.ok(room() <= 64 * 1024, `${room()} bytes`);
+    makeHeapRoom();
+    assert.ok(room() >= 96 * 1024, `${room()} bytes`);
   });
 });
 
