@@ -5,7 +5,7 @@ import {SyscallError} from '../linux/errno.js';
 import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
-import {KVM_VM} from '../linux/kvm-links.js';
+import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
 import {Process} from '../linux/process.js';
@@ -45,8 +45,10 @@ export const findOwners = (
   const named = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
   if (hint !== undefined && named.length > 0) {
     const hinted = holderOf(vm, hint);
-    // where there are many processes, to look into all takes most of the time of a command
-    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, named)) return [candidate(hinted, true)];
+    // Where there are many processes, to look into all takes most of the time of a command. Who has a device could be taken for the
+    // creator by the folder of another VM that the device keeps, and that device for this VM's.
+    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, named) && !hasDevice(hint))
+      return [candidate(hinted, true)];
   }
   const holders: Holder[] = [];
   const {pids, hidden: closed} = findDescriptors(KVM_VM);
@@ -116,6 +118,10 @@ const holderOf = (vm: Descriptor, pid: number): Holder | 'hidden' | null => {
   if (fds === null) return 'hidden';
   return fds.length === 0 ? null : {pid, fds, start: processStart(pid) ?? Infinity};
 };
+
+/** Whether a process may have a kvm-vfio device. */
+const hasDevice = (pid: number): boolean =>
+  orNull(() => [...new Process(pid).descriptors().values()].includes(KVM_VFIO)) !== false;
 
 /** Numbers of the descriptors that a process has of a VM. */
 const descriptorsOf = (vm: Descriptor, pid: number): number[] =>

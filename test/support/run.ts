@@ -65,7 +65,7 @@ export const start = (argv: readonly string[], {env = {}, uid, cwd}: SpawnOption
   const {status, stdout, stderr} = spawnSync(process.execPath, [join(PROJECT, 'bin/run.js'), ...argv], {
     encoding: 'utf8',
     maxBuffer: 64 * 1024 * 1024,
-    env: {PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env},
+    env: {PATH: process.env['PATH'] ?? '', HOME: '/dev/null', ...env},
     ...(uid === undefined ? {} : {uid, gid: uid}),
     ...(cwd === undefined ? {} : {cwd}),
   });
