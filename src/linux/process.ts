@@ -59,9 +59,10 @@ export class Process {
     return this.#call('readlink', `fd/${fd}`, (path) => readlinkSync(path));
   }
 
-  /** Device number of the character or block device that a descriptor is open on, 0 for other files. */
+  /** Device number of the character device that a descriptor is open on, 0 for other files. Block devices have the same numbers. */
   deviceOf(fd: number): number {
-    return this.#call('stat', `fd/${fd}`, (path) => statSync(path).rdev);
+    const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
+    return stats.isCharacterDevice() ? stats.rdev : 0;
   }
 
   /** Device number of the block device that a descriptor is open on, 0 for other files. */
