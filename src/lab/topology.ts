@@ -71,5 +71,5 @@ export const topology = (own: string[]): Topology => {
       hint: `Leave out --pci ${NO_DEVICES}, or the others.`,
     });
   }
-  return {devices, vfioPorts: [], disk: null};
+  return {devices, vfioPorts: [], disk: own.includes(NO_DEVICES) ? null : DISK};
 };
