@@ -20,22 +20,6 @@ export const vmFlags = {
     helpGroup: 'VM',
     dependsOn: ['pid'],
   }),
-  'device-fd': Flags.integer({
-    description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
-    min: 0,
-    helpValue: 'N',
-    helpGroup: 'VM',
-  }),
-  via: Flags.option({options: VIAS, default: 'auto' as Via})({
-    description:
-      "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
-    helpGroup: 'VM',
-  }),
-  'suspend-seccomp': Flags.boolean({
-    description:
-      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
-    helpGroup: 'VM',
-  }),
   timeout: Flags.integer({
     description: 'seconds for each of: finding the VM, and an answer of its owner',
     default: 10,
@@ -47,6 +31,22 @@ export const vmFlags = {
   wait: Flags.boolean({
     description: "wait for the socket, or for the process's VM, to appear",
     helpGroup: 'VM',
+  }),
+  'device-fd': Flags.integer({
+    description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
+    min: 0,
+    helpValue: 'N',
+    helpGroup: 'OWNER',
+  }),
+  via: Flags.option({options: VIAS, default: 'auto' as Via})({
+    description:
+      "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
+    helpGroup: 'OWNER',
+  }),
+  'suspend-seccomp': Flags.boolean({
+    description:
+      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
+    helpGroup: 'OWNER',
   }),
 };
 

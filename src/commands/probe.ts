@@ -35,6 +35,13 @@ export default class Probe extends BaseCommand {
 
 Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES_MAX} samples, operations and phases together.`;
 
+  static override usage = [
+    'probe [FLAGS]',
+    'probe --group N... [--allow-host-flush] [FLAGS]',
+    'probe --against (--vm-sock PATH | --pid PID) [--duration SECONDS] [FLAGS]',
+    'probe --compare FILE FILE',
+  ];
+
   static override examples = [
     {
       description: 'What a WBINVD exit costs, and a CPUID exit for comparison:',

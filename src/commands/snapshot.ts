@@ -30,6 +30,8 @@ export default class Snapshot extends BaseCommand {
 
 Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit and ACS.`;
 
+  static override usage = 'snapshot FILE [FLAGS]';
+
   static override examples = [
     {description: 'Capture this machine:', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
     {description: 'Look at it elsewhere:', command: '<%= config.bin %> groups --sysroot machine.json.gz'},

@@ -37,6 +37,8 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
 
 --no-agent makes it behave like a VMM that knows nothing of kvfio and only sends the descriptor.`;
 
+  static override usage = 'vm [FLAGS]';
+
   static override examples = [
     {
       description: 'A VM at the usual socket, $XDG_RUNTIME_DIR/kvfio/vm.sock or /run/kvfio/vm.sock for root',

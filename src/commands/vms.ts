@@ -17,6 +17,8 @@ MEMORY is what the owner has at present, resident pages and huge pages of hugetl
 
 What an owner of several VMs holds is listed with each of them. VCPUS are then known only to root, with debugfs.`;
 
+  static override usage = ['vms [FLAGS]', 'vms --watch [--interval SECONDS] [FLAGS]'];
+
   static override examples = [
     {description: 'All VMs', command: '<%= config.bin %> <%= command.id %>'},
     {
