@@ -1,9 +1,9 @@
 import {Flags} from '@oclif/core';
-import {Failure} from '../failure.js';
 import {completePciAddress} from '../iommu/pci-address.js';
 import {Deadline} from '../linux/deadline.js';
 import type {FileId} from '../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner.js';
+import {usageFailure} from './usage-failure.js';
 
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {
@@ -89,7 +89,8 @@ export const namedFiles = (
   {group = [], cdev = []}: FileFlagValues,
   otherwise = '--group or --cdev',
 ): FileId[] => {
-  if (group.length + cdev.length === 0) throw usage('No group and no device is named.', `Use ${otherwise}.`);
+  if (group.length + cdev.length === 0)
+    throw usageFailure('No group and no device is named.', `Use ${otherwise}.`);
   return [
     ...group.map((id) => ({kind: 'group' as const, group: id})),
     ...cdev.map((address) => ({kind: 'cdev' as const, address: deviceAddress(address)})),
@@ -100,7 +101,7 @@ export const namedFiles = (
 const deviceAddress = (text: string): string => {
   const address = completePciAddress(text) ?? text;
   if (/^[\w:@-][\w.:@-]*$/.test(address)) return address;
-  throw usage(
+  throw usageFailure(
     `"${text}" is no address of a device.`,
     'Name it as lspci does, 0000:01:00.0, or as its folder in sysfs is called.',
   );
@@ -121,14 +122,11 @@ export interface VmFlagValues {
 export const vmPlace = ({'vm-sock': socket, pid, 'vm-fd': vmFd}: VmFlagValues): VmPlace => {
   if (socket !== undefined && pid === undefined) return {socket};
   if (pid !== undefined && socket === undefined) return {pid, vmFd};
-  throw usage(
+  throw usageFailure(
     pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
     'Use either --vm-sock or --pid.',
   );
 };
-
-const usage = (why: string, hint: string): Failure =>
-  new Failure({code: 'USAGE', kind: 'usage', what: 'The command line was not understood.', why, hint});
 
 export const reachOptions = (flags: VmFlagValues): ReachOptions & {deviceFd: number | undefined} => ({
   via: flags.via,

@@ -8,6 +8,7 @@ import {runLab, type LabMachine, type LabStreams} from '../lab/lab.js';
 import {LeftSession} from '../lab/session.js';
 import type {Task} from '../lab/task.js';
 import {within} from '../lab/within.js';
+import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 
 /** What `kvfio lab --json` prints. */
 export interface LabDocument extends LabMachine {
@@ -219,7 +220,7 @@ class Interruption {
   };
 
   constructor() {
-    for (const signal of ASKING) process.on(signal, this.#receive);
+    for (const signal of ENDING_SIGNALS) process.on(signal, this.#receive);
   }
 
   get signal(): AbortSignal {
@@ -228,7 +229,7 @@ class Interruption {
 
   /** Gives the signals their usual meaning back. */
   stop(): void {
-    for (const signal of ASKING) process.off(signal, this.#receive);
+    for (const signal of ENDING_SIGNALS) process.off(signal, this.#receive);
   }
 
   /** Ends the process as the signal that came would have, so that a shell sees how it ended. */
@@ -236,5 +237,3 @@ class Interruption {
     if (this.#received !== null) process.kill(process.pid, this.#received);
   }
 }
-
-const ASKING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

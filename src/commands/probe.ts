@@ -8,7 +8,8 @@ import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
 import {Progress} from '../cli/progress.js';
 import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
 import {parseSize} from '../cli/size.js';
-import {Failure} from '../failure.js';
+import {usageFailure} from '../cli/usage-failure.js';
+import type {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
@@ -189,10 +190,7 @@ const isWritten = (chunk: string): Promise<boolean> =>
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
 
 const notTwo = (count: number): Failure =>
-  new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: `--compare takes two files, and ${count === 1 ? 'one was' : `${count} were`} given.`,
-    hint: 'Name two files that "kvfio probe --json" has printed.',
-  });
+  usageFailure(
+    `--compare takes two files, and ${count === 1 ? 'one was' : `${count} were`} given.`,
+    'Name two files that "kvfio probe --json" has printed.',
+  );

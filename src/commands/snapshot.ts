@@ -3,7 +3,8 @@ import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {printableJson} from '../cli/printable.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {Failure} from '../failure.js';
+import {usageFailure} from '../cli/usage-failure.js';
+import type {Failure} from '../failure.js';
 import type {Warning} from '../iommu/attributes.js';
 import {takeSnapshot} from '../iommu/snapshot.js';
 import {openTree} from '../linux/open-tree.js';
@@ -78,10 +79,7 @@ Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit 
 }
 
 const twoDocuments = (): Failure =>
-  new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: '--json and the file "-" would both print a document on stdout.',
-    hint: 'Leave out --json, or name a file.',
-  });
+  usageFailure(
+    '--json and the file "-" would both print a document on stdout.',
+    'Leave out --json, or name a file.',
+  );

@@ -1,5 +1,5 @@
 import {closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync, statSync} from 'node:fs';
-import {SyscallError} from './errno.js';
+import {orNull, SyscallError} from './errno.js';
 import {readElf, type Elf} from './elf.js';
 import {parseProcessMaps, type Mapping} from './process-maps.js';
 import {parseProcessStatus, type ProcessStatus} from './process-status.js';
@@ -138,3 +138,6 @@ export class Process {
     }
   }
 }
+
+/** Name of a process, which it chose itself; empty when it is gone, or may not be looked at. */
+export const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';

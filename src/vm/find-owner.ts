@@ -1,14 +1,15 @@
 import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {SyscallError} from '../linux/errno.js';
+import {orNull, SyscallError} from '../linux/errno.js';
 import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
 import {KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
-import {Process} from '../linux/process.js';
+import {commOf, Process} from '../linux/process.js';
+import {maySeeAll, toSeeOthers} from './see-others.js';
 
 /** A process that may have created a VM: it has a descriptor of it. */
 export interface OwnerCandidate {
@@ -132,8 +133,6 @@ const isCreator = ({pid, fds}: Holder, debugfs: string): boolean => {
   return tids.some((tid) => fds.some((fd) => folders.includes(`${tid}-${fd}`)));
 };
 
-const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';
-
 /** What is read of a process: null when kvfio may not, `gone` when the process ends, or is none of programs. */
 const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
   try {
@@ -143,15 +142,6 @@ const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
     // readlink in /proc/PID/fd is EACCES too when the process is gone (proc_pid_readlink in fs/proc/base.c)
     if (error.code === 'EACCES' || error.code === 'EPERM') return isProgram(`/proc/${pid}`) ? null : gone;
     if (error.code === 'ENOENT' || error.code === 'ESRCH') return gone;
-    throw error;
-  }
-};
-
-const orNull = <T>(read: () => T): T | null => {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return null;
     throw error;
   }
 };
@@ -170,14 +160,8 @@ const noOwner = (hidden: number): Failure =>
         kind: 'permission',
         what: 'The owner of the VM was not found.',
         why: `It may be one of the ${hidden} processes whose descriptors you may not see.`,
-        hint: 'Run kvfio as root, or with CAP_SYS_PTRACE.',
+        hint: toSeeOthers(),
       });
-
-const CAP_SYS_PTRACE = 19n;
-
-/** With this capability only a process that a security module protects is hidden. */
-const maySeeAll = (): boolean =>
-  (((new Process(process.pid).status().capEff ?? 0n) >> CAP_SYS_PTRACE) & 1n) === 1n;
 
 const noKcmp = (cause: SyscallError): Failure =>
   new Failure({
@@ -230,7 +214,7 @@ const notReadable = (subject: string, error: SyscallError): Failure => {
         ? 'There is no such process, or it ended meanwhile.'
         : `The kernel answered ${error.code} to ${error.syscall}.`,
     hint: denied
-      ? 'Run kvfio as root, or with CAP_SYS_PTRACE.'
+      ? toSeeOthers()
       : 'Look for the process with "pgrep -a qemu", and name its process id, not that of a thread.',
     errno: error.code,
     cause: error,
