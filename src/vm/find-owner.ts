@@ -1,7 +1,6 @@
-import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {orNull, SyscallError} from '../linux/errno.js';
+import {SyscallError} from '../linux/errno.js';
 import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
@@ -9,6 +8,7 @@ import {KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
 import {commOf, Process} from '../linux/process.js';
+import {createdBy, isOfDescriptor, vmFolders} from './created-vms.js';
 import {maySeeAll, toSeeOthers} from './see-others.js';
 
 /** A process that may have created a VM: it has a descriptor of it. */
@@ -54,7 +54,10 @@ export const findOwners = (
   }
   // who inherited a descriptor began later than who created the VM
   holders.sort((a, b) => Number(b.pid === hint) - Number(a.pid === hint) || a.start - b.start);
-  const creators = holders.filter((holder) => isCreator(holder, debugfs));
+  const folders = vmFolders(debugfs);
+  const creators = holders.filter(({pid, fds}) =>
+    createdBy(new Process(pid), folders).some((folder) => fds.some((fd) => isOfDescriptor(folder, fd))),
+  );
   const chosen = creators.length === 1 ? creators : holders;
   const [first, ...others] = chosen.map(({pid, fds}) => ({
     pid,
@@ -122,16 +125,6 @@ const isThisVm = (vm: Descriptor, pid: number, fd: number): boolean => {
 /** One descriptor of each VM in a process. */
 const distinct = (pid: number, fds: readonly number[]): number[] =>
   fds.filter((fd, index) => !fds.slice(0, index).some((other) => sameFile(pid, fd, pid, other)));
-
-/**
- * KVM names a VM's folder in debugfs after the thread that created it and the number that its descriptor got
- * (kvm_create_vm_debugfs in virt/kvm/kvm_main.c). Threads may have ended and descriptors moved: no is not certain.
- */
-const isCreator = ({pid, fds}: Holder, debugfs: string): boolean => {
-  const folders = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
-  const tids = folders.length === 0 ? [] : (orNull(() => new Process(pid).tasks()) ?? []);
-  return tids.some((tid) => fds.some((fd) => folders.includes(`${tid}-${fd}`)));
-};
 
 /** What is read of a process: null when kvfio may not, `gone` when the process ends, or is none of programs. */
 const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
