@@ -7,6 +7,7 @@ import type {Vm} from '../linux/kvm.js';
 import {commOf} from '../linux/process.js';
 import {UnixListener, type PeerCredentials, type UnixSocket} from '../linux/unix-socket.js';
 import {AgentServer} from './agent-server.js';
+import {ADDRESS_REFUSALS, type SocketRefusals} from './socket-refusals.js';
 
 /** Further clients wait in the listener's queue. */
 const MOST_CLIENTS = 32;
@@ -107,7 +108,8 @@ export const listenAt = (address: string): UnixListener => {
   }
 };
 
-const REASONS: Record<string, [Failure['kind'], string, string]> = {
+const REASONS: SocketRefusals = {
+  ...ADDRESS_REFUSALS,
   EADDRINUSE: [
     'refused',
     'Somebody listens there already.',
@@ -119,19 +121,12 @@ const REASONS: Record<string, [Failure['kind'], string, string]> = {
     'Name another socket with --sock, or remove the file.',
   ],
   ENOENT: ['notFound', 'Its folder does not exist.', 'Make the folder, or name another socket with --sock.'],
-  ENOTDIR: ['notFound', 'A part of its path is not a folder.', 'Name another socket with --sock.'],
   EACCES: [
     'permission',
     'Its folder may not be written to.',
     'Name a socket in a folder of yours with --sock.',
   ],
   EROFS: ['permission', 'Its file system is read-only.', 'Name another socket with --sock.'],
-  ENAMETOOLONG: ['usage', 'The address is longer than 107 bytes.', 'Name another socket with --sock.'],
-  EINVAL: [
-    'usage',
-    'The address is empty or has a NUL.',
-    'Name a path, or an abstract name that begins with @.',
-  ],
 };
 
 const acceptNext = async (
