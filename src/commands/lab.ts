@@ -76,7 +76,8 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'DEVICE',
-      description: 'a -device argument of QEMU, in place of the default devices; "none" for no device at all',
+      description:
+        'a -device argument of QEMU, in place of the default devices, such as nvme,serial=1,drive=disk on the 64 MiB of an empty disk; "none" for no device at all',
     }),
     append: Flags.string({
       multiple: true,
