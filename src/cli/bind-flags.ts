@@ -1,16 +1,18 @@
 import {execFileSync} from 'node:child_process';
 import {Flags} from '@oclif/core';
 import {Failure} from '../failure.js';
+import {completePciAddress} from '../iommu/pci-address.js';
 import {GUARDS, type GuardName} from '../vfio/bind/bind-document.js';
 import type {NewOwner} from '../vfio/bind/plan.js';
+import {usageFailure} from './usage-failure.js';
 
 /** What each guard protects, as its flag says it. */
 const GUARD_FLAGS = {
   'force-mounted': 'although a file system on it is mounted',
   'force-swap': 'although there is swap space in use on it',
   'force-storage': 'although it is a member of LVM, RAID or ZFS, or in exclusive use',
-  'force-network': 'although an interface of it has an address or a default route',
-  'force-display': 'although it is the boot display',
+  'force-network': 'although an interface of it has an address or a default route, or a program uses it',
+  'force-display': 'although it is the boot display, or a program has it open',
   'force-console': "although it is the only way to the kernel's console",
   'force-sriov': 'although it has virtual functions',
   'force-held': 'although a VM or another process has its group open',
@@ -62,20 +64,25 @@ export const patienceFlag = Flags.integer({
   helpValue: 'SECONDS',
 });
 
-/** @throws {@link Failure} unless something is named */
+/** @throws {@link Failure} unless something is named, and devices by what can be an address */
 export const memberRequest = (flags: {
   group?: number[] | undefined;
   device?: string[] | undefined;
 }): {groups: number[]; devices: string[]} => {
   const request = {groups: flags.group ?? [], devices: flags.device ?? []};
-  if (request.groups.length + request.devices.length > 0) return request;
-  throw new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: 'No group and no device is named.',
-    hint: 'Use --group or --device; "kvfio groups" shows what there is.',
-  });
+  if (request.groups.length + request.devices.length === 0)
+    throw usageFailure(
+      'No group and no device is named.',
+      'Use --group or --device; "kvfio groups" shows what there is.',
+    );
+  for (const text of request.devices) {
+    if (completePciAddress(text) === null)
+      throw usageFailure(
+        `"${text}" is no PCI address.`,
+        'Name the device as lspci does: 0000:01:00.0, or 01:00.0.',
+      );
+  }
+  return request;
 };
 
 /** @throws {@link Failure} when there is no such user */

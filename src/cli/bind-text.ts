@@ -44,11 +44,16 @@ const groupLine = (
   {group, node, uid, viable, blockers}: BoundGroup,
   {dryRun, paint}: {dryRun: boolean; paint: ChalkInstance},
 ): string => {
-  const word = viable ? paint.green('viable') : paint.yellow('not viable');
+  const word = wordFor(viable, paint);
   const because =
     blockers.length === 0
       ? ''
       : ` because of ${blockers.map(({address, driver}) => `${address} (${driver})`).join(', ')}`;
   const where = node === null || dryRun ? '' : `, ${node} of user ${uid ?? 'unknown'}`;
   return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
+};
+
+const wordFor = (viable: boolean | null, paint: ChalkInstance): string => {
+  if (viable === null) return 'viable unless the kernel finds a driver';
+  return viable ? paint.green('viable') : paint.yellow('not viable');
 };

@@ -1,4 +1,4 @@
-const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 
 /** Turns the signals that ask for an end into an aborted `signal`, until disposed of. */
 export class EndingSignals implements Disposable {
@@ -8,7 +8,7 @@ export class EndingSignals implements Disposable {
   };
 
   constructor() {
-    for (const signal of SIGNALS) process.on(signal, this.#stop);
+    for (const signal of ENDING_SIGNALS) process.on(signal, this.#stop);
   }
 
   get signal(): AbortSignal {
@@ -16,6 +16,6 @@ export class EndingSignals implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const signal of SIGNALS) process.off(signal, this.#stop);
+    for (const signal of ENDING_SIGNALS) process.off(signal, this.#stop);
   }
 }

@@ -24,6 +24,7 @@ export const probeFlags = {
       'of each operation in each phase; the default is 10000, with --group 1000, with --duration as many as fit',
   }),
   warmup: Flags.integer({
+    helpGroup: 'CONDITIONS',
     min: 0,
     max: SAMPLES_MAX,
     default: 100,
@@ -37,6 +38,7 @@ export const probeFlags = {
     description: 'end when this is over, of all phases together',
   }),
   spread: Flags.integer({
+    helpGroup: 'CONDITIONS',
     min: 0,
     max: 86_400,
     default: 2,
@@ -44,18 +46,26 @@ export const probeFlags = {
     description:
       'spread the samples of each phase over that time, when they take less: a host is disturbed for tenths of a second, and a shorter run sees one state of it',
   }),
-  cpu: Flags.integer({min: 0, helpValue: 'N', description: 'keep the vCPU on this CPU of the host'}),
+  cpu: Flags.integer({
+    helpGroup: 'CONDITIONS',
+    min: 0,
+    helpValue: 'N',
+    description: 'keep the vCPU on this CPU of the host',
+  }),
   'cpus-visited': Flags.integer({
+    helpGroup: 'CONDITIONS',
     min: 1,
     helpValue: 'N',
     description:
       'move the vCPU over N CPUs of the host before each sample: KVM flushes all those where it has been',
   }),
   dirty: Flags.string({
+    helpGroup: 'CONDITIONS',
     helpValue: 'SIZE',
     description: 'have the guest write to that much memory before each sample, such as 8M',
   }),
   'subtract-empty': Flags.boolean({
+    helpGroup: 'CONDITIONS',
     default: false,
     description: 'take the median of the empty bracket off; adds --operation empty',
   }),

@@ -1,4 +1,4 @@
-import {Failure} from '../failure.js';
+import {usageFailure} from './usage-failure.js';
 
 const UNITS: Record<string, number> = {'': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3};
 
@@ -12,11 +12,8 @@ export const parseSize = (text: string, flag: string, most: number): number => {
   const [, digits = '', unit = ''] = /^(\d{1,15})([KMG]?)(?:i?B)?$/i.exec(text.trim()) ?? [];
   const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? NaN);
   if (digits !== '' && bytes <= most) return bytes;
-  throw new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: digits === '' ? `"${text}" is no size for --${flag}.` : `${text} is too much for --${flag}.`,
-    hint: `Give bytes, or a number with K, M or G, of at most ${most / 1024 ** 2}M.`,
-  });
+  throw usageFailure(
+    digits === '' ? `"${text}" is no size for --${flag}.` : `${text} is too much for --${flag}.`,
+    `Give bytes, or a number with K, M or G, of at most ${most / 1024 ** 2}M.`,
+  );
 };

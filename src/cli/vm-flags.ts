@@ -1,9 +1,9 @@
 import {Flags} from '@oclif/core';
-import {Failure} from '../failure.js';
 import {completePciAddress} from '../iommu/pci-address.js';
 import {Deadline} from '../linux/deadline.js';
 import type {FileId} from '../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner.js';
+import {usageFailure} from './usage-failure.js';
 
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {
@@ -20,22 +20,6 @@ export const vmFlags = {
     helpGroup: 'VM',
     dependsOn: ['pid'],
   }),
-  'device-fd': Flags.integer({
-    description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
-    min: 0,
-    helpValue: 'N',
-    helpGroup: 'VM',
-  }),
-  via: Flags.option({options: VIAS, default: 'auto' as Via})({
-    description:
-      "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
-    helpGroup: 'VM',
-  }),
-  'suspend-seccomp': Flags.boolean({
-    description:
-      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
-    helpGroup: 'VM',
-  }),
   timeout: Flags.integer({
     description: 'seconds for each of: finding the VM, and an answer of its owner',
     default: 10,
@@ -47,6 +31,22 @@ export const vmFlags = {
   wait: Flags.boolean({
     description: "wait for the socket, or for the process's VM, to appear",
     helpGroup: 'VM',
+  }),
+  'device-fd': Flags.integer({
+    description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
+    min: 0,
+    helpValue: 'N',
+    helpGroup: 'OWNER',
+  }),
+  via: Flags.option({options: VIAS, default: 'auto' as Via})({
+    description:
+      "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
+    helpGroup: 'OWNER',
+  }),
+  'suspend-seccomp': Flags.boolean({
+    description:
+      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
+    helpGroup: 'OWNER',
   }),
 };
 
@@ -89,7 +89,8 @@ export const namedFiles = (
   {group = [], cdev = []}: FileFlagValues,
   otherwise = '--group or --cdev',
 ): FileId[] => {
-  if (group.length + cdev.length === 0) throw usage('No group and no device is named.', `Use ${otherwise}.`);
+  if (group.length + cdev.length === 0)
+    throw usageFailure('No group and no device is named.', `Use ${otherwise}.`);
   return [
     ...group.map((id) => ({kind: 'group' as const, group: id})),
     ...cdev.map((address) => ({kind: 'cdev' as const, address: deviceAddress(address)})),
@@ -100,7 +101,7 @@ export const namedFiles = (
 const deviceAddress = (text: string): string => {
   const address = completePciAddress(text) ?? text;
   if (/^[\w:@-][\w.:@-]*$/.test(address)) return address;
-  throw usage(
+  throw usageFailure(
     `"${text}" is no address of a device.`,
     'Name it as lspci does, 0000:01:00.0, or as its folder in sysfs is called.',
   );
@@ -121,14 +122,11 @@ export interface VmFlagValues {
 export const vmPlace = ({'vm-sock': socket, pid, 'vm-fd': vmFd}: VmFlagValues): VmPlace => {
   if (socket !== undefined && pid === undefined) return {socket};
   if (pid !== undefined && socket === undefined) return {pid, vmFd};
-  throw usage(
+  throw usageFailure(
     pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
     'Use either --vm-sock or --pid.',
   );
 };
-
-const usage = (why: string, hint: string): Failure =>
-  new Failure({code: 'USAGE', kind: 'usage', what: 'The command line was not understood.', why, hint});
 
 export const reachOptions = (flags: VmFlagValues): ReachOptions & {deviceFd: number | undefined} => ({
   via: flags.via,

@@ -9,6 +9,8 @@ export default class Add extends ChangeCommand {
 
   static override description = `The kernel's KVM_DEV_VFIO_FILE_ADD as it is: what is registered already answers EEXIST, which is exit code 6. The VM must have a device. What people mean most of the time is "kvfio attach".`;
 
+  static override usage = 'add (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
+
   static override examples = [
     {
       description: 'Group 12',

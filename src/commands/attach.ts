@@ -13,6 +13,8 @@ From then on KVM knows whether DMA of these is cache coherent, and so whether WB
 
 --cdev names a device in place of its group, for a VMM that uses it through IOMMUFD. Attach it before the VMM binds it.`;
 
+  static override usage = 'attach (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
+
   static override examples = [
     {
       description: 'Group 12, and the VM at a socket',

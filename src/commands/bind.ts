@@ -13,7 +13,9 @@ export default class Bind extends BaseCommand {
 
 Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
 
-A device that the host needs is refused: one that carries a mounted file system, swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, or in a bridge with other ports; the boot display, the only way to the console, virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.`;
+A device that the host needs is refused: one that carries a mounted file system, swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, or in a bridge with other ports; the boot display, or one that a program has open; the last way to the console, virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.`;
+
+  static override usage = 'bind (--group N | --device BDF)... [--user NAME] [FLAGS]';
 
   static override examples = [
     {description: 'Group 12', command: '<%= config.bin %> <%= command.id %> --group 12'},

@@ -8,6 +8,8 @@ export default class Create extends ChangeCommand {
 
   static override description = `The kernel's KVM_CREATE_DEVICE as it is: a VM that has such a device answers EBUSY, which is exit code 6. The device lives in the VM's owner, and with it.`;
 
+  static override usage = 'create (--vm-sock PATH | --pid PID) [FLAGS]';
+
   static override examples = [
     {
       description: 'For the VM at a socket',

@@ -7,6 +7,8 @@ export default class Delete extends ChangeCommand {
 
   static override description = `The kernel's KVM_DEV_VFIO_FILE_DEL as it is: what is not registered answers ENOENT, which is exit code 6. The descriptor stays with a VM's owner that has no agent, so that nobody else can use the group or device; "kvfio detach" gives it back.`;
 
+  static override usage = 'delete (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
+
   static override examples = [
     {
       description: 'Group 12',

@@ -8,6 +8,11 @@ export default class Detach extends ChangeCommand {
 
   static override description = `Deletes each from the kvm-vfio device of the VM, and closes the descriptor that kvfio had handed to the VM's owner, so that the group or device is free. A descriptor that the VMM opened itself stays open. What is not attached is left as it is, with exit code 0 and "changed": false.`;
 
+  static override usage = [
+    'detach (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]',
+    'detach (--vm-sock PATH | --pid PID) --all [FLAGS]',
+  ];
+
   static override examples = [
     {
       description: 'Group 12',

@@ -13,6 +13,8 @@ export default class Doctor extends BaseCommand {
 
 The exit code is 7 when something fails that is needed, and 0 otherwise, also when it cannot be told. What fails and is not needed is a note.`;
 
+  static override usage = 'doctor [--for PURPOSE] [FLAGS]';
+
   static override examples = [
     {description: 'Everything', command: '<%= config.bin %> <%= command.id %>'},
     {

@@ -22,6 +22,8 @@ SNOOP is the verdict: enforced, not-enforced or unknown. VIABLE says whether VFI
 
 Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
 
+  static override usage = 'groups [FLAGS]';
+
   static override examples = [
     {description: 'All groups:', command: '<%= config.bin %> <%= command.id %>'},
     {

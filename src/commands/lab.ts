@@ -8,6 +8,7 @@ import {runLab, type LabMachine, type LabStreams} from '../lab/lab.js';
 import {LeftSession} from '../lab/session.js';
 import type {Task} from '../lab/task.js';
 import {within} from '../lab/within.js';
+import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 
 /** What `kvfio lab --json` prints. */
 export interface LabDocument extends LabMachine {
@@ -75,7 +76,8 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'DEVICE',
-      description: 'a -device argument of QEMU, in place of the default devices; "none" for no device at all',
+      description:
+        'a -device argument of QEMU, in place of the default devices, such as nvme,serial=1,drive=disk on the 64 MiB of an empty disk; "none" for no device at all',
     }),
     append: Flags.string({
       multiple: true,
@@ -219,7 +221,7 @@ class Interruption {
   };
 
   constructor() {
-    for (const signal of ASKING) process.on(signal, this.#receive);
+    for (const signal of ENDING_SIGNALS) process.on(signal, this.#receive);
   }
 
   get signal(): AbortSignal {
@@ -228,7 +230,7 @@ class Interruption {
 
   /** Gives the signals their usual meaning back. */
   stop(): void {
-    for (const signal of ASKING) process.off(signal, this.#receive);
+    for (const signal of ENDING_SIGNALS) process.off(signal, this.#receive);
   }
 
   /** Ends the process as the signal that came would have, so that a shell sees how it ended. */
@@ -236,5 +238,3 @@ class Interruption {
     if (this.#received !== null) process.kill(process.pid, this.#received);
   }
 }
-
-const ASKING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];

@@ -8,7 +8,8 @@ import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
 import {Progress} from '../cli/progress.js';
 import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
 import {parseSize} from '../cli/size.js';
-import {Failure} from '../failure.js';
+import {usageFailure} from '../cli/usage-failure.js';
+import type {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
@@ -34,6 +35,13 @@ export default class Probe extends BaseCommand {
 --against leaves the probe's own VM aside and counts the WBINVD exits of a VM that runs on this host, by vCPU, with the time that each took. That VM is not stopped, and nothing of it is changed.
 
 Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES_MAX} samples, operations and phases together.`;
+
+  static override usage = [
+    'probe [FLAGS]',
+    'probe --group N... [--allow-host-flush] [FLAGS]',
+    'probe --against (--vm-sock PATH | --pid PID) [--duration SECONDS] [FLAGS]',
+    'probe --compare FILE FILE',
+  ];
 
   static override examples = [
     {
@@ -182,10 +190,7 @@ const isWritten = (chunk: string): Promise<boolean> =>
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
 
 const notTwo = (count: number): Failure =>
-  new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: `--compare takes two files, and ${count === 1 ? 'one was' : `${count} were`} given.`,
-    hint: 'Name two files that "kvfio probe --json" has printed.',
-  });
+  usageFailure(
+    `--compare takes two files, and ${count === 1 ? 'one was' : `${count} were`} given.`,
+    'Name two files that "kvfio probe --json" has printed.',
+  );

@@ -3,7 +3,8 @@ import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {printableJson} from '../cli/printable.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {Failure} from '../failure.js';
+import {usageFailure} from '../cli/usage-failure.js';
+import type {Failure} from '../failure.js';
 import type {Warning} from '../iommu/attributes.js';
 import {takeSnapshot} from '../iommu/snapshot.js';
 import {openTree} from '../linux/open-tree.js';
@@ -29,6 +30,8 @@ export default class Snapshot extends BaseCommand {
   static override description = `The file holds the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, and the kernel's release. Of the kernel command line it keeps only parameters about IOMMU, VFIO, PCI and KVM. It has no serial numbers, network addresses or host names, so that it can be attached to a bug report.
 
 Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit and ACS.`;
+
+  static override usage = 'snapshot FILE [FLAGS]';
 
   static override examples = [
     {description: 'Capture this machine:', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
@@ -76,10 +79,7 @@ Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit 
 }
 
 const twoDocuments = (): Failure =>
-  new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line was not understood.',
-    why: '--json and the file "-" would both print a document on stdout.',
-    hint: 'Leave out --json, or name a file.',
-  });
+  usageFailure(
+    '--json and the file "-" would both print a document on stdout.',
+    'Leave out --json, or name a file.',
+  );

@@ -14,6 +14,8 @@ export default class Status extends BaseCommand {
 
 KVM looks at a group when it is added, or when another is added or deleted, and not when devices come or go. What it saw when kvfio last changed something is noted on the group's open file; what has changed since is told. Where the note differs from what KVM would be told now, the VM's coherency is unknown: the VMM may have had KVM look meanwhile.`;
 
+  static override usage = 'status (--vm-sock PATH | --pid PID) [FLAGS]';
+
   static override examples = [
     {
       description: 'The VM at a socket',

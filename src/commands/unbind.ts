@@ -16,6 +16,8 @@ export default class Unbind extends BaseCommand {
 
 A group that a VM holds is refused: its driver would wait for the VM to let go.`;
 
+  static override usage = ['unbind (--group N | --device BDF)... [FLAGS]', 'unbind --recover [FLAGS]'];
+
   static override examples = [
     {description: 'Group 12', command: '<%= config.bin %> <%= command.id %> --group 12'},
     {description: 'After a crash', command: '<%= config.bin %> <%= command.id %> --recover'},

@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {printable} from '../cli/printable.js';
 import {Failure} from '../failure.js';
+import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 import {defaultSocket} from '../vm/default-socket.js';
 import {GUESTS, MinimalVm, type Guest} from '../vm/minimal-vm.js';
 import {listenAt, serveVm} from '../vm/serve-vm.js';
@@ -36,6 +37,8 @@ Only root and the same user may connect. A socket that nobody listens at any mor
 SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr says how many WBINVDs it has executed, exactly; so an observer can compare what it has counted in between.
 
 --no-agent makes it behave like a VMM that knows nothing of kvfio and only sends the descriptor.`;
+
+  static override usage = 'vm [FLAGS]';
 
   static override examples = [
     {
@@ -78,7 +81,7 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
     const toggle = (): void => {
       if (running !== undefined) void this.#togglePause(running);
     };
-    for (const signal of ENDING) process.on(signal, stop);
+    for (const signal of ENDING_SIGNALS) process.on(signal, stop);
     process.on('SIGUSR2', toggle);
     try {
       using listener = listenAt(flags.sock ?? defaultSocket());
@@ -120,7 +123,7 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
       };
     } finally {
       process.off('SIGUSR2', toggle);
-      for (const signal of ENDING) process.off(signal, stop);
+      for (const signal of ENDING_SIGNALS) process.off(signal, stop);
     }
   }
 
@@ -137,8 +140,6 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
     else this.printLines([printable(line)]);
   }
 }
-
-const ENDING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 const summary = (clients: number, wbinvds: bigint | null, seconds: number): string[] => [
   `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`,

@@ -6,6 +6,7 @@ import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
 import {USUAL_VMS_COLUMNS, VMS_COLUMNS} from '../cli/vms-table.js';
 import {vmChanges, type VmChange} from '../kvm-vfio/vm-changes.js';
 import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
+import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 
 export default class Vms extends BaseCommand {
   static override summary =
@@ -16,6 +17,8 @@ export default class Vms extends BaseCommand {
 MEMORY is what the owner has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: of an owner with such a device all VFIO files that it has open are taken to be. "kvfio status --verify" finds out.
 
 What an owner of several VMs holds is listed with each of them. VCPUS are then known only to root, with debugfs.`;
+
+  static override usage = ['vms [FLAGS]', 'vms --watch [--interval SECONDS] [FLAGS]'];
 
   static override examples = [
     {description: 'All VMs', command: '<%= config.bin %> <%= command.id %>'},
@@ -66,7 +69,7 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     const stop = (): void => {
       ending.abort();
     };
-    for (const signal of ENDING) process.on(signal, stop);
+    for (const signal of ENDING_SIGNALS) process.on(signal, stop);
     process.stdout.on('close', stop);
     const choice: TableChoice<Line> = {...table, columns: [EVENT, ...table.columns.map(ofVm)], sort: null};
     try {
@@ -84,7 +87,7 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
       if (!ending.signal.aborted) throw error;
       return await listVms();
     } finally {
-      for (const signal of ENDING) process.off(signal, stop);
+      for (const signal of ENDING_SIGNALS) process.off(signal, stop);
       process.stdout.off('close', stop);
     }
   }
@@ -105,8 +108,6 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     this.note(`${hidden} ${hidden === 1 ? 'process' : 'processes'} could not be looked into; ${remedy}.`);
   }
 }
-
-const ENDING: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** A line of `--watch`; `present` was there when it began. */
 interface Line {

@@ -6,7 +6,7 @@ export interface Topology {
   devices: string[];
   /** Ports below `pcie.0` by address; what is behind them starts bound to vfio-pci where there is an IOMMU. */
   vfioPorts: string[];
-  /** Name of the block node that holds the guest's disk, or null where no device uses one. */
+  /** Name of the block node that holds the guest's disk, or null where no device can use one. */
   disk: string | null;
 }
 
@@ -56,7 +56,8 @@ export const NO_DEVICES = 'none';
 /**
  * The topology to build.
  *
- * @param own the user's own `-device` arguments, which replace the default; `['none']` leaves the buses empty
+ * @param own the user's own `-device` arguments, which replace the default and may use its disk; `['none']` leaves the buses
+ * empty
  * @throws Failure for `none` beside others
  */
 export const topology = (own: string[]): Topology => {
@@ -71,5 +72,5 @@ export const topology = (own: string[]): Topology => {
       hint: `Leave out --pci ${NO_DEVICES}, or the others.`,
     });
   }
-  return {devices, vfioPorts: [], disk: null};
+  return {devices, vfioPorts: [], disk: own.includes(NO_DEVICES) ? null : DISK};
 };

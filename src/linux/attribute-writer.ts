@@ -1,10 +1,10 @@
 import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
-import {closeSync, constants, openSync, writeSync} from 'node:fs';
 import {createInterface, type Interface} from 'node:readline';
 import {Readable, Writable} from 'node:stream';
 import type {Descriptor} from './descriptor.js';
 import {SyscallError} from './errno.js';
+import {ENDING_SIGNALS} from './hold-signals.js';
 
 /** Writes attributes of sysfs. */
 export interface AttributeWriter {
@@ -150,7 +150,7 @@ class WritingProcess {
 /** Reads requests line by line and answers each with an error number, 0 for none; the first 0 says that it is there. */
 const PROGRAM = `
 const {closeSync, constants, openSync, writeSync} = require('node:fs');
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
+for (const signal of ${JSON.stringify(ENDING_SIGNALS)}) process.on(signal, () => undefined);
 process.stdout.on('error', () => process.exit());
 const answer = (errno) => process.stdout.write(errno + '\\n');
 const write = ({path, text}) => {
@@ -169,22 +169,3 @@ const write = ({path, text}) => {
 require('node:readline').createInterface({input: process.stdin}).on('line', (line) => answer(write(JSON.parse(line))));
 answer(0);
 `;
-
-/** Writes from this process, which hangs where the kernel does. */
-export const directWriter: AttributeWriter = {
-  write: (path, text) =>
-    new Promise((resolve) => {
-      try {
-        const fd = openSync(path, constants.O_WRONLY);
-        try {
-          writeSync(fd, text);
-        } finally {
-          closeSync(fd);
-        }
-      } catch (error) {
-        const {errno} = error as NodeJS.ErrnoException;
-        throw errno === undefined ? error : new SyscallError('write', -errno, path);
-      }
-      resolve();
-    }),
-};

@@ -33,3 +33,13 @@ export class SyscallError extends Error {
     this.path = path;
   }
 }
+
+/** What is read; null when the system refuses it. */
+export const orNull = <T>(read: () => T): T | null => {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return null;
+    throw error;
+  }
+};

@@ -1,4 +1,5 @@
-const SIGNALS: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+/** Signals that ask a process to end, and that it may answer in its own time. */
+export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const satisfies NodeJS.Signals[];
 
 /** Does work that must not be cut in two: signals that ask for the process's end are forgotten until it is over. */
 export const holdingSignals = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -30,8 +31,8 @@ export const holdSignalsToTheEnd = (): void => {
 
 const hold = (): (() => void) => {
   const ignore = (): void => undefined;
-  for (const signal of SIGNALS) process.on(signal, ignore);
+  for (const signal of ENDING_SIGNALS) process.on(signal, ignore);
   return () => {
-    for (const signal of SIGNALS) process.off(signal, ignore);
+    for (const signal of ENDING_SIGNALS) process.off(signal, ignore);
   };
 };

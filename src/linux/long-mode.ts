@@ -35,9 +35,6 @@ export const mapIdentically = (tables: Buffer, at: number, size: number): void =
     tables.writeBigUInt64LE(BigInt(page * LARGE_PAGE) | PRESENT_WRITABLE | _PAGE_PSE, 2 * PAGE + page * 8);
 };
 
-/** How many bytes of tables {@link mapIdentically} needs. */
-export const sizeOfTables = (size: number): number => (2 + Math.ceil(size / GIB)) * PAGE;
-
 const PAGE = 4096;
 const LARGE_PAGE = 2 * 1024 * 1024;
 const GIB = 1024 * 1024 * 1024;

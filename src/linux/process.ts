@@ -8,7 +8,7 @@ import {
   readlinkSync,
   statSync,
 } from 'node:fs';
-import {SyscallError} from './errno.js';
+import {orNull, SyscallError} from './errno.js';
 import {readElf, type Elf} from './elf.js';
 import {parseProcessMaps, type Mapping} from './process-maps.js';
 import {parseProcessStatus, type ProcessStatus} from './process-status.js';
@@ -73,9 +73,10 @@ export class Process {
     return this.#call('readlink', `fd/${fd}`, (path) => readlinkSync(path));
   }
 
-  /** Device number of the character or block device that a descriptor is open on, 0 for other files. */
+  /** Device number of the character device that a descriptor is open on, 0 for other files. Block devices have the same numbers. */
   deviceOf(fd: number): number {
-    return this.#call('stat', `fd/${fd}`, (path) => statSync(path).rdev);
+    const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
+    return stats.isCharacterDevice() ? stats.rdev : 0;
   }
 
   /** Device number of the block device that a descriptor is open on, 0 for other files. */
@@ -151,3 +152,6 @@ export class Process {
     }
   }
 }
+
+/** Name of a process, which it chose itself; empty when it is gone, or may not be looked at. */
+export const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';

@@ -1,14 +1,15 @@
-import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {SyscallError} from '../linux/errno.js';
+import {orNull, SyscallError} from '../linux/errno.js';
 import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
 import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
-import {Process} from '../linux/process.js';
+import {commOf, Process} from '../linux/process.js';
+import {createdBy, isOfDescriptor, vmFolders} from './created-vms.js';
+import {maySeeAll, toSeeOthers} from './see-others.js';
 
 /** A process that may have created a VM: it has a descriptor of it. */
 export interface OwnerCandidate {
@@ -42,12 +43,12 @@ export const findOwners = (
   vm: Descriptor,
   {hint, debugfs = '/sys/kernel/debug'}: FindOwnerOptions = {},
 ): [OwnerCandidate, ...OwnerCandidate[]] => {
-  const named = orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];
-  if (hint !== undefined && named.length > 0) {
+  const folders = vmFolders(debugfs);
+  if (hint !== undefined && folders.length > 0) {
     const hinted = holderOf(vm, hint);
     // Where there are many processes, to look into all takes most of the time of a command. Who has a device could be taken for the
     // creator by the folder of another VM that the device keeps, and that device for this VM's.
-    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, named) && !hasDevice(hint))
+    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, folders) && !hasDevice(hint))
       return [candidate(hinted, true)];
   }
   const holders: Holder[] = [];
@@ -60,7 +61,7 @@ export const findOwners = (
   }
   // who inherited a descriptor began later than who created the VM
   holders.sort((a, b) => Number(b.pid === hint) - Number(a.pid === hint) || a.start - b.start);
-  const creators = holders.filter((holder) => isCreator(holder, named));
+  const creators = holders.filter((holder) => isCreator(holder, folders));
   const chosen = creators.length === 1 ? creators : holders;
   const [first, ...others] = chosen.map((holder) => candidate(holder, creators.length === 1));
   if (first === undefined) throw noOwner(hidden);
@@ -143,16 +144,9 @@ const isThisVm = (vm: Descriptor, pid: number, fd: number): boolean => {
 const distinct = (pid: number, fds: readonly number[]): number[] =>
   fds.filter((fd, index) => !fds.slice(0, index).some((other) => sameFile(pid, fd, pid, other)));
 
-/**
- * KVM names a VM's folder in debugfs after the thread that created it and the number that its descriptor got
- * (kvm_create_vm_debugfs in virt/kvm/kvm_main.c). Threads may have ended and descriptors moved: no is not certain.
- */
-const isCreator = ({pid, fds}: Holder, named: readonly string[]): boolean => {
-  const tids = named.length === 0 ? [] : (orNull(() => new Process(pid).tasks()) ?? []);
-  return tids.some((tid) => fds.some((fd) => named.includes(`${tid}-${fd}`)));
-};
-
-const commOf = (pid: number): string => orNull(() => new Process(pid).comm()) ?? '';
+/** Whether KVM names a process as the creator of the VM that it has these descriptors of. No is not certain. */
+const isCreator = ({pid, fds}: Holder, folders: readonly string[]): boolean =>
+  createdBy(new Process(pid), folders).some((folder) => fds.some((fd) => isOfDescriptor(folder, fd)));
 
 /** What is read of a process: null when kvfio may not, `gone` when the process ends, or is none of programs. */
 const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
@@ -163,15 +157,6 @@ const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
     // readlink in /proc/PID/fd is EACCES too when the process is gone (proc_pid_readlink in fs/proc/base.c)
     if (error.code === 'EACCES' || error.code === 'EPERM') return isProgram(`/proc/${pid}`) ? null : gone;
     if (error.code === 'ENOENT' || error.code === 'ESRCH') return gone;
-    throw error;
-  }
-};
-
-const orNull = <T>(read: () => T): T | null => {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof Error && 'code' in error) return null;
     throw error;
   }
 };
@@ -190,14 +175,8 @@ const noOwner = (hidden: number): Failure =>
         kind: 'permission',
         what: 'The owner of the VM was not found.',
         why: `It may be one of the ${hidden} processes whose descriptors you may not see.`,
-        hint: 'Run kvfio as root, or with CAP_SYS_PTRACE.',
+        hint: toSeeOthers(),
       });
-
-const CAP_SYS_PTRACE = 19n;
-
-/** With this capability only a process that a security module protects is hidden. */
-const maySeeAll = (): boolean =>
-  (((new Process(process.pid).status().capEff ?? 0n) >> CAP_SYS_PTRACE) & 1n) === 1n;
 
 const noKcmp = (cause: SyscallError): Failure =>
   new Failure({
@@ -250,7 +229,7 @@ const notReadable = (subject: string, error: SyscallError): Failure => {
         ? 'There is no such process, or it ended meanwhile.'
         : `The kernel answered ${error.code} to ${error.syscall}.`,
     hint: denied
-      ? 'Run kvfio as root, or with CAP_SYS_PTRACE.'
+      ? toSeeOthers()
       : 'Look for the process with "pgrep -a qemu", and name its process id, not that of a thread.',
     errno: error.code,
     cause: error,

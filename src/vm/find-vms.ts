@@ -6,6 +6,7 @@ import type {compareFiles} from '../linux/kcmp.js';
 import {KVM_VCPU, KVM_VM} from '../linux/kvm-links.js';
 import {processStart} from '../linux/process-start.js';
 import {Process} from '../linux/process.js';
+import {createdBy, isOfDescriptor, vmFolders} from './created-vms.js';
 
 /** A VM of this host, by the process that has it. */
 export interface FoundVm {
@@ -51,9 +52,7 @@ export const findVms = async ({
   debugfs = '/sys/kernel/debug',
 }: FindVmsOptions = {}): Promise<FoundVms> => {
   const {pids, hidden, looked} = findDescriptors(KVM_VM, proc);
-  const folders = new Set(
-    pids.length === 0 ? [] : (unlessRefused(() => readdirSync(`${debugfs}/kvm`)) ?? []),
-  );
+  const folders = pids.length === 0 ? [] : vmFolders(debugfs);
   const holders = pids.flatMap((pid) => readHolder(pid, proc, folders) ?? []);
   const claims = holders.flatMap((holder) => holder.fds.map((fd) => ({holder, fd})));
   // what makes system calls is loaded by those who have something to compare
@@ -88,18 +87,14 @@ interface Claim {
 }
 
 /** Null when the process has ended, or hides itself since it was found. */
-const readHolder = (pid: number, proc: string, folders: ReadonlySet<string>): Holder | null =>
+const readHolder = (pid: number, proc: string, folders: readonly string[]): Holder | null =>
   unlessRefused(() => {
     const owner = new Process(pid, proc);
     const links = owner.descriptors();
     const start = processStart(pid, proc);
     const fds = [...links].filter(([, link]) => link === KVM_VM).map(([fd]) => fd);
     if (start === null || fds.length === 0) return null;
-    // KVM names the folder after the thread that created the VM and the descriptor's number at that time
-    // (kvm_create_vm_debugfs() in virt/kvm/kvm_main.c)
-    const tids = folders.size === 0 ? new Set<string>() : new Set(owner.tasks().map(String));
-    const created = [...folders].filter((folder) => tids.has(folder.split('-', 1)[0] ?? ''));
-    return {owner, start, links, fds, created};
+    return {owner, start, links, fds, created: createdBy(owner, folders)};
   });
 
 /** Puts together what is of one VM. Sorted by their open files, n descriptors take n log n comparisons. */
@@ -125,7 +120,7 @@ const order =
 
 const describeVm = (claims: readonly Claim[], debugfs: string): Omit<FoundVm, 'siblings'> => {
   const isCreator = ({holder, fd}: Claim): boolean =>
-    holder.created.some((folder) => folder.endsWith(`-${fd}`));
+    holder.created.some((folder) => isOfDescriptor(folder, fd));
   const [first, ...others] = [...claims].sort(
     (a, b) =>
       Number(isCreator(b)) - Number(isCreator(a)) ||
@@ -135,7 +130,7 @@ const describeVm = (claims: readonly Claim[], debugfs: string): Omit<FoundVm, 's
   ) as [Claim, ...Claim[]];
   const {owner, start, links, created} = first.holder;
   const own = claims.filter(({holder}) => holder === first.holder).map(({fd}) => fd);
-  const folder = created.find((name) => own.some((fd) => name.endsWith(`-${fd}`)));
+  const folder = created.find((name) => own.some((fd) => isOfDescriptor(name, fd)));
   const vcpus = folder === undefined ? null : unlessRefused(() => readdirSync(`${debugfs}/kvm/${folder}`));
   return {
     owner,

@@ -3,7 +3,7 @@ import {Failure} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
-import {Process} from '../linux/process.js';
+import {commOf} from '../linux/process.js';
 import {AgentClient} from './agent-client.js';
 import {findOwners, holdsVm, vmOfProcess, type OwnerCandidate} from './find-owner.js';
 import {InjectedOwner, type InjectOptions} from './inject/injected-owner.js';
@@ -206,15 +206,6 @@ const waitForVm = async (
       if (deadline.passed) throw noVmInTime(error);
     }
     await sleep(deadline.remaining(50));
-  }
-};
-
-const commOf = (pid: number): string => {
-  try {
-    return new Process(pid).comm();
-  } catch (error) {
-    if (error instanceof SyscallError) return '';
-    throw error;
   }
 };
 

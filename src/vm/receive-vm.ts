@@ -10,6 +10,7 @@ import {isAbstract} from '../linux/socket-address.js';
 import {MOST_DESCRIPTORS, type Message} from '../linux/socket-message.js';
 import {UnixSocket, type PeerCredentials} from '../linux/unix-socket.js';
 import {decodeHello, type AgentHello} from './agent-protocol.js';
+import {ADDRESS_REFUSALS, type SocketRefusals} from './socket-refusals.js';
 
 /** More text than any greeting; what a peer sends beyond it is not looked at. */
 const LONGEST_GREETING = 4096;
@@ -187,13 +188,13 @@ const notASocket = (address: string, cause: SyscallError): Failure =>
     cause,
   });
 
-const REASONS: Record<string, [FailureParts['kind'], string, string]> = {
+const REASONS: SocketRefusals = {
+  ...ADDRESS_REFUSALS,
   ENOENT: [
     'notFound',
     'There is no such socket.',
     'Start the VMM first, or add --wait to wait for its socket.',
   ],
-  ENOTDIR: ['notFound', 'A part of the path is not a folder.', 'Name the socket of the VMM.'],
   ELOOP: ['notFound', 'The path has too many symbolic links.', 'Name the socket of the VMM.'],
   ECONNREFUSED: [
     'notFound',
@@ -201,16 +202,6 @@ const REASONS: Record<string, [FailureParts['kind'], string, string]> = {
     'Start the VMM that made the socket again, or add --wait to wait for it.',
   ],
   EPROTOTYPE: ['usage', 'It is not a stream socket.', 'Have the VMM listen at a socket of type SOCK_STREAM.'],
-  ENAMETOOLONG: [
-    'usage',
-    'The address is longer than 107 bytes.',
-    'Change to its folder and name it relatively.',
-  ],
-  EINVAL: [
-    'usage',
-    'The address is empty or has a NUL.',
-    'Name a path, or an abstract name that begins with @.',
-  ],
   EACCES: [
     'permission',
     'You may not write to the socket, or not pass a folder on the way.',

@@ -4,8 +4,10 @@ import {Failure} from '../failure.js';
 import {Deadline} from '../linux/deadline.js';
 import {SyscallError} from '../linux/errno.js';
 import type {Vm} from '../linux/kvm.js';
-import {UnixListener, type UnixSocket} from '../linux/unix-socket.js';
+import {commOf} from '../linux/process.js';
+import {UnixListener, type PeerCredentials, type UnixSocket} from '../linux/unix-socket.js';
 import {AgentServer} from './agent-server.js';
+import {ADDRESS_REFUSALS, type SocketRefusals} from './socket-refusals.js';
 
 /** Further clients wait in the listener's queue. */
 const MOST_CLIENTS = 32;
@@ -41,9 +43,16 @@ export const serveVm = async (
   const ending = new AbortController();
   const end = AbortSignal.any([signal, ending.signal]);
   setMaxListeners(0, end);
+  const strangers = new Set<number>();
   const serve = async (connection: UnixSocket): Promise<void> => {
     using socket = connection;
-    if (!isTrusted(socket)) return;
+    const peer = socket.peer();
+    if (!isTrusted(peer)) {
+      // who connects without end is told of once
+      if (!strangers.has(peer.uid)) onWarning(turnedAway(peer));
+      strangers.add(peer.uid);
+      return;
+    }
     if (agent) await server.serve(socket, end);
     else await socket.send(PLAIN_GREETING, [vm], Deadline.after(PLAIN_PATIENCE), end);
   };
@@ -99,7 +108,8 @@ export const listenAt = (address: string): UnixListener => {
   }
 };
 
-const REASONS: Record<string, [Failure['kind'], string, string]> = {
+const REASONS: SocketRefusals = {
+  ...ADDRESS_REFUSALS,
   EADDRINUSE: [
     'refused',
     'Somebody listens there already.',
@@ -111,19 +121,12 @@ const REASONS: Record<string, [Failure['kind'], string, string]> = {
     'Name another socket with --sock, or remove the file.',
   ],
   ENOENT: ['notFound', 'Its folder does not exist.', 'Make the folder, or name another socket with --sock.'],
-  ENOTDIR: ['notFound', 'A part of its path is not a folder.', 'Name another socket with --sock.'],
   EACCES: [
     'permission',
     'Its folder may not be written to.',
     'Name a socket in a folder of yours with --sock.',
   ],
   EROFS: ['permission', 'Its file system is read-only.', 'Name another socket with --sock.'],
-  ENAMETOOLONG: ['usage', 'The address is longer than 107 bytes.', 'Name another socket with --sock.'],
-  EINVAL: [
-    'usage',
-    'The address is empty or has a NUL.',
-    'Name a path, or an abstract name that begins with @.',
-  ],
 };
 
 const acceptNext = async (
@@ -143,7 +146,10 @@ const acceptNext = async (
 };
 
 /** The mode of a socket file sees to that too, but an abstract name has none. */
-const isTrusted = (connection: UnixSocket): boolean => {
-  const {uid} = connection.peer();
-  return uid === 0 || uid === process.geteuid?.();
+const isTrusted = ({uid}: PeerCredentials): boolean => uid === 0 || uid === process.geteuid?.();
+
+const turnedAway = ({pid, uid}: PeerCredentials): string => {
+  const comm = commOf(pid);
+  const trusted = process.geteuid?.() === 0 ? 'root' : `root and user ${process.geteuid?.() ?? -1}`;
+  return `turned away process ${pid}${comm === '' ? '' : ` (${comm})`}, as every other of user ${uid}: only ${trusted} may connect`;
 };

@@ -5,10 +5,20 @@ import {start, buildOnce, PROJECT} from '../support/run.js';
 describe('a command line that is not understood', () => {
   const ROWS: readonly (readonly [argv: string[], why: string])[] = [
     [['nonsense'], 'There is no command "nonsense".'],
-    [['groups', '--reverse'], 'All of the following must be provided when using --reverse: --sort.'],
-    [['groups', '--csv', '--json'], '--json cannot also be provided when using --csv.'],
-    [['groups', '--explain', '--csv'], '--csv cannot also be provided when using --explain.'],
-    [['snapshot'], 'Missing 1 required arg: file.'],
+    [['groups', '--grup', '1'], 'There is no flag --grup.'],
+    [['snapshot', 'a', 'b'], '"b" is more than the command takes.'],
+    [['groups', '--group'], '--group takes a value, and none is given.'],
+    [['groups', '--group', 'x'], '--group takes a whole number, not "x".'],
+    [['groups', '--group', '-1'], '--group takes a whole number from 0 on, not -1.'],
+    [['doctor', '--for', 'fun'], '--for takes one of attach, probe, passthrough, not "fun".'],
+    [['status', '--pid', '1', '--pid', '2'], '--pid is given more than once.'],
+    [['groups', '--reverse'], '--reverse needs --sort.'],
+    [['groups', '--csv', '--json'], '--json and --csv exclude each other.'],
+    [['groups', '--explain', '--csv'], '--csv and --explain exclude each other.'],
+    [['unbind', '--recover', '--group', '1'], '--group and --recover exclude each other.'],
+    [['snapshot'], 'The argument FILE is missing.'],
+    [['bind', '--device', 'zzz'], '"zzz" is no PCI address.'],
+    [['attach', '--cdev', '../x', '--pid', '1'], '"../x" is no address of a device.'],
   ];
   for (const [argv, why] of ROWS) {
     it(`is told in one sentence: ${argv.join(' ')}`, () => {

@@ -179,5 +179,12 @@ describe('kvfio vm', function () {
       process.seteuid?.(0);
     }
     assert.equal(await vm.end(), 0);
+    assert.match(
+      vm.output().stderr,
+      new RegExp(
+        `^kvfio: turned away process ${process.pid} \\(.+\\), as every other of user 65534: only root may connect$`,
+        'm',
+      ),
+    );
   });
 });

@@ -3,8 +3,18 @@
 //   node bind-program.js cut N    binds two devices, and is killed after the N-th change
 import {execFileSync, spawn, spawnSync} from 'node:child_process';
 import {once} from 'node:events';
-import {existsSync, readFileSync, readdirSync, readlinkSync, writeFileSync} from 'node:fs';
-import {directWriter} from '../../dist/linux/attribute-writer.js';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import {SyscallError} from '../../dist/linux/errno.js';
 import {bindDevices} from '../../dist/vfio/bind/bind.js';
 import {recoverDevices} from '../../dist/vfio/bind/recover.js';
 import {hostSetting} from '../../dist/vfio/bind/setting.js';
@@ -26,7 +36,21 @@ const group = {groups: [switched], devices: []};
 const pair = devices(nic, disk);
 
 const plain = {dryRun: false, force: [], timeout: 60, owner: null, onNote: () => undefined};
-// a process of its own for each write takes its time under emulation
+/** Writes from this process: one of its own for each write takes its time under emulation. */
+const directWriter = {
+  write: async (path, text) => {
+    try {
+      const fd = openSync(path, constants.O_WRONLY);
+      try {
+        writeSync(fd, text);
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      throw error.errno === undefined ? error : new SyscallError('write', -error.errno, path);
+    }
+  },
+};
 const direct = {...plain, setting: {...hostSetting(), writer: () => directWriter}};
 
 /** Driver and override of every device, and whose VFIO's nodes are. */

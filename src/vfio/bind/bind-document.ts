@@ -50,8 +50,11 @@ export interface BoundGroup {
   node: string | null;
   /** Owner of the node by number; null when there is none. */
   uid: number | null;
-  /** Whether VFIO accepts it: the kernel's word where it could be asked, else as its members are bound. */
-  viable: boolean;
+  /**
+   * Whether VFIO accepts it: the kernel's word where it could be asked, else as its members are bound. Null in a dry run that
+   * leaves it to the kernel which driver a member gets.
+   */
+  viable: boolean | null;
   /** The members that stand in the way. */
   blockers: Blocker[];
 }

@@ -1,12 +1,14 @@
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
+import {blockers} from '../../iommu/viability.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
 import {SyscallError} from '../../linux/errno.js';
+import {parseKernelRelease} from '../../linux/kernel-release.js';
 import {VfioGroup} from '../../linux/vfio.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
 import {readBinding, type Binding} from './binding.js';
-import {groupsOf, type PlannedDevice} from './plan.js';
+import {groupsOf, VFIO_PCI, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
 import type {BindSetting} from './setting.js';
 import {describeStep, type Step} from './steps.js';
@@ -35,7 +37,7 @@ export const changeDocument = (
     dryRun,
     changed: steps.length > 0,
     devices: plan.map((planned) => boundDevice(setting, planned, {host, dryRun})),
-    groups: host.groups.map((group) => boundGroup(setting, group, {plan, dryRun})),
+    groups: host.groups.map((group) => boundGroup(setting, group, {plan, host, dryRun})),
     overruled,
     refused,
     modules: [...modules],
@@ -59,7 +61,7 @@ const boundDevice = (
   const {vendor, device, class: kind} = now ?? member.device;
   const common = {
     address: target.address,
-    name: [kind === null ? null : `${kind}:`, vendor, device].filter(Boolean).join(' ') || null,
+    name: nameOf([kind, [vendor, device].filter(Boolean).join(' ')]),
     group: member.group?.id ?? null,
     before,
     reason,
@@ -72,34 +74,44 @@ const boundDevice = (
     : {...common, after, outcome: 'changed'};
 };
 
+/** `Ethernet controller: Intel Corporation 82574L`, or of that what is known. */
+const nameOf = (parts: readonly (string | null)[]): string | null => parts.filter(Boolean).join(': ') || null;
+
 const predicted = (goal: Binding | 'any'): Binding =>
   goal === 'any' ? {driver: null, override: null} : goal;
 
 const boundGroup = (
   {tree, nodes}: BindSetting,
   group: Group,
-  {plan, dryRun}: {plan: readonly PlannedDevice[]; dryRun: boolean},
+  {plan, host, dryRun}: {plan: readonly PlannedDevice[]; host: Host; dryRun: boolean},
 ): BoundGroup => {
   const node = readGroupNodes(tree).find((candidate) => candidate.group === group.id);
-  // members that are to change are what a dry run says of them
-  const blockers = dryRun
-    ? group.blockers.filter(
-        ({address}) =>
-          !plan.some(
-            ({target, goal}) =>
-              target.address === address && goal !== null && goal !== 'any' && goal.driver === 'vfio-pci',
-          ),
-      )
-    : group.blockers;
-  return {
+  const common = {
     group: group.id,
     node: node?.path ?? null,
     uid: node === undefined ? null : (nodes.owner(node.path)?.uid ?? null),
-    viable:
-      (dryRun || node === undefined || tree.origin.kind !== 'host' ? null : isViable(node)) ??
-      blockers.length === 0,
-    blockers,
   };
+  if (dryRun) return {...common, ...predictedViability(group, plan, host)};
+  const viable = node === undefined || tree.origin.kind !== 'host' ? null : isViable(node);
+  return {...common, viable: viable ?? group.blockers.length === 0, blockers: group.blockers};
+};
+
+/** With the drivers that the members are to have. */
+const predictedViability = (
+  {id, devices}: Group,
+  plan: readonly PlannedDevice[],
+  {kernel: {release}}: Host,
+): Pick<BoundGroup, 'viable' | 'blockers'> => {
+  const ofGroup = plan.filter(({member}) => member.group?.id === id);
+  const then = devices.map((device) => {
+    const goal = ofGroup.find(({target}) => target.path === device.path)?.goal ?? null;
+    return goal === null || goal === 'any'
+      ? device
+      : {...device, driver: goal.driver, boundToVfio: goal.driver === VFIO_PCI};
+  });
+  const inTheWay = blockers(then, release === null ? null : parseKernelRelease(release));
+  const isOpen = ofGroup.some(({goal}) => goal === 'any');
+  return {viable: inTheWay.length === 0 && isOpen ? null : inTheWay.length === 0, blockers: inTheWay};
 };
 
 /** The kernel's word; null when somebody has the group, or its node is not here. */

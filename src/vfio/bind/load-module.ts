@@ -10,18 +10,36 @@ import {Failure} from '../../failure.js';
 export const loadModule = async (name: string): Promise<void> => {
   try {
     await promisify(execFile)('modprobe', ['--', name], {
-      timeout: 60_000,
+      timeout: SECONDS * 1000,
       env: {PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`},
     });
   } catch (error) {
-    const said = (error as {stderr?: string}).stderr?.trim() || (error as Error).message;
     throw new Failure({
       code: 'MODULE_NOT_LOADED',
       kind: 'notFound',
       what: `The module ${name} could not be loaded.`,
-      why: `modprobe says: ${said.replace(/^modprobe: (?:FATAL|ERROR): /, '').replace(/\.$/, '')}.`,
+      why: whyNot(error as NodeJS.ErrnoException & {stderr?: string; killed?: boolean}),
       hint: 'Install the modules of the running kernel, or load it where that is permitted.',
       cause: error,
     });
   }
 };
+
+const SECONDS = 60;
+
+const whyNot = ({
+  code,
+  killed,
+  stderr,
+  message,
+}: NodeJS.ErrnoException & {stderr?: string; killed?: boolean}): string => {
+  if (code === 'ENOENT') return 'There is no program modprobe here.';
+  if (killed === true) return `modprobe did not end within ${SECONDS} s.`;
+  const lines = (stderr?.trim() || message)
+    .split('\n')
+    .map((line) => line.replace(PREFIX, '').replace(/\.$/, ''));
+  return `modprobe says: ${lines.join('; ')}.`;
+};
+
+/** Who speaks, and where in the source of libkmod. */
+const PREFIX = /^(?:modprobe: (?:FATAL|ERROR): )?(?:\S*libkmod\S*\.c:\d+ \w+\(\) )?/;

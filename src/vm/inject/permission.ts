@@ -1,8 +1,9 @@
 import {readFileSync} from 'node:fs';
 import {Failure} from '../../failure.js';
-import type {SyscallError} from '../../linux/errno.js';
+import {orNull, type SyscallError} from '../../linux/errno.js';
 import {Process} from '../../linux/process.js';
 import type {ProcessStatus} from '../../linux/process-status.js';
+import {maySeeAll} from '../see-others.js';
 import type {Subject} from './refusals.js';
 
 /** What decides whether a process may trace another (__ptrace_may_access in kernel/ptrace.c, security/yama). */
@@ -66,25 +67,15 @@ export const permissionFailure = (subject: Subject, cause: SyscallError): Failur
   });
 };
 
-const CAP_SYS_PTRACE = 19n;
-
 const readRights = (pid: number): TracingRights => {
   const own = new Process(process.pid).status();
   const owner = new Process(pid);
   const status = orNull<ProcessStatus>(() => owner.status());
   return {
-    capSysPtrace: (((own.capEff ?? 0n) >> CAP_SYS_PTRACE) & 1n) === 1n,
+    capSysPtrace: maySeeAll(own),
     kvfioUid: own.uid ?? process.geteuid?.() ?? -1,
     ownerUid: status?.uid ?? null,
     filesUid: orNull(() => owner.filesUid),
     yamaScope: orNull(() => Number(readFileSync('/proc/sys/kernel/yama/ptrace_scope', 'utf8'))),
   };
-};
-
-const orNull = <T>(read: () => T): T | null => {
-  try {
-    return read();
-  } catch {
-    return null;
-  }
 };

@@ -286,6 +286,56 @@ describe('guards', () => {
       assert.deepEqual(found(files, {live: true}), []);
     });
 
+    it('name the process that has a character device open, by which it commands a disk, a display or RDMA', () => {
+      // which nobody else on the machine is likely to have open
+      const fds = ['/dev/full', '/dev/zero'].map((path) => openSync(path, constants.O_RDONLY));
+      try {
+        const comm = readFileSync('/proc/self/comm', 'utf8').trim();
+        for (const [guard, kind, name] of [
+          ['storage', 'nvme', 'nvme0'],
+          ['storage', 'scsi_generic', 'sg0'],
+          ['display', 'drm', 'dri/card0'],
+          ['network', 'infiniband_verbs', 'infiniband/uverbs0'],
+        ] as const) {
+          using files = withDevices(
+            pci(DISK, {classCode: '010802'}),
+            pci('0000:02:00.0', {classCode: '010802'}),
+          );
+          const node = (path: string, number: string): void => {
+            files.write(`${path}/uevent`, `MAJOR=1\nDEVNAME=${name}\n`);
+            files.link(`${path}/subsystem`, `sys/class/${kind}`);
+            files.link(`sys/dev/char/${number}`, path);
+          };
+          node(`${FOLDER}/${kind}/a`, '1:7');
+          // one that nobody has open, and one of another device
+          node(`${FOLDER}/${kind}/b`, '4095:7');
+          node('sys/devices/virtual/c', '1:5');
+          for (const passive of [true, false]) {
+            assert.deepEqual(found(files, {live: true, passive}), [
+              `${guard}: /dev/${name} is open in process ${process.pid} (${comm})`,
+            ]);
+          }
+          assert.deepEqual(found(files), []);
+        }
+      } finally {
+        for (const fd of fds) closeSync(fd);
+      }
+    });
+
+    it('find InfiniBand without an interface only where it can have one', () => {
+      using files = withDevices(pci(DISK, {classCode: '020700', driver: 'mlx5_core'}));
+      const layer = (port: number, text: string): void => {
+        files.write(`${FOLDER}/infiniband/mlx5_0/ports/${port}/link_layer`, `${text}\n`);
+      };
+      layer(1, 'InfiniBand');
+      assert.deepEqual(found(files, {live: true}), []);
+      files.write('sys/module/ib_ipoib/initstate', 'live\n');
+      assert.match(found(files, {live: true}).join(), /^network: mlx5_core drives it, but no interface/);
+      files.remove('sys/module/ib_ipoib');
+      layer(2, 'Ethernet');
+      assert.match(found(files, {live: true}).join(), /^network: mlx5_core drives it, but no interface/);
+    });
+
     it('find a network device whose interface does not show', () => {
       const namespace =
         'network: igb drives it, but no interface of it shows here: its interface is in another network namespace, or it has none';
@@ -409,6 +459,26 @@ describe('guards', () => {
       assert.deepEqual(found(files, {only: [DISK]}), []);
       assert.equal(found(files).length, 2);
     });
+  });
+
+  it('find the last virtio console, whose terminal sysfs does not link to it', () => {
+    using files = withDevices(
+      pci(DISK, {classCode: '078000', driver: 'virtio-pci'}),
+      pci('0000:02:00.0', {classCode: '078000', driver: 'virtio-pci'}),
+    );
+    files.write('proc/consoles', 'hvc0 -W- (EC p ) 229:0\n');
+    files.link('sys/class/tty/hvc0', 'sys/devices/virtual/tty/hvc0');
+    const console = (index: number, path: string): void => {
+      files.write(`${path}/virtio${index}/uevent`, '');
+      files.link(`sys/bus/virtio/drivers/virtio_console/virtio${index}`, `${path}/virtio${index}`);
+    };
+    files.write('sys/bus/virtio/drivers/virtio_console/uevent', '');
+    console(0, FOLDER);
+    assert.match(found(files, {only: [DISK]}).join(), /^console: it is the only way to the console hvc0/);
+    assert.deepEqual(found(files, {only: ['0000:02:00.0']}), []);
+    console(1, 'sys/devices/pci0000:02/0000:02:00.0');
+    assert.deepEqual(found(files, {only: [DISK]}), []);
+    assert.equal(found(files).length, 2);
   });
 
   it('find virtual functions with their drivers', () => {

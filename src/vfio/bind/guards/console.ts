@@ -45,9 +45,25 @@ const losersOf = (
     );
     return stays || hasFrameBufferElsewhere(tree, devices) ? [] : taken;
   }
+  if (/^hvc\d+$/.test(name)) return virtioConsolesOf(tree, devices);
   const path = resolved(tree, '/sys/class/tty', name);
   return path === null ? [] : devices.filter((device) => isBelow(path, device.path));
 };
+
+/**
+ * Devices that have the last virtio consoles. sysfs does not link those to their terminals (drivers/tty/hvc/hvc_console.c
+ * registers hvc0 and the others before it knows of any).
+ */
+const virtioConsolesOf = (tree: HostTree, devices: readonly Device[]): Device[] => {
+  const consoles = namesIn(tree, VIRTIO_CONSOLES)
+    .filter((name) => /^virtio\d+$/.test(name))
+    .flatMap((name) => resolved(tree, VIRTIO_CONSOLES, name) ?? []);
+  const isOf = (console: string, {path}: Device): boolean => isBelow(console, path);
+  const stays = consoles.some((each) => !devices.some((device) => isOf(each, device)));
+  return stays ? [] : devices.filter((device) => consoles.some((each) => isOf(each, device)));
+};
+
+const VIRTIO_CONSOLES = '/sys/bus/virtio/drivers/virtio_console';
 
 const isDisplay = ({classCode}: Device): boolean => isOfClass(classCode, 'gpu');
 

@@ -12,9 +12,17 @@ import {textOf} from './guard.js';
 export const memberSignature = (tree: HostTree, {name, path}: BlockDevice): string | null => {
   const sectors = Number(textOf(tree, `${path}/size`) ?? 0);
   const found = tree.inspect(`/dev/${name.replaceAll('!', '/')}`, (at) => signatureAt(at, sectors * SECTOR));
-  if (found instanceof SyscallError && found.errno !== ENOMEDIUM) throw found;
-  return found instanceof SyscallError ? null : found;
+  if (!(found instanceof SyscallError)) return found;
+  if (found.errno === ENOMEDIUM || (found.code === 'EIO' && isOptical(tree, path))) return null;
+  throw found;
 };
+
+/** An optical drive that is not waited for opens without a disc, too, and then cannot be read (drivers/cdrom/cdrom.c, cdrom_open). */
+const isOptical = (tree: HostTree, path: string): boolean =>
+  textOf(tree, `${path.replace(/\/block\/[^/]+$/, '')}/type`) === TYPE_ROM;
+
+/** include/scsi/scsi_proto.h. */
+const TYPE_ROM = '5';
 
 /** Of a drive with nothing in it (include/uapi/asm-generic/errno.h). */
 export const ENOMEDIUM = 123;

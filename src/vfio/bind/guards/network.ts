@@ -1,5 +1,7 @@
 import {isOfClass} from '../../../iommu/pci-class.js';
+import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
+import {openedNodes} from './character-nodes.js';
 import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
 
 const NET = '/sys/class/net';
@@ -9,36 +11,63 @@ const NET = '/sys/class/net';
  * one that others are reached by: a port of a bridge that has more of them, and one of another network namespace, which
  * sysfs does not show.
  */
-export const networkGuard: Guard = ({tree, devices, addresses, live}) => {
+export const networkGuard: Guard = (context) => {
+  const {tree, devices, addresses, live} = context;
   const interfaces = namesIn(tree, NET).flatMap((name) => {
     const path = resolved(tree, NET, name);
     return path === null ? [] : [{name, path}];
   });
   const routes = defaultRoutes(tree);
-  return devices.flatMap(({address: device, path, driver, boundToVfio, classCode}) => {
+  return devices.flatMap((device) => {
+    const {path, driver, boundToVfio, classCode} = device;
     const own = interfaces.filter((each) => isBelow(each.path, path));
     // what was written down of another machine need not have its interfaces
-    if (live && own.length === 0 && isOfClass(classCode, 'nic') && hasInterface(driver) && !boundToVfio) {
-      const found = `${driver ?? ''} drives it, but no interface of it shows here: its interface is in another network namespace, or it has none`;
-      return [{guard: 'network' as const, device, found}];
-    }
-    return own
-      .flatMap(({name}) => [name, ...uppersOf(tree, name)].map((upper) => ({name, upper})))
-      .flatMap(({name, upper}) => {
-        const uses = [
-          ...usesOf(tree, upper, {addresses, routes}),
-          ...otherPorts(tree, upper, [name, ...uppersOf(tree, name)]),
-        ];
-        const which = upper === name ? name : `${upper} on ${name}`;
-        return uses.length === 0
-          ? []
-          : [{guard: 'network' as const, device, found: `${which} ${uses.join(' and ')}`}];
-      });
+    const isHidden =
+      live &&
+      own.length === 0 &&
+      isOfClass(classCode, 'nic') &&
+      !boundToVfio &&
+      mayHaveInterface(tree, {path, driver});
+    return [
+      ...openedNodes(context, path, RDMA),
+      ...(isHidden
+        ? [
+            `${driver ?? ''} drives it, but no interface of it shows here: its interface is in another network namespace, or it has none`,
+          ]
+        : []),
+      ...own.flatMap(({name}) =>
+        [name, ...uppersOf(tree, name)].flatMap((upper) => {
+          const uses = [
+            ...usesOf(tree, upper, {addresses, routes}),
+            ...otherPorts(tree, upper, [name, ...uppersOf(tree, name)]),
+          ];
+          return uses.length === 0
+            ? []
+            : [`${upper === name ? name : `${upper} on ${name}`} ${uses.join(' and ')}`];
+        }),
+      ),
+    ].map((found) => ({guard: 'network' as const, device: device.address, found}));
   });
 };
 
-/** pci-stub only keeps others away from a device. */
-const hasInterface = (driver: string | null): boolean => driver !== null && driver !== 'pci-stub';
+/** Classes of the nodes through which programs send and receive by themselves (drivers/infiniband/core). */
+const RDMA = ['infiniband_verbs', 'infiniband_mad'];
+
+/** pci-stub only keeps others away from a device, and ports of InfiniBand have interfaces by ib_ipoib alone. */
+const mayHaveInterface = (tree: HostTree, {path, driver}: {path: string; driver: string | null}): boolean =>
+  driver !== null &&
+  driver !== 'pci-stub' &&
+  !(isInfiniBand(tree, path) && tree.list('/sys/module/ib_ipoib') instanceof SyscallError);
+
+/** Whether all ports of a device are (drivers/infiniband/core/sysfs.c, link_layer_show); they may be of Ethernet. */
+const isInfiniBand = (tree: HostTree, path: string): boolean => {
+  const layers = namesIn(tree, `${path}/infiniband`).flatMap((name) =>
+    namesIn(tree, `${path}/infiniband/${name}/ports`).map((port) =>
+      textOf(tree, `${path}/infiniband/${name}/ports/${port}/link_layer`),
+    ),
+  );
+  return layers.length > 0 && layers.every((layer) => layer === 'InfiniBand');
+};
 
 const usesOf = (
   tree: HostTree,

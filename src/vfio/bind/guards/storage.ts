@@ -2,8 +2,9 @@ import {closeSync, constants, openSync} from 'node:fs';
 import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
-import {blockHoldersOf} from '../../holders.js';
+import {holdersText, openersOf} from '../../holders.js';
 import {blockDevicesOf, blockName, type BlockDevice} from './block-devices.js';
+import {openedNodes} from './character-nodes.js';
 import {ENOMEDIUM, memberSignature} from './member-signature.js';
 import {isBelow, textOf, type Guard, type GuardContext} from './guard.js';
 import {mountPointsOf, readMounts} from './mounted.js';
@@ -18,8 +19,8 @@ export const storageGuard: Guard = (context) => {
   const [mounts, swaps] = [readMounts(tree), readSwaps(tree)];
   return devices.flatMap(({address, path}) => {
     const blocks = blockDevicesOf(tree, path);
-    const openers = live ? openersOf(blocks) : new Map<BlockDevice, string>();
-    return blocks.flatMap((block) => {
+    const openers = live ? openedBlocks(blocks) : new Map<BlockDevice, string>();
+    const ofBlocks = blocks.flatMap((block) => {
       // other guards have those, and the whole of a disk is in use when a part of it is
       const accounted =
         mountPointsOf(tree, block, mounts).length > 0 ||
@@ -38,10 +39,18 @@ export const storageGuard: Guard = (context) => {
         doubt(
           `whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know`,
         );
-      return found === null ? [] : [{guard: 'storage' as const, device: address, found}];
+      return found ?? [];
     });
+    return [...ofBlocks, ...openedNodes(context, path, COMMANDED)].map((found) => ({
+      guard: 'storage' as const,
+      device: address,
+      found,
+    }));
   });
 };
+
+/** Classes of nodes through which programs give commands to disks and tapes past the block layer. */
+const COMMANDED = ['nvme', 'nvme-generic', 'scsi_generic', 'bsg', 'scsi_tape', 'scsi_changer'];
 
 const unlessUnclear = (block: BlockDevice, ask: () => string | null): string | null => {
   try {
@@ -73,16 +82,21 @@ const readSignature = (tree: HostTree, block: BlockDevice, live: boolean): strin
 const hasNode = ({number}: BlockDevice): boolean => number !== null;
 
 /** What processes have open, in words. A program that reads or writes the bare disk need not use it exclusively. */
-const openersOf = (blocks: readonly BlockDevice[]): Map<BlockDevice, string> => {
-  const numbers = blocks.map(({number}) => parseDeviceNumber(number ?? '') ?? []);
-  if (numbers.length === 0 || blockHoldersOf(...numbers.flat()).holders.length === 0) return new Map();
+const openedBlocks = (blocks: readonly BlockDevice[]): Map<BlockDevice, string> => {
+  const numbered = blocks.flatMap((block) => {
+    const number = parseDeviceNumber(block.number ?? '');
+    return number === null ? [] : [{block, number}];
+  });
+  const openers = openersOf(
+    'block',
+    numbered.map(({number}) => number),
+  );
   return new Map(
-    blocks.flatMap((block, index) => {
-      const {holders} = blockHoldersOf(...[numbers[index] ?? []].flat());
-      const names = holders.map(({pid, comm}) => `process ${pid} (${comm})`);
-      return names.length === 0
+    numbered.flatMap(({block, number}) => {
+      const holders = openers.get(number);
+      return holders === undefined
         ? []
-        : [[block, `${blockName(block)} is open in ${names.join(', ')}`] as const];
+        : [[block, `${blockName(block)} is open in ${holdersText(holders)}`] as const];
     }),
   );
 };

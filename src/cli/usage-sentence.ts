@@ -1,0 +1,48 @@
+/**
+ * What oclif's parser says, in the words that kvfio has for it and on one line: each sentence says what is wrong with
+ * which flag. What is not known here stays as it is.
+ */
+export const usageSentence = (message: string): string => {
+  const text = message
+    .replace(/\n*See more help with --help\s*$/, '')
+    .replace(/^The following errors? occurred:\s*/, '')
+    .replace(/^(Missing \d+ required args?):\n(\S+)[^]*$/, '$1: $2')
+    // a flag, and what its value lacks
+    .replace(/^(Parsing --\S+)\s*\n\s*/, '$1 ')
+    .trim();
+  const sentences = text.split(/\s*\n+\s*/).map(inOurWords);
+  return `${sentences.join('; ')}.`.replace(/([.!?])\.$/, '$1');
+};
+
+const inOurWords = (line: string): string =>
+  SENTENCES.reduce(
+    (words, [theirs, ours]) =>
+      typeof ours === 'string' ? words.replace(theirs, ours) : words.replace(theirs, ours),
+    line,
+  );
+
+/** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js and lib/errors of @oclif/core 4), and ours. */
+const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] = [
+  [/^[Cc]ommand (\S+) not found$/, (_, id = '') => `There is no command "${id.replaceAll(':', ' ')}"`],
+  [/^Nonexistent flags?: (.*)$/, 'There is no flag $1'],
+  [/^Unexpected arguments?: (.*)$/, '"$1" is more than the command takes'],
+  [/^Missing \d+ required args?: (.*)$/, (_, name = '') => `The argument ${name.toUpperCase()} is missing`],
+  [/^Missing required flag (.*)$/, 'The flag --$1 is missing'],
+  [/^Flag (--\S+) expects a value$/, '$1 takes a value, and none is given'],
+  [/^Flag (--\S+) expects one of these values: (.*)$/, '$1 takes one of $2, and none is given'],
+  [/^Flag (--\S+) can only be specified once$/, '$1 is given more than once'],
+  [/^Expected (--\S+?)=(.*) to be one of: (.*)$/, '$1 takes one of $3, not "$2"'],
+  [/^Expected (.*) to be one of: (.*)$/, 'It takes one of $2, not "$1"'],
+  [/^Parsing (--\S+) Expected an integer but received: (.*)$/, '$1 takes a whole number, not "$2"'],
+  [
+    /^Parsing (--\S+) Expected an integer greater than or equal to (\S+) but received: (.*)$/,
+    '$1 takes a whole number from $2 on, not $3',
+  ],
+  [
+    /^Parsing (--\S+) Expected an integer less than or equal to (\S+) but received: (.*)$/,
+    '$1 takes a whole number up to $2, not $3',
+  ],
+  [/^(--[^\s=]+)(?:=.*)? cannot also be provided when using (--\S+)$/, '$1 and $2 exclude each other'],
+  [/^All of the following must be provided when using (--\S+): (.*)$/, '$1 needs $2'],
+  [/^One of the following must be provided when using (--\S+): (.*)$/, '$1 needs one of $2'],
+];
