@@ -21,7 +21,7 @@ export default tseslint.config(
     },
   },
   {files: ['**/*.js', '**/*.cjs'], extends: [tseslint.configs.disableTypeChecked]},
-  {files: ['**/*.cjs'], rules: {'@typescript-eslint/no-require-imports': 'off'}},
+  {files: ['**/*.cjs', 'bin/*.js'], rules: {'@typescript-eslint/no-require-imports': 'off'}},
   {
     // mocha's `this` carries the time limit and skip()
     files: ['test/**/*.ts'],

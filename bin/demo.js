@@ -1,11 +1,11 @@
 #!/usr/bin/env node
 // npm run demo: the same guest twice, with an IOMMU that lacks snoop control and with one that has it.
 // Where the lab cannot start, this host and a captured guest stand in for it.
-import {spawnSync} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
+const {spawnSync} = require('node:child_process');
+const {join} = require('node:path');
 
-const KVFIO = fileURLToPath(new URL('run.js', import.meta.url));
-const CAPTURE = fileURLToPath(new URL('../test/fixtures/lab-intel.json', import.meta.url));
+const KVFIO = join(__dirname, 'run.js');
+const CAPTURE = join(__dirname, '../test/fixtures/lab-intel.json');
 
 /** In the guest: all groups, then the one whose device is ready to be assigned, in words. */
 const TOUR = `

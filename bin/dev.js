@@ -1,8 +1,13 @@
 #!/usr/bin/env -S node --import tsx
 // Runs the sources as they are, without a build: npm run dev -- groups
-import {settings} from '@oclif/core';
+const {join} = require('node:path');
 
-process.env.NODE_ENV = 'development';
-settings.debug = true;
-const {main} = await import('../src/cli/main.ts');
-await main(import.meta.url);
+const source = (name) => import(`../src/${name}.ts`);
+
+void (async () => {
+  process.env.NODE_ENV = 'development';
+  const {settings} = await import('@oclif/core');
+  settings.debug = true;
+  const {main} = await source('cli/main');
+  await main({root: join(__dirname, '..'), commandOf: (id) => source(`commands/${id}`)});
+})();

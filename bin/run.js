@@ -1,4 +1,5 @@
 #!/usr/bin/env node
-import {main} from '../dist/bundle/cli/main.js';
+const {join} = require('node:path');
+const {start} = require('../dist/bundle/cli/start.js');
 
-await main(import.meta.url);
+void start(join(__dirname, '..'));

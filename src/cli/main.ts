@@ -1,27 +1,26 @@
-import {fileURLToPath} from 'node:url';
-import {setFlagsFromString} from 'node:v8';
 import {run} from '@oclif/core';
 import {EXIT_CODES} from '../failure.js';
 import {failureOf} from './failure-of.js';
+import {Program, type CommandOf} from './program.js';
 import {reportFailure} from './report.js';
 
 /**
  * Runs the command line. What a command throws it reports itself (base-command.ts); what reaches this place was
  * raised before a command existed, such as an unknown command name.
  *
- * @param dir URL or path of the file that was started; oclif finds package.json from there.
+ * @param root the folder of the package.
  */
-export const main = async (dir: string): Promise<void> => {
-  // A command is over before optimised code pays: compiling it costs a third of the time of a scan of 5,000 devices.
-  setFlagsFromString('--no-opt');
+export const main = async ({root, commandOf}: {root: string; commandOf: CommandOf}): Promise<void> => {
   const argv = process.argv.slice(2);
   // before oclif's own listener, which throws
   process.stdout.prependListener('error', endOfOutput);
   // where not even a failure can be told, its exit code still can
   process.stderr.on('error', () => undefined);
   try {
-    // kvfio has no plugins of its users, and need not look for them in a home that may be somebody else's
-    await run(argv, {root: fileURLToPath(dir), userPlugins: false, devPlugins: false});
+    // kvfio has neither plugins nor themes of its users, and need not look for them in a home that may be somebody else's
+    process.env['KVFIO_DISABLE_THEME'] = 'true';
+    const program = new Program(root, commandOf);
+    await run(argv, {root, plugins: new Map([[program.name, program]])});
     await written();
   } catch (error) {
     // oclif ends --help and --version by throwing an ExitError

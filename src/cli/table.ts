@@ -131,8 +131,11 @@ const csvField = (text: string): string => (/[",]/.test(text) ? `"${text.replace
 
 /** Sorts by one column; a leading `-` reverses. Rows that compare equal keep their order. */
 export const sorted = <Row>(rows: readonly Row[], column: Column<Row>, descending: boolean): Row[] => {
-  const compare = column.compare ?? ((a: Row, b: Row) => COLLATOR.compare(column.text(a), column.text(b)));
+  const compare = column.compare ?? ((a: Row, b: Row) => collator().compare(column.text(a), column.text(b)));
   return [...rows].sort((a, b) => (descending ? -compare(a, b) : compare(a, b)));
 };
 
-const COLLATOR = new Intl.Collator('en', {numeric: true});
+let made: Intl.Collator | undefined;
+
+/** Made when it is first needed: to set up the rules of a language takes longer than to read a small host. */
+const collator = (): Intl.Collator => (made ??= new Intl.Collator('en', {numeric: true}));

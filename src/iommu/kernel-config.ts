@@ -1,4 +1,3 @@
-import {createRequire} from 'node:module';
 import type * as Zlib from 'node:zlib';
 import type {Capture} from '../linux/capture.js';
 import type {Attributes} from './attributes.js';
@@ -61,4 +60,4 @@ const unpack = (bytes: Buffer): string | null => {
 };
 
 /** Most commands unpack nothing, and loading it takes longer than all that they read. */
-const zlib = (): typeof Zlib => createRequire(import.meta.url)('node:zlib') as typeof Zlib;
+const zlib = (): typeof Zlib => process.getBuiltinModule('node:zlib');

@@ -74,7 +74,8 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
   const groupsFolder = attributes.names('/sys/kernel/iommu_groups') !== null;
   const classFolder = attributes.names('/sys/class/iommu') !== null;
   const tables = attributes.names(TABLES);
-  const config = readKernelConfig(attributes, kernel.release);
+  // packed in many kernels, and to unpack it takes longer than all else that is read here
+  const config = (): KernelConfig | null => readKernelConfig(attributes, kernel.release);
   const announced = ANNOUNCEMENTS.filter(({table}) => tables?.includes(table) ?? false);
   const seen = [
     tables === null
@@ -106,7 +107,7 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
   const [announcement] = announced;
   return announcement === undefined
     ? nothingAnnounced(attributes, config, tables !== null, seen)
-    : notStarted(attributes, announcement, kernel, config, seen);
+    : notStarted(attributes, announcement, kernel, config(), seen);
 };
 
 /** Firmware names an IOMMU, and still no unit is there: off, or no driver. */
@@ -168,13 +169,13 @@ const notStarted = (
 
 const nothingAnnounced = (
   attributes: Attributes,
-  config: KernelConfig | null,
+  config: () => KernelConfig | null,
   tablesSeen: boolean,
   seen: string[],
 ): NoGroups => {
   const virtio = virtioIommu(attributes);
   if (virtio !== null) {
-    const built = config?.option('CONFIG_VIRTIO_IOMMU');
+    const built = config()?.option('CONFIG_VIRTIO_IOMMU');
     return {
       cause: 'no-driver',
       message: `the virtio-iommu device ${virtio} is there, but ${built === 'n' ? 'this kernel was built without its driver' : 'no driver is bound to it'} (CONFIG_VIRTIO_IOMMU)`,

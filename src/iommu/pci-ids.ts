@@ -3,37 +3,38 @@ import type {Attributes} from './attributes.js';
 /**
  * Names of vendors, devices and classes from one pci.ids text (format: the head of that file).
  *
- * The text has some 40,000 lines and a machine asks for a few dozen, so each vendor's block is found by searching
- * and only that block is parsed.
+ * The text has some 40,000 lines and a machine asks for a few dozen, so each vendor's block is found by searching,
+ * and a device in it likewise.
  */
 export class PciIds {
   readonly #text: string;
-  readonly #blocks = new Map<string, Map<string, string>>();
+  readonly #blocks = new Map<string, string>();
+  readonly #names = new Map<string, string | null>();
 
   constructor(text: string) {
-    this.#text = `\n${text}`;
+    this.#text = text;
   }
 
   vendor(vendorId: string): string | null {
-    return this.#block(vendorId).get('') ?? null;
+    return this.#name(vendorId, '');
   }
 
   device(vendorId: string, deviceId: string): string | null {
-    return this.#block(vendorId).get(deviceId) ?? null;
+    return this.#name(vendorId, deviceId);
   }
 
   /** Name of a class code such as `020000`: its subclass or, where that has no name, its base class. */
   className(classCode: string): string | null {
-    const block = this.#block(`C ${classCode.slice(0, 2)}`);
-    return block.get(classCode.slice(2, 4)) ?? block.get('') ?? null;
+    const head = `C ${classCode.slice(0, 2)}`;
+    return this.#name(head, classCode.slice(2, 4)) ?? this.#name(head, '');
   }
 
   /** The lines that name the given vendors' devices and classes: a small pci.ids with the same answers. */
   excerpt(devices: Iterable<{vendorId: string; deviceId: string}>, classCodes: Iterable<string>): string {
     const lines = new Map<string, Set<string>>();
     const keep = (head: string, id: string, name: string | null): void => {
-      const top = this.#block(head).get('');
-      if (top === undefined) return;
+      const top = this.#name(head, '');
+      if (top === null) return;
       const rest = lines.get(`${head}  ${top}`) ?? new Set();
       if (name !== null) rest.add(`\t${id}  ${name}`);
       lines.set(`${head}  ${top}`, rest);
@@ -41,7 +42,7 @@ export class PciIds {
     for (const {vendorId, deviceId} of devices) keep(vendorId, deviceId, this.device(vendorId, deviceId));
     for (const code of classCodes) {
       const head = `C ${code.slice(0, 2)}`;
-      keep(head, code.slice(2, 4), this.#block(head).get(code.slice(2, 4)) ?? null);
+      keep(head, code.slice(2, 4), this.#name(head, code.slice(2, 4)));
     }
     // classes stand behind all vendors, as they do in the full file
     const heads = [...lines.keys()].sort((a, b) =>
@@ -50,29 +51,48 @@ export class PciIds {
     return heads.map((head) => `${[head, ...[...(lines.get(head) ?? [])].sort()].join('\n')}\n`).join('');
   }
 
-  /** The names under one head line (`8086` or `C 02`); the head's own name is under the empty key. */
-  #block(head: string): Map<string, string> {
-    const known = this.#blocks.get(head);
-    if (known !== undefined) return known;
-    const names = new Map<string, string>();
-    this.#blocks.set(head, names);
-    const start = this.#text.indexOf(`\n${head}  `);
-    if (start === -1) return names;
-    for (let from = start + 1; from < this.#text.length;) {
-      const newline = this.#text.indexOf('\n', from);
-      const end = newline === -1 ? this.#text.length : newline;
-      const line = this.#text.slice(from, end);
-      if (from === start + 1) names.set('', line.slice(head.length).trim());
-      else if (line.startsWith('\t')) {
-        const gap = line.indexOf('  ');
-        // two tabs lead in subsystems and programming interfaces
-        if (gap > 0 && line[1] !== '\t') names.set(line.slice(1, gap), line.slice(gap).trim());
-      } else if (line !== '' && !line.startsWith('#')) break;
-      from = end + 1;
+  /** A name under one head line (`8086` or `C 02`); that of the head itself has no id. */
+  #name(head: string, id: string): string | null {
+    const key = `${head}\t${id}`;
+    let name = this.#names.get(key);
+    if (name === undefined) {
+      name =
+        id === '' ? following(this.#block(head), `${head}  `) : following(this.#block(head), `\n\t${id}  `);
+      this.#names.set(key, name);
     }
-    return names;
+    return name;
+  }
+
+  /** The lines from a head to the next one; none where there is no such head. */
+  #block(head: string): string {
+    let block = this.#blocks.get(head);
+    if (block === undefined) {
+      const start = this.#startOf(`${head}  `);
+      NEXT_HEAD.lastIndex = start;
+      block = start === -1 ? '' : this.#text.slice(start, NEXT_HEAD.exec(this.#text)?.index);
+      this.#blocks.set(head, block);
+    }
+    return block;
+  }
+
+  /** Classes stand behind all vendors, and most of a megabyte lies between. */
+  #startOf(head: string): number {
+    if (this.#text.startsWith(head)) return 0;
+    const before = isClass(head) ? this.#text.lastIndexOf(`\n${head}`) : this.#text.indexOf(`\n${head}`);
+    return before === -1 ? -1 : before + 1;
   }
 }
+
+/** The end of the line before one that is neither empty nor a comment, nor belongs to the head above it. */
+const NEXT_HEAD = /\n[^\t#\n]/g;
+
+/** The rest of the line behind some text; null where the text does not occur. */
+const following = (block: string, text: string): string | null => {
+  const start = block.indexOf(text);
+  if (start === -1) return null;
+  const end = block.indexOf('\n', start + text.length);
+  return block.slice(start + text.length, end === -1 ? undefined : end).trim();
+};
 
 /** Usual places: Debian and its kin, Fedora and SUSE and theirs, Slackware, and pciutils' own update folder. */
 export const PCI_IDS_PLACES = [

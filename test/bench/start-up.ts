@@ -1,7 +1,7 @@
 /**
  * How long whole commands take, next to Node alone and to `kvfio --version`, in turns, so that all meet the same load.
  *
- *   node --import tsx test/bench/start-up.ts [ROUNDS]
+ *   node --import tsx test/bench/start-up.ts [ROUNDS] [--short]
  *
  * Each `create` makes a device and is followed by one that takes it away again, which is not timed.
  */
@@ -11,9 +11,12 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {buildOnce, PROJECT} from '../support/run.js';
 import {startKvfioVm} from '../vm/vmm.js';
+import {report, SHORT, type Row} from './table.js';
 
-const rounds = Number(process.argv[2] ?? 25);
+const rounds = Number(process.argv.slice(2).find((word) => !word.startsWith('-')) ?? (SHORT ? 10 : 40));
 const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
+const NODE = 'node -e 0';
+const VERSION = 'kvfio --version';
 
 const milliseconds = ([program = '', ...argv]: readonly string[]): number => {
   const env = {PATH: process.env['PATH'] ?? ''};
@@ -24,55 +27,69 @@ const milliseconds = ([program = '', ...argv]: readonly string[]): number => {
   return time;
 };
 
-const at = (values: readonly number[], quantile: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * quantile)] ?? NaN;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? NaN;
+
+/** Times of all commands by name, the one of a round at the same place in each. */
+const measure = async (): Promise<Map<string, number[]>> => {
+  const folder = mkdtempSync(join(tmpdir(), 'kvfio-bench-'));
+  const [asked, plain] = [join(folder, 'agent.sock'), join(folder, 'plain.sock')];
+  const vms = [await startKvfioVm(['--sock', asked]), await startKvfioVm(['--sock', plain, '--no-agent'])];
+  const undo = (socket: string): string[] => [
+    ...KVFIO,
+    'detach',
+    '--all',
+    '--close-device',
+    '--vm-sock',
+    socket,
+  ];
+  const contestants: [name: string, command: string[], after: string[] | null][] = [
+    [NODE, [process.execPath, '-e', '0'], null],
+    [VERSION, [...KVFIO, '--version'], null],
+    ['kvfio groups --json', [...KVFIO, 'groups', '--json'], null],
+    ['kvfio create, by agent', [...KVFIO, 'create', '--vm-sock', asked], undo(asked)],
+    ['kvfio create, by inject', [...KVFIO, 'create', '--vm-sock', plain], undo(plain)],
+  ];
+  const times = new Map(contestants.map(([name]) => [name, [] as number[]]));
+  try {
+    for (let round = 0; round < rounds; round += 1) {
+      for (const [name, command, after] of contestants) {
+        times.get(name)?.push(milliseconds(command));
+        if (after !== null) milliseconds(after);
+      }
+    }
+  } finally {
+    for (const vm of vms) await vm.end();
+    rmSync(folder, {recursive: true});
+  }
+  return times;
+};
 
 buildOnce();
-const folder = mkdtempSync(join(tmpdir(), 'kvfio-bench-'));
-const [asked, plain] = [join(folder, 'agent.sock'), join(folder, 'plain.sock')];
-const vms = [await startKvfioVm(['--sock', asked]), await startKvfioVm(['--sock', plain, '--no-agent'])];
-const undo = (socket: string): string[] => [
-  ...KVFIO,
-  'detach',
-  '--all',
-  '--close-device',
-  '--vm-sock',
-  socket,
-];
-const contestants: [name: string, command: string[], after: string[] | null][] = [
-  ['node -e 0', [process.execPath, '-e', '0'], null],
-  ['kvfio --version', [...KVFIO, '--version'], null],
-  ['kvfio groups --json', [...KVFIO, 'groups', '--json'], null],
-  ['kvfio create, by agent', [...KVFIO, 'create', '--vm-sock', asked], undo(asked)],
-  ['kvfio create, by inject', [...KVFIO, 'create', '--vm-sock', plain], undo(plain)],
-];
-const times = new Map(contestants.map(([name]) => [name, [] as number[]]));
-try {
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [name, command, after] of contestants) {
-      times.get(name)?.push(milliseconds(command));
-      if (after !== null) milliseconds(after);
-    }
-  }
-} finally {
-  for (const vm of vms) await vm.end();
-  rmSync(folder, {recursive: true});
-}
+const times = await measure();
 
-const ratio = (name: string, base: string): string =>
-  at(
-    (times.get(name) ?? []).map((value, round) => value / (times.get(base)?.[round] ?? NaN)),
-    0.5,
-  ).toFixed(2);
-console.log(`${rounds} rounds; ratios are medians of those of each round\n`);
-console.log(
-  `${''.padEnd(26)}${['median', '/ node -e 0', '/ --version'].map((title) => title.padStart(14)).join('')}`,
-);
-for (const [name, values] of times) {
-  const cells = [
-    `${at(values, 0.5).toFixed(0)} ms`,
-    ratio(name, 'node -e 0'),
-    ratio(name, 'kvfio --version'),
-  ];
-  console.log(`${name.padEnd(26)}${cells.map((cell) => cell.padStart(14)).join('')}`);
-}
+/** Compares two commands round by round, which meet the same load. */
+const compared = (
+  what: string,
+  against: string,
+  row: Pick<Row, 'unit' | 'most'>,
+  compare: (own: number, other: number) => number,
+): Row => {
+  const [own, others] = [times.get(what) ?? [], times.get(against) ?? []];
+  return {
+    what,
+    against,
+    ...row,
+    value: median(own.map((time, round) => compare(time, others[round] ?? NaN))),
+    detail: `${median(own).toFixed(0)} / ${median(others).toFixed(0)} ms, ${rounds} rounds`,
+  };
+};
+const ratio = (own: number, other: number): number => own / other;
+const difference = (own: number, other: number): number => own - other;
+
+report([
+  compared(VERSION, NODE, {unit: 'x', most: 2.5}, ratio),
+  compared('kvfio groups --json', NODE, {unit: 'x', most: 2.5}, ratio),
+  compared('kvfio create, by agent', VERSION, {unit: 'ms', most: 20}, difference),
+  compared('kvfio create, by inject', VERSION, {unit: 'ms', most: 20}, difference),
+]);

@@ -1,0 +1,146 @@
+import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
+import {dirname, join, relative, resolve, sep} from 'node:path';
+import {Script} from 'node:vm';
+
+/**
+ * The modules of dist/bundle, loaded with what V8 compiled of them when the package was built: to compile oclif and a
+ * command anew at every start takes as long as Node itself does. Node 20 has no cache of its own for that.
+ *
+ * V8 compares its version, its flags and the length of the source before it takes compiled code, and compiles the source
+ * where one differs, so that a package that was built with another Node runs as ever. That the code belongs to
+ * this source, and not to another of the same length, shows in the last line of both (.ci/bundle.js).
+ */
+export class BundledModules {
+  readonly #folder: string;
+  readonly #native: NodeJS.Require;
+  readonly #loaded = new Map<string, {exports: unknown; script: Script}>();
+
+  /**
+   * @param folder where the modules are.
+   * @param native `require` of a module of that folder, for whatever is not in it.
+   */
+  constructor(folder: string, native: NodeJS.Require) {
+    this.#folder = folder;
+    this.#native = native;
+  }
+
+  /** The exports of a module, by its path in the folder. */
+  load(name: string): unknown {
+    return this.#load(join(this.#folder, name));
+  }
+
+  /** Paths of the loaded modules of which no compiled code was there, or none that V8 took. */
+  get compiledAnew(): string[] {
+    return [...this.#loaded.entries()].flatMap(([file, {script}]) =>
+      script.cachedDataRejected === false ? [] : [relative(this.#folder, file)],
+    );
+  }
+
+  /** Keeps the compiled code of what has been loaded, with every function that has run so far. */
+  save(): void {
+    for (const [file, {script}] of this.#loaded) {
+      const place = this.#compiled(file);
+      mkdirSync(dirname(place), {recursive: true});
+      writeFileSync(`${place}.new`, Buffer.concat([mark(readFileSync(file)), script.createCachedData()]));
+      renameSync(`${place}.new`, place);
+    }
+  }
+
+  #load(file: string): unknown {
+    const known = this.#loaded.get(file);
+    if (known !== undefined) return known.exports;
+    const source = readFileSync(file);
+    const script = new Script(
+      `(function (exports, require, module, __filename, __dirname) {${source.toString('latin1')}})`,
+      {
+        filename: file,
+        cachedData: this.#codeOf(file, source),
+      },
+    );
+    const module = {exports: {}, script};
+    this.#loaded.set(file, module);
+    const run = script.runInThisContext() as Wrapper;
+    run.call(module.exports, module.exports, this.#requireFrom(dirname(file)), module, file, dirname(file));
+    return module.exports;
+  }
+
+  #requireFrom(folder: string): NodeJS.Require {
+    const require = (id: string): unknown => {
+      const file = resolve(folder, id);
+      if (id.startsWith('.') || file === id) {
+        return file.startsWith(this.#folder + sep) ? this.#load(file) : this.#native(file);
+      }
+      // whoever asks for a `require` has one here
+      if (id === 'node:module') return {createRequire: () => result};
+      return SELDOM_USED.has(id) ? this.#later(id) : this.#native(id);
+    };
+    const result = Object.assign(require, this.#native);
+    return result;
+  }
+
+  /** A module of Node that is loaded when something of it is used. */
+  #later(id: string): unknown {
+    const module = (): object => this.#native(id) as object;
+    return new Proxy(
+      {},
+      {
+        get: (_, name) => Reflect.get(module(), name) as unknown,
+        has: (_, name) => Reflect.has(module(), name),
+        ownKeys: () => Reflect.ownKeys(module()),
+        getOwnPropertyDescriptor: (_, name) => {
+          const descriptor = Reflect.getOwnPropertyDescriptor(module(), name);
+          return descriptor && {...descriptor, configurable: true};
+        },
+      },
+    );
+  }
+
+  #codeOf(file: string, source: Buffer): Buffer | undefined {
+    let code: Buffer;
+    try {
+      code = readFileSync(this.#compiled(file));
+    } catch {
+      return undefined;
+    }
+    return code.subarray(0, MARK_LENGTH).equals(mark(source)) ? code.subarray(MARK_LENGTH) : undefined;
+  }
+
+  #compiled(file: string): string {
+    return join(this.#folder, 'compiled', `${process.version}-${process.arch}`, relative(this.#folder, file));
+  }
+}
+
+/** Bytes of a hash in base64url at the end of each bundled source. A multiple of 8, which V8 wants its data aligned to. */
+const MARK_LENGTH = 32;
+
+const mark = (source: Buffer): Buffer => source.subarray(-MARK_LENGTH - 1, -1);
+
+type Wrapper = (
+  this: unknown,
+  exports: unknown,
+  require: NodeJS.Require,
+  module: unknown,
+  filename: string,
+  dirname: string,
+) => void;
+
+/** What oclif and others name at their top, and most commands never use. */
+const SELDOM_USED: ReadonlySet<string> = new Set([
+  'child_process',
+  'fs/promises',
+  'readline',
+  'tty',
+  'zlib',
+  'node:child_process',
+  'node:crypto',
+  'node:fs/promises',
+  'node:net',
+  'node:os',
+  'node:perf_hooks',
+  'node:readline',
+  'node:timers/promises',
+  'node:tty',
+  'node:v8',
+  'node:worker_threads',
+  'node:zlib',
+]);

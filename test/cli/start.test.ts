@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import {join} from 'node:path';
+import {buildOnce, PROJECT, start} from '../support/run.js';
+import {scratch} from '../vm/vmm.js';
+
+describe('the start of the installed program', function () {
+  this.timeout(60_000);
+  let folder: ReturnType<typeof scratch>;
+  let compiled: string;
+  beforeEach(() => {
+    buildOnce();
+    folder = scratch();
+    for (const name of ['bin', 'package.json', 'oclif.manifest.json', 'dist/bundle'])
+      cpSync(join(PROJECT, name), folder.path(name), {recursive: true});
+    symlinkSync(join(PROJECT, 'node_modules'), folder.path('node_modules'));
+    compiled = folder.path(`dist/bundle/compiled/${process.version}-${process.arch}`);
+  });
+  afterEach(() => {
+    folder[Symbol.dispose]();
+  });
+
+  const node = (argv: readonly string[]): string => {
+    const {status, stdout, stderr} = spawnSync(process.execPath, argv, {encoding: 'utf8'});
+    assert.equal(status, 0, stderr);
+    return stdout;
+  };
+  const version = (flags: readonly string[] = []): string =>
+    node([...flags, folder.path('bin/run.js'), '--version']);
+  const compiledAnew = (flags: readonly string[] = []): string[] =>
+    JSON.parse(
+      node([
+        ...flags,
+        '-e',
+        `const modules = require('${folder.path('dist/bundle/cli/start.js')}').bundledModules('${folder.path('')}');
+         modules.load('cli/main.js');
+         modules.load('commands/groups.js');
+         modules.load('commands/attach.js');
+         console.log(JSON.stringify(modules.compiledAnew))`,
+      ]),
+    ) as string[];
+  const files = (): string[] =>
+    readdirSync(compiled, {recursive: true, withFileTypes: true})
+      .filter((entry) => entry.isFile())
+      .map(({parentPath, name}) => join(parentPath, name));
+
+  it('takes all that was compiled when it was built', () => {
+    assert.deepEqual(compiledAnew(), []);
+  });
+
+  it('compiles for itself where the package was built with another Node', () => {
+    const expected = version();
+    rmSync(compiled, {recursive: true});
+    assert.equal(version(), expected);
+    assert.ok(compiledAnew().includes('oclif-core.js'));
+  });
+
+  it('compiles for itself where V8 has other flags', () => {
+    assert.ok(compiledAnew(['--no-flush-bytecode']).includes('oclif-core.js'));
+    assert.equal(version(['--no-flush-bytecode']), version());
+  });
+
+  it('runs all the same where what was compiled is damaged', () => {
+    const expected = version();
+    for (const file of files()) truncateSync(file, 100);
+    assert.equal(version(), expected);
+    for (const file of files()) writeFileSync(file, Buffer.alloc(4096, 0xff));
+    assert.equal(version(), expected);
+    for (const file of files()) writeFileSync(file, '');
+    assert.equal(version(), expected);
+  });
+
+  it('does not take what was compiled from another source of the same length', () => {
+    const file = folder.path('dist/bundle/cli/main.js');
+    const source = readFileSync(file, 'utf8');
+    writeFileSync(file, source.replace(/.{32}\n$/, `${'x'.repeat(32)}\n`));
+    assert.deepEqual(compiledAnew(), ['cli/main.js']);
+  });
+
+  it('says the same of a command whichever way it is asked', () => {
+    const {stdout} = start(['help', 'groups']);
+    assert.match(stdout, /^USAGE$/m);
+    assert.equal(start(['groups', '--help']).stdout, stdout);
+  });
+
+  it('does not look for colours in a home, which may be that of somebody else', () => {
+    const home = folder.path('home/.config/kvfio');
+    mkdirSync(home, {recursive: true});
+    // who opens it waits
+    assert.equal(spawnSync('mkfifo', [join(home, 'theme.json')]).status, 0);
+    const {status} = spawnSync(process.execPath, [folder.path('bin/run.js'), '--version'], {
+      env: {HOME: folder.path('home')},
+      timeout: 20_000,
+    });
+    assert.equal(status, 0);
+  });
+});
