@@ -33,18 +33,23 @@ const bundles = [
     },
     outfile: join(OUT, 'oclif-core.js'),
   }),
-  ...['dist/cli/main.js', 'dist/cli/help.js', 'dist/vm/vcpu-worker.js', ...files('dist/commands')].map(
-    (entry) =>
-      build({
-        ...common,
-        entryPoints: [entry],
-        outbase: 'dist',
-        outdir: OUT,
-        // what is imported on demand, under one name for all that do
-        splitting: true,
-        chunkNames: 'shared/[name]-[hash]',
-        plugins: [{name: 'oclif-core', setup: shareCore}],
-      }),
+  ...[
+    'dist/cli/main.js',
+    'dist/cli/help.js',
+    'dist/vm/vcpu-worker.js',
+    'dist/iommu/groups-thread.js',
+    ...files('dist/commands'),
+  ].map((entry) =>
+    build({
+      ...common,
+      entryPoints: [entry],
+      outbase: 'dist',
+      outdir: OUT,
+      // what is imported on demand, under one name for all that do
+      splitting: true,
+      chunkNames: 'shared/[name]-[hash]',
+      plugins: [{name: 'oclif-core', setup: shareCore}],
+    }),
   ),
 ];
 const inputs = (await Promise.all(bundles)).flatMap(({metafile}) => Object.keys(metafile.inputs));
