@@ -46,6 +46,7 @@ const bundles = [
     'dist/cli/main.js',
     'dist/cli/help.js',
     'dist/vm/vcpu-worker.js',
+    'dist/iommu/groups-thread.js',
     ...files('dist/commands'),
   ].map((entry) =>
     build({

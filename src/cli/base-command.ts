@@ -2,8 +2,10 @@ import {Command, Flags, type Interfaces} from '@oclif/core';
 import type {ChalkInstance} from 'chalk';
 import {colourFor} from './colour.js';
 import {failureOf} from './failure-of.js';
+import {jsonPieces} from './json-pieces.js';
 import {printable, printableJson} from './printable.js';
 import {reportFailure} from './report.js';
+import {linePieces, writePieces} from './write-pieces.js';
 
 /** Warnings beyond this number are counted, not printed: the JSON document has them all. */
 const WARNINGS_SHOWN = 20;
@@ -16,6 +18,8 @@ const WARNINGS_SHOWN = 20;
  * false. stdout is only ever the answer; {@link note} and {@link warnOf} write to stderr in both modes.
  */
 export abstract class BaseCommand extends Command {
+  #printed = false;
+
   static override enableJsonFlag = true;
 
   static override baseFlags: Interfaces.FlagInput = {
@@ -38,6 +42,17 @@ export abstract class BaseCommand extends Command {
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
   }
 
+  /** The same for lines that may be very many, which are written as stdout takes them. */
+  protected async printManyLines(lines: Iterable<string>): Promise<void> {
+    await writePieces(linePieces(lines));
+  }
+
+  /** Writes the document that `run()` returns, for one that may be very long: in pieces, as stdout takes them. */
+  protected async printDocument(document: object): Promise<void> {
+    this.#printed = true;
+    await writePieces(jsonPieces(document));
+  }
+
   /** Writes one line about the answer to stderr. */
   protected note(line: string): void {
     process.stderr.write(`kvfio: ${printable(line)}\n`);
@@ -54,7 +69,7 @@ export abstract class BaseCommand extends Command {
   }
 
   override logJson(document: unknown): void {
-    process.stdout.write(`${printableJson(document, 2)}\n`);
+    if (!this.#printed) process.stdout.write(`${printableJson(document, 2)}\n`);
   }
 
   protected override async catch(error: Error): Promise<void> {

@@ -11,14 +11,15 @@ export interface GroupsRow {
 }
 
 /** The selected devices, group by group, then those in no group. */
-export const groupsRows = (document: GroupsDocument): GroupsRow[] => [
-  ...document.groups.flatMap((group): GroupsRow[] =>
-    group.devices.length === 0
-      ? [{group, device: null}]
-      : group.devices.filter((device) => device.matched).map((device) => ({group, device})),
-  ),
-  ...document.ungrouped.map((device) => ({group: null, device})),
-];
+export const groupsRows = (document: GroupsDocument): GroupsRow[] => {
+  const rows: GroupsRow[] = [];
+  for (const group of document.groups) {
+    if (group.devices.length === 0) rows.push({group, device: null});
+    for (const device of group.devices) if (device.matched) rows.push({group, device});
+  }
+  for (const device of document.ungrouped) rows.push({group: null, device});
+  return rows;
+};
 
 /** What is printed without `--columns`. */
 export const USUAL_GROUPS_COLUMNS = ['group', 'address', 'name', 'driver', 'iommu', 'snoop', 'viable'];

@@ -4,7 +4,7 @@ import type {NoGroups} from '../iommu/no-groups.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import {groupsRows, type GroupsRow} from './groups-table.js';
 import {printable} from './printable.js';
-import {csvLines, sorted, tableLines} from './table.js';
+import {manyCsvLines, manyTableLines, sorted} from './table.js';
 import type {TableChoice} from './table-flags.js';
 import {wrapped} from './wrap.js';
 
@@ -17,32 +17,39 @@ export interface GroupsTextOptions {
   width: number | null;
 }
 
-/** The answer of `kvfio groups` for people. */
+/** The answer of `kvfio groups` for people. Lines are made as they are asked for. */
 export const groupsLines = async (
   document: GroupsDocument,
   {table: {columns, sort, header, csv}, explain, regions, paint, width}: GroupsTextOptions,
-): Promise<string[]> => {
-  if (explain) {
-    return [
-      ...document.groups.flatMap((group) => explanationLines(group, {paint, width})),
-      ...document.ungrouped.flatMap((device) => [
-        paint.bold(`Device ${printable(device.address)}: in no group`),
-        ...paragraphs(device.explanation, width),
-        '',
-      ]),
-    ];
-  }
+): Promise<Iterable<string>> => {
+  if (explain) return explanations(document, {paint, width});
   const unsorted = groupsRows(document);
   const rows = sort === null ? unsorted : sorted(unsorted, sort.column, sort.descending);
-  if (csv) return csvLines(rows, columns, header);
+  if (csv) return manyCsvLines(rows, columns, header);
   if (rows.length === 0) return [];
-  const table = await tableLines(rows, columns, {header, paint, width});
-  return [...table, ...(regions ? regionLines(document.groups) : []), ...differences(document.groups)];
+  const table = await manyTableLines(rows, columns, {header, paint, width});
+  return joined(table, regions ? regionLines(document.groups) : [], differences(document.groups));
 };
+
+function* joined(...parts: Iterable<string>[]): Generator<string> {
+  for (const part of parts) yield* part;
+}
 
 /** One line that says why a machine has no groups. */
 export const noGroupsLine = ({message, remedy}: NoGroups): string =>
   `no IOMMU groups: ${message}; ${remedy}.`;
+
+function* explanations(
+  {groups, ungrouped}: GroupsDocument,
+  look: Pick<GroupsTextOptions, 'paint' | 'width'>,
+): Generator<string> {
+  for (const group of groups) yield* explanationLines(group, look);
+  for (const {address, explanation} of ungrouped) {
+    yield look.paint.bold(`Device ${printable(address)}: in no group`);
+    yield* paragraphs(explanation, look.width);
+    yield '';
+  }
+}
 
 const explanationLines = (
   group: ListedGroup,

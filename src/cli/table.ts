@@ -26,24 +26,39 @@ export interface TableOptions {
 export const tableLines = async <Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
+  options: TableOptions,
+): Promise<string[]> => [...(await manyTableLines(rows, columns, options))];
+
+/** The same, where each line of a long table is made when it is asked for. */
+export const manyTableLines = async <Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
   {header, paint, width}: TableOptions,
-): Promise<string[]> => {
-  const texts = rows.map((row) => columns.map((column) => printable(column.text(row)) || '-'));
-  const heads = columns.map((column) => column.name.toUpperCase());
-  const widths = fit(columns, natural(header ? [heads, ...texts] : texts, columns.length), width);
-  const cells = texts.map((line, index) =>
-    line.map((text, at) => {
-      const column = columns[at];
-      const row = rows[index];
-      const cut = shorten(text, widths[at] ?? 0);
-      return column?.paint === undefined || row === undefined ? cut : column.paint(cut, row, paint);
-    }),
-  );
-  const all = header
-    ? [heads.map((head, at) => paint.bold(shorten(head, widths[at] ?? 0))), ...cells]
-    : cells;
-  return width === null || all.length > DRAWN_ROWS ? aligned(all, widths) : await drawn(all, widths);
+): Promise<Iterable<string>> => {
+  const heads = header ? columns.map((column) => column.name.toUpperCase()) : null;
+  const widths = fit(columns, natural(heads, rows, columns), width);
+  const cells = cellsOf(heads, rows, columns, {widths, paint});
+  return width === null || rows.length > DRAWN_ROWS
+    ? aligned(cells, widths)
+    : await drawn([...cells], widths);
 };
+
+const textOf = <Row>(column: Column<Row>, row: Row): string => printable(column.text(row)) || '-';
+
+function* cellsOf<Row>(
+  heads: readonly string[] | null,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  {widths, paint}: {widths: readonly number[]; paint: ChalkInstance},
+): Generator<string[]> {
+  if (heads !== null) yield heads.map((head, at) => paint.bold(shorten(head, widths[at] ?? 0)));
+  for (const row of rows) {
+    yield columns.map((column, at) => {
+      const cut = shorten(textOf(column, row), widths[at] ?? 0);
+      return column.paint === undefined ? cut : column.paint(cut, row, paint);
+    });
+  }
+}
 
 /** cli-table3 takes about 0.4 ms a row, so a table that nobody reads on a screen is aligned without it. */
 const DRAWN_ROWS = 500;
@@ -77,18 +92,27 @@ const BORDERLESS = {
   middle: '  ',
 };
 
-const aligned = (lines: readonly string[][], widths: readonly number[]): string[] =>
-  lines.map((line) =>
-    trimEnd(
+function* aligned(lines: Iterable<readonly string[]>, widths: readonly number[]): Generator<string> {
+  for (const line of lines) {
+    yield trimEnd(
       line
         .map((text, at) => text + ' '.repeat(Math.max(0, (widths[at] ?? 0) - visibleLength(text))))
         .join('  '),
-    ),
-  );
+    );
+  }
+}
 
-const natural = (lines: readonly string[][], count: number): number[] => {
-  const widths = new Array<number>(count).fill(1);
-  for (const line of lines) line.forEach((text, at) => (widths[at] = Math.max(widths[at] ?? 0, text.length)));
+/** Texts are made twice, for their widths and to be printed: to keep those of 50,000 rows takes more memory than rows. */
+const natural = <Row>(
+  heads: readonly string[] | null,
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+): number[] => {
+  const widths = columns.map((_, at) => Math.max(1, heads?.[at]?.length ?? 0));
+  for (const row of rows) {
+    for (const [at, column] of columns.entries())
+      widths[at] = Math.max(widths[at] ?? 0, textOf(column, row).length);
+  }
   return widths;
 };
 
@@ -122,10 +146,17 @@ export const csvLines = <Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
   header: boolean,
-): string[] => [
-  ...(header ? [columns.map((column) => column.name).join(',')] : []),
-  ...rows.map((row) => columns.map((column) => csvField(printable(column.text(row)))).join(',')),
-];
+): string[] => [...manyCsvLines(rows, columns, header)];
+
+/** The same, each made when it is asked for. */
+export function* manyCsvLines<Row>(
+  rows: readonly Row[],
+  columns: readonly Column<Row>[],
+  header: boolean,
+): Generator<string> {
+  if (header) yield columns.map((column) => column.name).join(',');
+  for (const row of rows) yield columns.map((column) => csvField(printable(column.text(row)))).join(',');
+}
 
 const csvField = (text: string): string => (/[",]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 

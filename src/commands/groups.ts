@@ -4,8 +4,9 @@ import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
-import {groupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
-import {readHost, requireGroups} from '../iommu/host.js';
+import type {Device} from '../iommu/device.js';
+import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
+import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
 import {selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
@@ -74,10 +75,10 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     ...tableFlags(GROUPS_COLUMNS),
   };
 
-  async run(): Promise<GroupsDocument> {
+  async run(): Promise<GroupsDocument | null> {
     const {flags} = await this.parse(Groups);
     const table = tableChoice(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, flags);
-    const host = readHost(openTree(flags.sysroot), {
+    const opened = openHost(openTree(flags.sysroot), {
       onlyGroups: flags.group,
       paths: flags.explain,
       regions: flags.regions,
@@ -85,19 +86,35 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       noSnoop: flags.explain || this.needs(table, 'noSnoop'),
       names: new DirectoryTree(),
     });
+    const selection = {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop};
+    // whether something that was named is there has to be known before the first group is printed
+    if (this.jsonEnabled() && flags.group === undefined && flags.device === undefined) {
+      const test = selector(selection, {groups: [], ungrouped: []});
+      let isEmpty = test !== null;
+      const wanted = test && ((device: Device) => test(device) && !(isEmpty = false));
+      const document = openGroupsDocument(opened, wanted, flags);
+      await this.printDocument(document);
+      await this.about(document, isEmpty);
+      return null;
+    }
+    const host = wholeHost(opened);
     requireGroups(host, flags.group ?? []);
-    const wanted = selector(
-      {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop, devices: flags.device},
-      host,
-    );
+    const wanted = selector({...selection, devices: flags.device}, host);
     const document = groupsDocument(host, wanted, {explain: flags.explain});
     if (!this.jsonEnabled()) {
-      this.printLines(await groupsLines(document, {table, ...flags, ...(await this.look())}));
+      await this.printManyLines(await groupsLines(document, {table, ...flags, ...(await this.look())}));
     }
-    await this.warnOf(document.warnings);
-    if (document.noGroups !== null) this.note(noGroupsLine(document.noGroups));
-    if (wanted !== null && isEmpty(document)) this.note('no device matches.');
+    await this.about(document, wanted !== null && document.groups.length + document.ungrouped.length === 0);
     return document;
+  }
+
+  private async about(
+    {warnings, noGroups}: Pick<GroupsDocument, 'warnings' | 'noGroups'>,
+    isEmpty: boolean,
+  ): Promise<void> {
+    await this.warnOf(warnings);
+    if (noGroups !== null) this.note(noGroupsLine(noGroups));
+    if (isEmpty) this.note('no device matches.');
   }
 
   /** A table reads only what its columns show; a document has it all. */
@@ -106,6 +123,3 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     return this.jsonEnabled() || columns.some((column) => column.needs === what);
   }
 }
-
-const isEmpty = ({groups, ungrouped}: GroupsDocument): boolean =>
-  groups.length === 0 && ungrouped.length === 0;

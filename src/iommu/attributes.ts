@@ -22,7 +22,7 @@ export type Expectation = 'optional' | 'expected';
  */
 export class Attributes {
   readonly tree: HostTree;
-  readonly #warnings = new Map<string, Warning>();
+  #warnings = new Map<string, Warning>();
   /** Paths of files that are there, whatever is wrong with them. */
   readonly #failed = new Set<string>();
 
@@ -33,6 +33,23 @@ export class Attributes {
   /** What went wrong so far, each thing once. */
   get warnings(): Warning[] {
     return [...this.#warnings.values()];
+  }
+
+  /** Looks, and gives the warnings of that apart instead of keeping them. */
+  apart<T>(look: () => T): {result: T; warnings: Warning[]} {
+    const before = this.#warnings;
+    const warnings = new Map<string, Warning>();
+    this.#warnings = warnings;
+    try {
+      return {result: look(), warnings: [...warnings.values()]};
+    } finally {
+      this.#warnings = before;
+    }
+  }
+
+  /** Keeps warnings that were given apart. */
+  add(warnings: readonly Warning[]): void {
+    for (const warning of warnings) this.#warn(warning);
   }
 
   /** A text attribute without the line end that sysfs adds. */
@@ -105,5 +122,6 @@ const canonical = (directory: string, target: string): string => {
   if (target.startsWith('/') || /(?:^|\/)\.{0,2}(?:\/|$)/.test(rest)) return posix.resolve(directory, target);
   let end = directory.length;
   for (let level = 0; level < levels && end > 0; level++) end = directory.lastIndexOf('/', end - 1);
-  return `${directory.slice(0, Math.max(end, 0))}/${rest}`;
+  // joined, for a template would keep both texts that it was put together from
+  return [directory.slice(0, Math.max(end, 0)), rest].join('/');
 };

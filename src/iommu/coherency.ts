@@ -27,8 +27,19 @@ export const groupSnoopControl = (
     rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units, version);
   const bound = devices.filter((device) => device.boundToVfio);
   const boundMembers = rule === 'devices' && bound.length > 0 ? all(bound) : null;
-  return {...(boundMembers ?? allMembers), boundMembers, allMembers};
+  return boundMembers === null ? unbound(allMembers) : {...boundMembers, boundMembers, allMembers};
 };
+
+/** Most groups of a machine have the same verdict for the same reasons, which takes memory once. */
+const unbound = (allMembers: SnoopControl): GroupSnoopControl => {
+  const known = UNBOUND.get(allMembers);
+  if (known !== undefined) return known;
+  const verdict = {...allMembers, boundMembers: null, allMembers};
+  UNBOUND.set(allMembers, verdict);
+  return verdict;
+};
+
+const UNBOUND = new WeakMap<SnoopControl, GroupSnoopControl>();
 
 /** VFIO never takes bridges, so they do not count, unless the group has nothing else. */
 const assignable = (devices: readonly Device[]): SnoopControl => {

@@ -1,5 +1,6 @@
 import {SyscallError} from '../linux/errno.js';
 import type {Attributes} from './attributes.js';
+import type {Interned} from './interned.js';
 import {parsePciAddress} from './pci-address.js';
 import {readNoSnoop, type NoSnoop} from './pci-config.js';
 import type {PciIds} from './pci-ids.js';
@@ -52,6 +53,7 @@ export interface DeviceContext {
   /** Folders of the devices that VFIO has (see vfio-devices.ts). */
   vfioDevices: ReadonlySet<string>;
   ids: PciIds;
+  interned: Interned;
   /** Whether to read the path to the root port with its ACS. */
   paths: boolean;
   /** Whether to read override, NUMA node and reset methods, which are null otherwise. */
@@ -70,40 +72,54 @@ export interface DeviceContext {
  * @returns null, and a warning, when the device is gone
  */
 export const readDevice = (context: DeviceContext, path: string): Device | null => {
-  const {attributes} = context;
+  const {attributes, interned} = context;
   const uevent = attributes.text(`${path}/uevent`, 'expected');
   if (uevent === null && isGone(attributes, path)) return null;
-  const properties = parseUevent(uevent ?? '');
+  const properties = uevent ?? '';
   const address = path.slice(path.lastIndexOf('/') + 1);
-  const slot = properties.get('PCI_SLOT_NAME') === address;
+  const slot = property(properties, 'PCI_SLOT_NAME') === address;
   const bus = slot ? 'pci' : attributes.linkName(`${path}/subsystem`);
   const isPci = bus === 'pci' && parsePciAddress(address) !== null;
   // the link says the same as a uevent file that cannot be trusted to be whole
-  const driver = properties.get('DRIVER') ?? (isPci && !slot ? attributes.linkName(`${path}/driver`) : null);
-  const iommu = servingUnit(attributes, path);
-  const facts = {
-    address,
-    bus,
-    path,
-    ...(isPci ? pciIdentity(context, path, properties) : otherIdentity(context, path, properties, bus)),
-    driver,
-    boundToVfio:
-      driver !== null && (bus === 'mdev' || VFIO_DRIVER.test(driver) || context.vfioDevices.has(path)),
-    iommu,
-    ...(context.details ? readDetails(attributes, path) : NO_DETAILS),
-    snoopControl:
-      iommu === null && attributes.failed(`${path}/iommu`)
-        ? undecided('the link to the unit that serves the device could not be read')
-        : deviceSnoopControl(iommu, bus, context.units),
-  };
+  const boundTo =
+    property(properties, 'DRIVER') ?? (isPci && !slot ? attributes.linkName(`${path}/driver`) : null);
+  const driver = boundTo === null ? null : interned.text(boundTo);
+  const iommu = servingUnit(context, path);
+  const identity = isPci
+    ? pciIdentity(context, path, properties)
+    : otherIdentity(context, path, properties, bus);
+  const details = context.details ? readDetails(context, path) : NO_DETAILS;
+  const snoopControl =
+    iommu === null && attributes.failed(`${path}/iommu`)
+      ? undecided('the link to the unit that serves the device could not be read')
+      : deviceSnoopControl(iommu, bus, context.units);
   const noSnoop = isPci
     ? pciNoSnoop(context, path)
     : {state: 'not-applicable' as const, reason: `${bus ?? 'this'} device`};
   // Files that are missing say something only of a device that is still there, and every PCI function has a config.
   const isThere = isPci && (context.noSnoop ? noSnoop !== null : iommu !== null);
   if (!isThere && isGone(attributes, path)) return null;
+  // field by field: what is spread takes more memory, and more time
   return {
-    ...facts,
+    address,
+    bus,
+    path,
+    vendorId: identity.vendorId,
+    deviceId: identity.deviceId,
+    subsystemVendorId: identity.subsystemVendorId,
+    subsystemDeviceId: identity.subsystemDeviceId,
+    classCode: identity.classCode,
+    vendor: identity.vendor,
+    device: identity.device,
+    class: identity.class,
+    driver,
+    boundToVfio:
+      driver !== null && (bus === 'mdev' || VFIO_DRIVER.test(driver) || context.vfioDevices.has(path)),
+    iommu,
+    driverOverride: details.driverOverride,
+    numaNode: details.numaNode,
+    resetMethods: details.resetMethods,
+    snoopControl,
     noSnoop: noSnoop?.state ?? 'unknown',
     noSnoopReason: noSnoop === null ? 'it has no configuration space' : noSnoop.reason,
     hops: isPci && context.paths ? readPath(attributes, path, context.hops) : null,
@@ -112,11 +128,16 @@ export const readDevice = (context: DeviceContext, path: string): Device | null 
 
 type Details = Pick<Device, 'driverOverride' | 'numaNode' | 'resetMethods'>;
 
-const readDetails = (attributes: Attributes, path: string): Details => ({
-  driverOverride: emptyToNull(attributes.text(`${path}/driver_override`)),
-  numaNode: numaNode(attributes.text(`${path}/numa_node`)),
-  resetMethods: attributes.text(`${path}/reset_method`)?.split(/\s+/).filter(Boolean) ?? null,
-});
+const readDetails = ({attributes, interned}: DeviceContext, path: string): Details => {
+  const driverOverride = emptyToNull(attributes.text(`${path}/driver_override`));
+  const node = numaNode(attributes.text(`${path}/numa_node`));
+  const resets = attributes.text(`${path}/reset_method`);
+  return {
+    driverOverride: driverOverride === null ? null : interned.text(driverOverride),
+    numaNode: node,
+    resetMethods: resets === null ? null : interned.list(resets.split(/\s+/).filter(Boolean)),
+  };
+};
 
 const NO_DETAILS: Details = {driverOverride: null, numaNode: null, resetMethods: null};
 
@@ -124,14 +145,13 @@ const NO_DETAILS: Details = {driverOverride: null, numaNode: null, resetMethods:
 const isGone = (attributes: Attributes, path: string): boolean =>
   attributes.text(`${path}/uevent`, 'expected') === null && !attributes.failed(`${path}/uevent`);
 
-/** Key and value of each line of a uevent file. */
-export const parseUevent = (text: string): Map<string, string> => {
-  const properties = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const equals = line.indexOf('=');
-    if (equals > 0) properties.set(line.slice(0, equals), line.slice(equals + 1));
-  }
-  return properties;
+/** Value of one line of a uevent file. To search for the few that are wanted is faster than to take all apart. */
+const property = (uevent: string, key: string): string | undefined => {
+  const head = `${key}=`;
+  const at = uevent.startsWith(head) ? 0 : uevent.indexOf(`\n${head}`) + 1;
+  if (at === 0 && !uevent.startsWith(head)) return undefined;
+  const end = uevent.indexOf('\n', at);
+  return uevent.slice(at + head.length, end === -1 ? uevent.length : end);
 };
 
 type Identity = Pick<
@@ -147,15 +167,17 @@ type Identity = Pick<
 >;
 
 const pciIdentity = (
-  {attributes, ids}: DeviceContext,
+  {attributes, ids, interned}: DeviceContext,
   path: string,
-  properties: Map<string, string>,
+  properties: string,
 ): Identity => {
-  const [vendorId, deviceId] = idPair(properties.get('PCI_ID'));
-  const [subsystemVendorId, subsystemDeviceId] = idPair(properties.get('PCI_SUBSYS_ID'));
-  const classText = properties.get('PCI_CLASS') ?? '';
+  const [vendorId, deviceId] = idPair(property(properties, 'PCI_ID'), interned);
+  const [subsystemVendorId, subsystemDeviceId] = idPair(property(properties, 'PCI_SUBSYS_ID'), interned);
+  const classText = property(properties, 'PCI_CLASS') ?? '';
   // printed with %04X, that is without leading zeros (drivers/pci/pci-driver.c, pci_uevent)
-  const classCode = /^[0-9a-f]{1,6}$/i.test(classText) ? classText.toLowerCase().padStart(6, '0') : null;
+  const classCode = /^[0-9a-f]{1,6}$/i.test(classText)
+    ? interned.text(classText.toLowerCase().padStart(6, '0'))
+    : null;
   if ((vendorId === null || classCode === null) && !attributes.failed(`${path}/uevent`))
     attributes.malformed(`${path}/uevent`, 'it lacks PCI_ID or PCI_CLASS');
   return {
@@ -164,17 +186,27 @@ const pciIdentity = (
     subsystemVendorId,
     subsystemDeviceId,
     classCode,
-    vendor: vendorId === null ? null : ids.vendor(vendorId),
-    device: vendorId === null || deviceId === null ? null : ids.device(vendorId, deviceId),
-    class: classCode === null ? null : ids.className(classCode),
+    ...pciNames(ids, vendorId, deviceId, classCode),
   };
 };
+
+/** What a PCI function is called. */
+export const pciNames = (
+  ids: PciIds,
+  vendorId: string | null,
+  deviceId: string | null,
+  classCode: string | null,
+): Pick<Device, 'vendor' | 'device' | 'class'> => ({
+  vendor: vendorId === null ? null : ids.vendor(vendorId),
+  device: vendorId === null || deviceId === null ? null : ids.device(vendorId, deviceId),
+  class: classCode === null ? null : ids.className(classCode),
+});
 
 /** Other buses have no ids; what comes nearest to a name is the mdev type or the firmware's word for the device. */
 const otherIdentity = (
   {attributes}: DeviceContext,
   path: string,
-  properties: Map<string, string>,
+  properties: string,
   bus: string | null,
 ): Identity => ({
   vendorId: null,
@@ -186,13 +218,14 @@ const otherIdentity = (
   device:
     (bus === 'mdev'
       ? (attributes.text(`${path}/mdev_type/name`) ?? attributes.linkName(`${path}/mdev_type`))
-      : (properties.get('OF_COMPATIBLE_0') ?? properties.get('MODALIAS'))) ?? null,
+      : (property(properties, 'OF_COMPATIBLE_0') ?? property(properties, 'MODALIAS'))) ?? null,
   class: null,
 });
 
-const idPair = (text: string | undefined): [string | null, string | null] => {
-  const match = /^([0-9a-f]{4}):([0-9a-f]{4})$/i.exec(text ?? '');
-  return match === null ? [null, null] : [(match[1] ?? '').toLowerCase(), (match[2] ?? '').toLowerCase()];
+const idPair = (text: string | undefined, interned: Interned): [string | null, string | null] => {
+  if (text === undefined || !/^[0-9a-f]{4}:[0-9a-f]{4}$/i.test(text)) return [null, null];
+  const ids = text.toLowerCase();
+  return [interned.text(ids.slice(0, 4)), interned.text(ids.slice(5))];
 };
 
 const emptyToNull = (text: string | null): string | null =>
@@ -208,9 +241,9 @@ const VFIO_DRIVER = /^(?:vfio[-_](?:pci|platform|amba|fsl-mc|cdx|ccw|ap|mdev)|\w
  * Name of the unit behind the device's `iommu` link. The function of an AMD IOMMU has a folder of that name instead,
  * with its own class device in it, and no unit serves it.
  */
-const servingUnit = (attributes: Attributes, path: string): string | null => {
+const servingUnit = ({attributes, interned}: DeviceContext, path: string): string | null => {
   const target = attributes.tree.link(`${path}/iommu`);
-  if (typeof target === 'string') return target.slice(target.lastIndexOf('/') + 1);
+  if (typeof target === 'string') return interned.text(target.slice(target.lastIndexOf('/') + 1));
   return target.code === 'EINVAL' ? null : attributes.linkName(`${path}/iommu`);
 };
 

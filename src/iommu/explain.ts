@@ -9,11 +9,14 @@ import {missingAcs, type Hop} from './pci-path.js';
 import type {SnoopControl} from './snoop-control.js';
 import type {Unit, UnitType} from './unit.js';
 
+/** What is to be known beside the group. */
+type Machine = Pick<Host, 'kernel' | 'units'>;
+
 /**
  * Answers in plain words what a group's snoop control means: which unit serves its devices, what the unit's
  * register says, what a VM with this group gets, and what can be done. One paragraph each.
  */
-export const explainGroup = (host: Host, group: Group): string[] =>
+export const explainGroup = (host: Machine, group: Group): string[] =>
   [
     members(group),
     ...served(host, group),
@@ -28,7 +31,7 @@ export const explainGroup = (host: Host, group: Group): string[] =>
   ].filter((paragraph) => paragraph !== null);
 
 /** Says of a device that is in no group what that means for passing it through. */
-export const explainUngrouped = (host: Host, device: Device): string[] => {
+export const explainUngrouped = (host: Pick<Host, 'kernel' | 'noGroups'>, device: Device): string[] => {
   const ignored = host.kernel.parameters?.find((parameter) =>
     /^intel_iommu=(?:.*,)?igfx_off\b/.test(parameter),
   );
@@ -79,7 +82,7 @@ const describe = (device: Device): string => {
 };
 
 /** One paragraph for each unit that serves members, and one for those that none serves. */
-const served = (host: Host, group: Group): string[] => {
+const served = (host: Machine, group: Group): string[] => {
   const byUnit = groupBy(group.devices, (device) => device.iommu);
   return [...byUnit].map(([name, devices]) => {
     const who = list(devices.map((device) => device.address));
@@ -106,7 +109,7 @@ const says = (unit: Unit): string => {
 };
 
 /** Integrated graphics often has a unit of its own: what another unit says is no answer for this device. */
-const others = (host: Host, unit: Unit): string => {
+const others = (host: Machine, unit: Unit): string => {
   const different = host.units.filter(
     (other) => other.name !== unit.name && other.snoopControl.verdict !== unit.snoopControl.verdict,
   );
@@ -143,7 +146,7 @@ const rule = ({coherencyRule, release}: Kernel, group: Group): string => {
 };
 
 /** What the VM gets (arch/x86/kvm/x86.c, need_emulate_wbinvd(); arch/x86/kvm/vmx/vmx.c, vmx_get_mt_mask()). */
-const consequence = (host: Host, group: Group): string => {
+const consequence = (host: Machine, group: Group): string => {
   if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
   switch (group.snoopControl.verdict) {
     case 'enforced':
@@ -288,7 +291,7 @@ const viability = (group: Group): string | null => {
   return `VFIO would not accept the group: ${list(inTheWay)}. Unbind ${group.blockers.length === 1 ? 'it' : 'them'}, or bind to vfio-pci instead.`;
 };
 
-const remedy = (host: Host, group: Group): string | null => {
+const remedy = (host: Machine, group: Group): string | null => {
   if (group.snoopControl.verdict !== 'not-enforced' || !isX86(host)) return null;
   const functions = group.devices.filter(
     (device) => device.noSnoop === 'enabled' && !isPciBridge(device.classCode),
@@ -316,9 +319,9 @@ const cure = (group: Group): string => {
 };
 
 /** AMD's nested page tables leave the guest's memory types to the guest, coherent or not. */
-const isAmd = ({units}: Host): boolean => units.some((unit) => unit.type === 'amd-vi');
+const isAmd = ({units}: Machine): boolean => units.some((unit) => unit.type === 'amd-vi');
 
-const isX86 = (host: Host): boolean =>
+const isX86 = (host: Machine): boolean =>
   host.kernel.architecture === null
     ? !host.units.some((unit) => ['arm-smmu', 'arm-smmu-v3', 's390', 'spapr-tce'].includes(unit.type))
     : /^(?:x86_64|i[3-6]86)$/.test(host.kernel.architecture);

@@ -3,7 +3,7 @@ import type {Warning} from './attributes.js';
 import type {Device} from './device.js';
 import {explainGroup, explainUngrouped} from './explain.js';
 import type {Group} from './group.js';
-import type {Host} from './host.js';
+import type {Host, OpenHost} from './host.js';
 import type {Kernel} from './kernel.js';
 import type {NoGroups} from './no-groups.js';
 import type {Unit} from './unit.js';
@@ -41,30 +41,87 @@ export interface GroupsDocument {
   warnings: Warning[];
 }
 
-/** Makes the document from what was read and a test for the devices that are wanted, or null for all. */
+/** The document of a machine that is read while it is printed: its fields are to be asked for once, in their order. */
+export type OpenGroupsDocument = Omit<GroupsDocument, 'groups'> & {groups: Iterable<ListedGroup>};
+
+/**
+ * Makes the document from what was read and a test for the devices that are wanted, or null for all.
+ *
+ * Groups and devices become those of the document, and are not to be used otherwise: a second copy of 50,000 would take as
+ * much memory as the first.
+ */
 export const groupsDocument = (
   host: Host,
   wanted: ((device: Device) => boolean) | null,
   {explain}: {explain: boolean},
 ): GroupsDocument => {
-  const listed = (device: Device): ListedDevice => ({...device, matched: wanted?.(device) ?? true});
+  const {origin, kernel, units, noGroups, warnings} = host;
   return {
     schemaVersion: 1,
-    origin: host.origin,
-    kernel: host.kernel,
-    units: host.units,
-    groups: host.groups
-      .map((group) => ({
-        ...group,
-        devices: group.devices.map(listed),
-        explanation: explain ? explainGroup(host, group) : null,
-      }))
-      // without a filter an empty group is shown, too
-      .filter((group) => wanted === null || group.devices.some((device) => device.matched)),
-    ungrouped: host.ungrouped
-      .map((device) => ({...listed(device), explanation: explain ? explainUngrouped(host, device) : null}))
-      .filter((device) => device.matched),
-    noGroups: host.noGroups,
-    warnings: host.warnings,
+    origin,
+    kernel,
+    units,
+    groups: [...listedGroups(host, host.groups, wanted, explain)],
+    ungrouped: listedUngrouped(host, host.ungrouped, wanted, explain),
+    noGroups,
+    warnings,
   };
 };
+
+/** The same for a machine whose groups are read as the document's are asked for. */
+export const openGroupsDocument = (
+  host: OpenHost,
+  wanted: ((device: Device) => boolean) | null,
+  {explain}: {explain: boolean},
+): OpenGroupsDocument => {
+  const {origin, kernel, units} = host;
+  let known: ReturnType<OpenHost['rest']> | undefined;
+  const rest = (): ReturnType<OpenHost['rest']> => (known ??= host.rest());
+  return {
+    schemaVersion: 1,
+    origin,
+    kernel,
+    units,
+    groups: listedGroups(host, host.groups, wanted, explain),
+    get ungrouped() {
+      const {ungrouped, noGroups} = rest();
+      return listedUngrouped({kernel, noGroups}, ungrouped, wanted, explain);
+    },
+    get noGroups() {
+      return rest().noGroups;
+    },
+    get warnings() {
+      return rest().warnings;
+    },
+  };
+};
+
+function* listedGroups(
+  machine: Pick<Host, 'kernel' | 'units'>,
+  groups: Iterable<Group>,
+  wanted: ((device: Device) => boolean) | null,
+  explain: boolean,
+): Generator<ListedGroup> {
+  for (const group of groups) {
+    const devices = group.devices.map((device) => listed(device, wanted));
+    // without a filter an empty group is shown, too
+    if (wanted !== null && !devices.some((device) => device.matched)) continue;
+    yield Object.assign(group, {devices, explanation: explain ? explainGroup(machine, group) : null});
+  }
+}
+
+const listedUngrouped = (
+  machine: Pick<Host, 'kernel' | 'noGroups'>,
+  devices: readonly Device[],
+  wanted: ((device: Device) => boolean) | null,
+  explain: boolean,
+): UngroupedDevice[] =>
+  devices
+    .map((device) => listed(device, wanted))
+    .filter((device) => device.matched)
+    .map((device) =>
+      Object.assign(device, {explanation: explain ? explainUngrouped(machine, device) : null}),
+    );
+
+const listed = (device: Device, wanted: ((device: Device) => boolean) | null): ListedDevice =>
+  Object.assign(device, {matched: wanted?.(device) ?? true});

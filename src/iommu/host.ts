@@ -2,11 +2,13 @@ import {Failure} from '../failure.js';
 import type {HostTree, Origin} from '../linux/host-tree.js';
 import {Attributes, type Warning} from './attributes.js';
 import {readDevice, type Device} from './device.js';
-import {GROUPS, readGroup, readGroupIds, type Group, type GroupContext} from './group.js';
+import {GROUPS, readGroupIds, type Group, type GroupContext} from './group.js';
+import {Interned} from './interned.js';
 import {readKernel, type Kernel} from './kernel.js';
 import {whyNoGroups, type NoGroups} from './no-groups.js';
 import {compareAddresses} from './pci-address.js';
-import {readPciIds} from './pci-ids.js';
+import {readNames} from './pci-ids.js';
+import {readGroups} from './read-groups.js';
 import {readUnits, type Unit} from './unit.js';
 import {readVfioDevices} from './vfio-devices.js';
 
@@ -38,8 +40,24 @@ export interface HostOptions {
   names?: HostTree;
 }
 
+/** A machine whose groups are read when they are asked for, one after the other and once. */
+export interface OpenHost extends Pick<Host, 'origin' | 'kernel' | 'units'> {
+  groups: Iterable<Group>;
+  /** What is known when all groups have been read. */
+  rest: () => Pick<Host, 'ungrouped' | 'noGroups' | 'warnings'>;
+}
+
 /** Reads a machine once, from its files alone: nothing is opened for writing, and no device is touched. */
-export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
+export const readHost = (tree: HostTree, options: HostOptions = {}): Host =>
+  wholeHost(openHost(tree, options));
+
+export const wholeHost = ({origin, kernel, units, groups, rest}: OpenHost): Host => {
+  const all = [...groups];
+  return {origin, kernel, units, groups: all, ...rest()};
+};
+
+/** The same, without reading the groups yet. */
+export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost => {
   const attributes = new Attributes(tree);
   const {version, ...kernel} = readKernel(attributes);
   const units = readUnits(attributes, {version, parameters: kernel.parameters});
@@ -51,12 +69,13 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
     vfioDevices: readVfioDevices(attributes),
     // a big file, which those who show no names need not read
     get ids() {
-      return (ids ??= names(attributes, options.names));
+      return (ids ??= readNames(attributes, options.names));
     },
     paths: options.paths ?? false,
     regions: options.regions ?? false,
     details: options.details ?? true,
     noSnoop: options.noSnoop ?? true,
+    interned: new Interned(),
     hops: new Map(),
     version,
     rule: kernel.coherencyRule,
@@ -64,18 +83,38 @@ export const readHost = (tree: HostTree, options: HostOptions = {}): Host => {
   const present = readGroupIds(attributes) ?? [];
   const wanted =
     options.onlyGroups === undefined ? present : present.filter((id) => options.onlyGroups?.includes(id));
-  const groups = wanted.map((id) => readGroup(context, id)).filter((group) => group !== null);
+  const seen = {paths: new Set<string>(), addresses: new Set<string>()};
   return {
     origin: tree.origin,
     kernel,
     units,
-    groups,
-    ungrouped: options.onlyGroups === undefined ? readUngrouped(context, groups) : [],
-    noGroups:
-      present.length > 0 || options.onlyGroups?.length === 0 ? null : whyNoGroups(attributes, kernel, units),
-    warnings: attributes.warnings,
+    groups: noting(readGroups(context, wanted), seen),
+    rest: () => {
+      const ungrouped = options.onlyGroups === undefined ? readUngrouped(context, seen) : [];
+      const noGroups =
+        present.length > 0 || options.onlyGroups?.length === 0
+          ? null
+          : whyNoGroups(attributes, kernel, units);
+      return {ungrouped, noGroups, warnings: attributes.warnings};
+    },
   };
 };
+
+/** The devices that groups have. */
+interface Seen {
+  paths: Set<string>;
+  addresses: Set<string>;
+}
+
+function* noting(groups: Iterable<Group>, {paths, addresses}: Seen): Generator<Group> {
+  for (const group of groups) {
+    for (const {path, address} of group.devices) {
+      paths.add(path);
+      addresses.add(address);
+    }
+    yield group;
+  }
+}
 
 /** @throws Failure for the first of `ids` that the machine does not have */
 export const requireGroups = (host: Host, ids: readonly number[]): void => {
@@ -96,23 +135,15 @@ export const requireGroups = (host: Host, ids: readonly number[]): void => {
   });
 };
 
-const names = (attributes: Attributes, elsewhere: HostTree | undefined): GroupContext['ids'] => {
-  const own = readPciIds(attributes);
-  return own.path === null && elsewhere !== undefined ? readPciIds(new Attributes(elsewhere)).ids : own.ids;
-};
-
 /** Platform devices outside any group are left out: a machine has hundreds, and most do no DMA. */
-const readUngrouped = (context: GroupContext, groups: readonly Group[]): Device[] => {
-  const grouped = new Set(groups.flatMap((group) => group.devices.map((device) => device.path)));
-  const names = new Set(groups.flatMap((group) => group.devices.map((device) => device.address)));
-  return ['/sys/bus/pci/devices', '/sys/bus/mdev/devices']
+const readUngrouped = (context: GroupContext, {paths, addresses}: Seen): Device[] =>
+  ['/sys/bus/pci/devices', '/sys/bus/mdev/devices']
     .flatMap((folder) =>
       (context.attributes.names(folder) ?? [])
-        .filter((name) => !names.has(name))
+        .filter((name) => !addresses.has(name))
         .map((name) => context.attributes.resolve(folder, name)),
     )
-    .filter((path) => path !== null && !grouped.has(path))
+    .filter((path) => path !== null && !paths.has(path))
     .map((path) => readDevice(context, path as string))
     .filter((device) => device !== null)
     .sort((a, b) => compareAddresses(a.address, b.address));
-};

@@ -1,4 +1,5 @@
-import type {Attributes} from './attributes.js';
+import type {HostTree} from '../linux/host-tree.js';
+import {Attributes} from './attributes.js';
 
 /**
  * Names of vendors, devices and classes from one pci.ids text (format: the head of that file).
@@ -111,6 +112,12 @@ export const readPciIds = (attributes: Attributes): {ids: PciIds; path: string |
     if (typeof text === 'string') return {ids: new PciIds(text), path};
   }
   return {ids: new PciIds(''), path: null};
+};
+
+/** The machine's names, or those of another where it has none. */
+export const readNames = (attributes: Attributes, elsewhere: HostTree | undefined): PciIds => {
+  const own = readPciIds(attributes);
+  return own.path === null && elsewhere !== undefined ? readPciIds(new Attributes(elsewhere)).ids : own.ids;
 };
 
 const isClass = (head: string): boolean => head.startsWith('C ');

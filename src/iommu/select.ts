@@ -20,7 +20,10 @@ export interface Selection {
  *
  * @throws Failure when a device is named that is not among those that were read; an id that no device has selects nothing
  */
-export const selector = (selection: Selection, host: Host): ((device: Device) => boolean) | null => {
+export const selector = (
+  selection: Selection,
+  host: Pick<Host, 'groups' | 'ungrouped'>,
+): ((device: Device) => boolean) | null => {
   if (Object.values(selection).every((condition) => condition === undefined)) return null;
   const named = selection.devices?.map((text) => deviceTest(text, host));
   return (device) =>
@@ -30,7 +33,10 @@ export const selector = (selection: Selection, host: Host): ((device: Device) =>
     (named?.some((test) => test(device)) ?? true);
 };
 
-const deviceTest = (text: string, host: Host): ((device: Device) => boolean) => {
+const deviceTest = (
+  text: string,
+  host: Pick<Host, 'groups' | 'ungrouped'>,
+): ((device: Device) => boolean) => {
   const id = /^([0-9a-f]{4})?:([0-9a-f]{4})?$/i.exec(text);
   if (id !== null && text !== ':') {
     const [vendor, device] = [id[1]?.toLowerCase(), id[2]?.toLowerCase()];

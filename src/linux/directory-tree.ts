@@ -11,73 +11,103 @@ const OPEN_ATTRIBUTE = OPEN | constants.O_NOFOLLOW;
 /** A machine's files as they lie under a folder, `''` for this machine itself. */
 export class DirectoryTree implements HostTree {
   readonly origin: Origin;
-  readonly #root: string;
+  /** The folder, `''` for this machine. */
+  readonly root: string;
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
 
   constructor(root = '') {
-    this.#root = root;
+    this.root = root;
     this.origin = root === '' ? {kind: 'host', path: '/'} : {kind: 'directory', path: root};
   }
 
   text(path: string, limit = TEXT_LIMIT): string | SyscallError {
+    const fd = this.#open(path);
+    if (typeof fd !== 'number') return fd;
     if (this.#buffer.length <= limit) this.#buffer = Buffer.allocUnsafe(limit + 1);
     const buffer = this.#buffer;
-    return this.#withFile(path, (fd) => {
-      let length = 0;
-      for (;;) {
+    try {
+      for (let length = 0; ;) {
         const read = readSync(fd, buffer, length, limit + 1 - length, null);
         length += read;
         if (length > limit) return new SyscallError('read', os.errno.EFBIG, path);
         // A sysfs attribute is complete after one read that stays below a page; others say so by an empty one.
         if (read === 0 || (length < 4096 && isAttribute(path))) return buffer.toString('utf8', 0, length);
       }
-    });
+    } catch (error) {
+      return refusal('read', path, error);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   inspect<T>(path: string, look: (at: ReadAt) => T): T | SyscallError {
-    return this.#withFile(path, (fd) =>
-      look((offset, length) => {
+    const fd = this.#open(path);
+    if (typeof fd !== 'number') return fd;
+    try {
+      return look((offset, length) => {
         // from the pool: memory of its own for each register would keep the collector busier than the reading
         const bytes = Buffer.allocUnsafe(length);
-        return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
-      }),
-    );
+        const read = readSync(fd, bytes, 0, length, offset);
+        return read === length ? bytes : bytes.subarray(0, read);
+      });
+    } catch (error) {
+      return refusal('read', path, error);
+    } finally {
+      closeSync(fd);
+    }
   }
 
   list(path: string): string[] | SyscallError {
-    return attempt('readdir', path, () => readdirSync(this.#root + path));
+    const limit = untraced();
+    try {
+      return readdirSync(this.root + path);
+    } catch (error) {
+      return refusal('readdir', path, error);
+    } finally {
+      Error.stackTraceLimit = limit;
+    }
   }
 
   link(path: string): string | SyscallError {
-    return attempt('readlink', path, () => readlinkSync(this.#root + path));
+    const limit = untraced();
+    try {
+      return readlinkSync(this.root + path);
+    } catch (error) {
+      return refusal('readlink', path, error);
+    } finally {
+      Error.stackTraceLimit = limit;
+    }
   }
 
-  #withFile<T>(path: string, use: (fd: number) => T | SyscallError): T | SyscallError {
-    const fd = attempt('open', path, () =>
-      openSync(this.#root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN),
-    );
-    if (fd instanceof SyscallError) return fd;
+  #open(path: string): number | SyscallError {
+    const limit = untraced();
     try {
-      return attempt('read', path, () => use(fd));
+      return openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN);
+    } catch (error) {
+      return refusal('open', path, error);
     } finally {
-      closeSync(fd);
+      Error.stackTraceLimit = limit;
     }
   }
 }
 
 const isAttribute = (path: string): boolean => path.startsWith('/sys/');
 
-const attempt = <T>(syscall: string, path: string, call: () => T): T | SyscallError => {
-  try {
-    return call();
-  } catch (error) {
-    if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
-      return new SyscallError(syscall, -error.errno, path);
-    }
-    // a path with a NUL byte, from a link text in a damaged tree
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') {
-      return new SyscallError(syscall, os.errno.EINVAL, path);
-    }
-    throw error;
+/** That a name is not there is an ordinary answer, and to say where it was asked for takes longer than to ask. */
+const untraced = (): number => {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  return limit;
+};
+
+/** The kernel's refusal as a value; anything else is thrown on. */
+const refusal = (syscall: string, path: string, error: unknown): SyscallError => {
+  if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
+    return new SyscallError(syscall, -error.errno, path);
   }
+  // a path with a NUL byte, from a link text in a damaged tree
+  if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') {
+    return new SyscallError(syscall, os.errno.EINVAL, path);
+  }
+  throw error;
 };

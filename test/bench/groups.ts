@@ -1,18 +1,121 @@
-// Compares kvfio with lspci on the same large machine: whole processes, in turns, so that both meet the same load.
+// Compares kvfio with lspci on the same large machines, and says how much memory it takes for them.
 //
-//     node --import tsx test/bench/groups.ts [PAIRS]
+//     node --import tsx test/bench/groups.ts [--short]
 import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
-import {folderOf, intel, machine, pci, port, type DeviceSpec} from '../support/machine.js';
+import {folderOf, intel, machine, pci, port, type DeviceSpec, type Machine} from '../support/machine.js';
 import {buildOnce, PROJECT} from '../support/run.js';
+import {report, SHORT, type Row} from './table.js';
+import {milliseconds, paired, timesOf, type Command, type Paired} from './turns.js';
 
-const DEVICES = 5000;
-const PAIRS = Math.max(15, Number(process.argv[2] ?? 15));
+const SMALL = 5000;
+const LARGE = 50_000;
+const BAR = 0.7;
+const MEMORY_BAR = 150;
+
+/** Rows of the table: both sizes against lspci, growth between them, and memory. */
+const groupsRows = (pairs: number): Row[] => {
+  buildOnce();
+  const small = ofSize(SMALL, (built) => against(built, ['--json'], pairs));
+  const large = ofSize(LARGE, (built) => ({
+    ...against(built, ['--json'], SHORT ? 1 : 5),
+    json: peak([...kvfio(built), '--json']),
+    text: peak(kvfio(built)),
+  }));
+  const each = (size: number, {own}: Paired): number => (own / size) * 1000;
+  const growth = each(LARGE, large) / each(SMALL, small);
+  return [
+    timeRow(SMALL, small),
+    timeRow(LARGE, large),
+    {
+      what: `time per device, ${LARGE} devices`,
+      against: `${SMALL} devices`,
+      value: growth,
+      most: 1.1,
+      unit: 'x',
+      detail: `${each(LARGE, large).toFixed(0)} µs / ${each(SMALL, small).toFixed(0)} µs`,
+    },
+    memoryRow('groups --json', large.json),
+    memoryRow('groups', large.text),
+  ];
+};
+
+const against = (built: Machine, flags: readonly string[], pairs: number): Paired =>
+  paired(
+    () => milliseconds([...kvfio(built), ...flags]),
+    () => milliseconds(lspci(built)),
+    pairs,
+  );
+
+const timeRow = (size: number, times: Paired): Row => ({
+  what: `groups --json, ${size} devices`,
+  against: 'lspci -Dvmmnnk',
+  value: times.ratio,
+  most: BAR,
+  unit: 'x',
+  detail: timesOf(times),
+});
+
+const memoryRow = (what: string, megabytes: number): Row => ({
+  what: `memory of ${what}, ${LARGE} devices`,
+  against: '',
+  value: megabytes,
+  most: MEMORY_BAR,
+  unit: 'MB',
+  detail: 'maximum resident set',
+});
+
+const kvfio = (built: Machine): Command => [
+  process.execPath,
+  join(PROJECT, 'bin/run.js'),
+  'groups',
+  '--sysroot',
+  built.root,
+];
+
+const lspci = (built: Machine): Command => [
+  'lspci',
+  '-A',
+  'linux-sysfs',
+  '-O',
+  `sysfs.path=${built.path('sys/bus/pci')}`,
+  '-i',
+  '/usr/share/misc/pci.ids',
+  '-Dvmmnnk',
+];
+
+/** Megabytes (1,000,000 bytes) of the largest resident set that the command has, which it writes down when it ends. */
+const peak = ([program = '', ...argv]: Command): number => {
+  const hook =
+    'data:text/javascript,process.on("exit",()=>process.stderr.write(`peak ${process.resourceUsage().maxRSS}\\n`))';
+  const env = {...process.env};
+  delete env['NODE_EXTRA_CA_CERTS'];
+  const {stderr} = spawnSync(program, ['--import', hook, ...argv], {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    encoding: 'utf8',
+  });
+  const kib = /^peak (\d+)$/m.exec(stderr)?.[1];
+  if (kib === undefined) throw new Error(`no peak of memory: ${stderr.slice(0, 500)}`);
+  return (Number(kib) * 1024) / 1e6;
+};
+
+const ofSize = <T>(size: number, measure: (built: Machine) => T): T => {
+  using built = machine(
+    {
+      units: {dmar0: intel('f050da')},
+      groups: Object.fromEntries(devices(size).map((device, id) => [id, [device]])),
+      pciIds: null,
+    },
+    existsSync('/dev/shm') ? '/dev/shm' : undefined,
+  );
+  return measure(built);
+};
 
 /** Root ports with seven functions behind each: a group for every port, and one for every function. */
-const devices = (): DeviceSpec[] =>
-  Array.from({length: DEVICES / 8}, (_, at) => {
+const devices = (size: number): DeviceSpec[] =>
+  Array.from({length: size / 8}, (_, at) => {
     const [domain, bus] = [at >> 7, at & 0x7f];
     const address = (number: number, fn: number): string =>
       `${domain.toString(16).padStart(4, '0')}:${number.toString(16).padStart(2, '0')}:00.${fn}`;
@@ -29,69 +132,4 @@ const devices = (): DeviceSpec[] =>
     return [root, ...functions];
   }).flat();
 
-interface Measured {
-  milliseconds: number;
-  bytes: number;
-}
-
-const measure = ([command = '', ...argv]: readonly string[]): Measured => {
-  const env = {...process.env};
-  // reading certificates would be half of Node's start
-  delete env['NODE_EXTRA_CA_CERTS'];
-  const start = process.hrtime.bigint();
-  const {status, stdout} = spawnSync(command, argv, {cwd: PROJECT, env, maxBuffer: 256 * 1024 * 1024});
-  const milliseconds = Number(process.hrtime.bigint() - start) / 1e6;
-  if (status !== 0) throw new Error(`${command} ${argv.join(' ')} exited with ${status ?? 'a signal'}`);
-  return {milliseconds, bytes: stdout.length};
-};
-
-const quantile = (values: readonly number[], at: number): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.floor((sorted.length - 1) * at)] ?? NaN;
-};
-
-buildOnce();
-using built = machine(
-  {
-    units: {dmar0: intel('f050da')},
-    groups: Object.fromEntries(devices().map((device, id) => [id, [device]])),
-    pciIds: null,
-  },
-  existsSync('/dev/shm') ? '/dev/shm' : undefined,
-);
-const names = '/usr/share/misc/pci.ids';
-const kvfio = [process.execPath, join(PROJECT, 'bin/run.js'), 'groups', '--sysroot', built.root];
-const lspci = [
-  'lspci',
-  '-A',
-  'linux-sysfs',
-  '-O',
-  `sysfs.path=${built.path('sys/bus/pci')}`,
-  '-i',
-  names,
-  '-Dvmmnnk',
-];
-const contenders = {'groups --json': [...kvfio, '--json'], groups: kvfio};
-
-for (const command of [...Object.values(contenders), lspci]) measure(command);
-const times = new Map<string, number[]>();
-const ratios = new Map<string, number[]>();
-const note = (into: Map<string, number[]>, name: string, value: number): void => {
-  into.set(name, [...(into.get(name) ?? []), value]);
-};
-for (let pair = 0; pair < PAIRS; pair++) {
-  for (const [name, command] of Object.entries(contenders)) {
-    const [own, other] = [measure(command).milliseconds, measure(lspci).milliseconds];
-    note(times, name, own);
-    note(times, 'lspci -Dvmmnnk', other);
-    note(ratios, name, own / other);
-  }
-}
-
-console.log(`${DEVICES} devices, ${PAIRS} pairs each; ratio: kvfio / lspci, median (25 % - 75 %)\n`);
-for (const [name, values] of times) {
-  const ratio = ratios.get(name);
-  const parts = ratio === undefined ? '' : [0.5, 0.25, 0.75].map((at) => quantile(ratio, at).toFixed(2));
-  const text = parts === '' ? '' : `${parts[0] ?? ''} (${parts[1] ?? ''} - ${parts[2] ?? ''})`;
-  console.log(`${name.padEnd(16)}${quantile(values, 0.5).toFixed(0).padStart(6)} ms   ${text}`);
-}
+report(groupsRows(SHORT ? 3 : 15));

@@ -1,0 +1,19 @@
+/** A thread that helps to read the groups of a large machine (read-groups.ts), which adds the names of devices. */
+import {workerData} from 'node:worker_threads';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import {Attributes} from './attributes.js';
+import {Interned} from './interned.js';
+import {PciIds} from './pci-ids.js';
+import {claim, partsOf, readPart, send, type HelperTask} from './read-groups.js';
+
+const task = workerData as HelperTask;
+const context = {
+  ...task.facts,
+  attributes: new Attributes(new DirectoryTree(task.root)),
+  ids: new PciIds(''),
+  interned: new Interned(),
+  hops: new Map<never, never>(),
+};
+const count = partsOf(task.ids);
+for (let at = claim(task.progress); at < count; at = claim(task.progress))
+  send(task, at, readPart(context, task.ids, at));

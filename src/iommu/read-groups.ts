@@ -1,0 +1,162 @@
+import {createRequire} from 'node:module';
+import {availableParallelism} from 'node:os';
+import type * as Threads from 'node:worker_threads';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import type {Warning} from './attributes.js';
+import {readGroup, type Group, type GroupContext} from './group.js';
+import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
+
+/** What a thread that helps is told. It reads the same files in the same way, and decides nothing. */
+export interface HelperTask {
+  /** Folder of the machine, '' for this one. */
+  root: string;
+  facts: GroupFacts;
+  ids: readonly number[];
+  /** Where the parts go. */
+  port: Threads.MessagePort;
+  progress: Int32Array;
+}
+
+/** What is known of a machine before its groups are read. */
+export type GroupFacts = Omit<GroupContext, 'attributes' | 'ids' | 'interned' | 'hops'>;
+
+/** Some groups that follow each other. */
+export interface Part {
+  groups: Group[];
+  warnings: Warning[];
+}
+
+/** The part that is the `at`-th of all. */
+interface SentPart {
+  at: number;
+  packed: PackedGroups;
+  warnings: Warning[];
+}
+
+/**
+ * Reads groups as they are asked for, in the order of `ids`, those of a large machine on several CPUs: nearly all of the time
+ * is spent in the kernel, in one short call after the other. Who does something between two groups has others read on.
+ */
+export function* readGroups(context: GroupContext, ids: readonly number[]): Generator<Group> {
+  const {tree} = context.attributes;
+  // a tree of another kind may be there for this thread alone, as a recording is
+  const root =
+    tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
+  const helpers = root === null ? null : startHelpers(context, ids, root);
+  const progress = helpers?.progress ?? new Int32Array(PLACES);
+  const parts = new Map<number, Part>();
+  try {
+    for (let at = 0; at < partsOf(ids); at++) {
+      while (!parts.has(at)) {
+        if (helpers?.collect(parts) ?? false) continue;
+        const next = claim(progress);
+        if (next < partsOf(ids)) parts.set(next, readPart(context, ids, next));
+        // somebody has taken it, and may have died of it
+        else if (!(helpers?.wait() ?? false)) parts.set(at, readPart(context, ids, at));
+      }
+      const {groups, warnings} = parts.get(at) ?? {groups: [], warnings: []};
+      parts.delete(at);
+      context.attributes.add(warnings);
+      yield* groups;
+    }
+  } finally {
+    helpers?.end();
+  }
+}
+
+export const partsOf = (ids: readonly number[]): number => Math.ceil(ids.length / PART);
+
+/** Takes the next part that nobody has taken. */
+export const claim = (progress: Int32Array): number => Atomics.add(progress, NEXT, 1);
+
+export const readPart = (context: GroupContext, ids: readonly number[], at: number): Part => {
+  const {result, warnings} = context.attributes.apart(() =>
+    ids
+      .slice(at * PART, (at + 1) * PART)
+      .map((id) => readGroup(context, id))
+      .filter((group) => group !== null),
+  );
+  return {groups: result, warnings};
+};
+
+/** Sends a part to who asked for help. */
+export const send = ({port, progress}: HelperTask, at: number, {groups, warnings}: Part): void => {
+  const part: SentPart = {at, packed: packGroups(groups), warnings};
+  port.postMessage(part);
+  Atomics.add(progress, SENT, 1);
+  Atomics.notify(progress, SENT);
+};
+
+interface Helpers {
+  progress: Int32Array;
+  /** Takes in what they have sent since the last time; false when that is nothing. */
+  collect(parts: Map<number, Part>): boolean;
+  /** Waits for more; false when nothing comes in time. */
+  wait(): boolean;
+  /** Has them take no more. */
+  end(): void;
+}
+
+const startHelpers = (context: GroupContext, ids: readonly number[], root: string): Helpers => {
+  // loaded only here: most machines are small
+  const require = createRequire(import.meta.url);
+  const {MessageChannel, receiveMessageOnPort, Worker} = require('node:worker_threads') as typeof Threads;
+  const progress = new Int32Array(new SharedArrayBuffer(PLACES * Int32Array.BYTES_PER_ELEMENT));
+  const {units, vfioDevices, paths, details, noSnoop, version, rule, allUnits, regions} = context;
+  const facts = {units, vfioDevices, paths, details, noSnoop, version, rule, allUnits, regions};
+  const ports = Array.from({length: Math.min(HELPERS, availableParallelism() - 1)}, () => {
+    const {port1, port2} = new MessageChannel();
+    const workerData: HelperTask = {root, facts, ids, port: port2, progress};
+    try {
+      new Worker(require.resolve('#groups-thread'), {
+        workerData,
+        transferList: [port2],
+        env: {},
+        execArgv: [],
+        resourceLimits: {maxYoungGenerationSizeMb: 4},
+      })
+        // then it sends nothing, and its part is read here
+        .on('error', () => undefined)
+        .unref();
+    } catch (error) {
+      // no more threads for this user
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
+    }
+    return port1;
+  });
+  let sent = 0;
+  return {
+    progress,
+    collect: (parts) => {
+      sent = Atomics.load(progress, SENT);
+      let some = false;
+      for (const port of ports) {
+        for (let got = receiveMessageOnPort(port); got !== undefined; got = receiveMessageOnPort(port)) {
+          some = true;
+          const {at, packed, warnings} = got.message as SentPart;
+          parts.set(at, {groups: unpackGroups(context, packed), warnings});
+        }
+      }
+      return some;
+    },
+    wait: () => Atomics.wait(progress, SENT, sent, PATIENCE) !== 'timed-out',
+    end: () => {
+      Atomics.store(progress, NEXT, partsOf(ids));
+      for (const port of ports) port.close();
+    },
+  };
+};
+
+/** Below this a thread has not begun when all is read. */
+const MANY = 1000;
+/** Each takes about 10 MB, of the 150 that a scan of 50,000 devices may take. */
+const HELPERS = 1;
+/** Groups that are read at once, which takes a few milliseconds. */
+const PART = 50;
+/** Milliseconds in which a thread has to send the next part. */
+const PATIENCE = 1000;
+
+/** Places in the memory by which threads agree: the next part to take, and how many were sent. */
+const NEXT = 0;
+const SENT = 1;
+const PLACES = 2;

@@ -1,0 +1,52 @@
+/** Commands in turns, so that all meet the same load. */
+import {spawnSync} from 'node:child_process';
+
+export type Command = readonly string[];
+
+/** Milliseconds that a command takes, whose output goes nowhere. `accepted` are its exit codes. */
+export const milliseconds = ([program = '', ...argv]: Command, accepted: readonly number[] = [0]): number => {
+  const env = {...process.env};
+  // reading certificates would be half of Node's start
+  delete env['NODE_EXTRA_CA_CERTS'];
+  const start = process.hrtime.bigint();
+  const {status} = spawnSync(program, argv, {env, stdio: 'ignore'});
+  const time = Number(process.hrtime.bigint() - start) / 1e6;
+  if (status === null || !accepted.includes(status))
+    throw new Error(`${program} ${argv.slice(0, 3).join(' ')} exited with ${status ?? 'a signal'}`);
+  return time;
+};
+
+export const quantile = (values: readonly number[], at: number): number =>
+  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * at)] ?? NaN;
+
+export interface Paired {
+  ratio: number;
+  quartiles: readonly [number, number];
+  /** Medians, in milliseconds. */
+  own: number;
+  other: number;
+}
+
+/** The two times that a ratio is made of, and between which values half of the ratios lie. */
+export const timesOf = ({own, other, quartiles: [low, high]}: Paired): string =>
+  `${own.toFixed(0)} / ${other.toFixed(0)} ms (${low.toFixed(2)} - ${high.toFixed(2)})`;
+
+/** Runs both once unmeasured and then `pairs` times in turns. The ratio is the median of those of each pair. */
+export const paired = (own: () => number, other: () => number, pairs: number): Paired => {
+  own();
+  other();
+  const times = Array.from({length: pairs}, () => [own(), other()] as const);
+  const ratios = times.map(([a, b]) => a / b);
+  return {
+    ratio: quantile(ratios, 0.5),
+    quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
+    own: quantile(
+      times.map(([a]) => a),
+      0.5,
+    ),
+    other: quantile(
+      times.map(([, b]) => b),
+      0.5,
+    ),
+  };
+};
