@@ -31,7 +31,7 @@ export const courseOf = (parts: CourseParts): Course => {
   let looked: boolean | null = false;
   for (const step of parts.plan.steps) {
     perform(step, vm, answerTo(step, parts));
-    if (step.action === 'add' || step.action === 'delete') looked = vm.device?.looked ?? looked;
+    if (step.action !== 'close-device' && vm.device !== null) looked = vm.device.looked;
   }
   return {before, after: vm.coherency, looked};
 };

@@ -87,12 +87,6 @@ export class DeviceModel<F> {
     return answer;
   }
 
-  /** Lets all files go (kvm_vfio_release). */
-  release(): void {
-    this.#entries = [];
-    this.#look(true);
-  }
-
   #addAnswer(file: F): Answer | null {
     const kind = this.#vfio.kindOf(file);
     if (kind === 'other' || (kind === 'device' && !this.#rules.takesDevices)) return 'EINVAL';

@@ -29,14 +29,13 @@ export class VmModel<F> {
     return 'done';
   }
 
-  /** The last descriptor of the device is closed (kvm_device_release in virt/kvm/kvm_main.c). */
+  /** The last descriptor of the device is closed, which lets all its files go (kvm_vfio_release in virt/kvm/vfio.c). */
   closeDevice(): void {
     if (this.#rules.closeReleases) this.end();
   }
 
   /** The last descriptor of the VM and of its devices is closed (kvm_destroy_vm). */
   end(): void {
-    this.#device?.release();
     this.#device = null;
   }
 
