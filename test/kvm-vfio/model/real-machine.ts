@@ -24,8 +24,8 @@ import {WbinvdVcpu} from './wbinvd-vcpu.js';
 /** What of the kernel's decision is seen. */
 export interface Sight {
   count: NoncoherentCount | null;
-  /** Whether it is tried after each operation what KVM does with WBINVD. */
-  wbinvd: boolean;
+  /** When it is tried what KVM does with WBINVD, which takes long: after what may change it, and what is not to. */
+  wbinvd: 'after each' | 'after changes' | 'never';
 }
 
 /** An open file in a slot, with what belongs to it. */
@@ -37,6 +37,8 @@ interface Held {
   cdev: {node: string; pci: string} | null;
 }
 
+/** What has KVM look, or must not. */
+const CHANGES = new Set<Action['do']>(['add', 'delete', 'close', 'unplug', 'plug']);
 /** A descriptor number that is not open. */
 const CLOSED = 999_999;
 const PCI = '/sys/bus/pci';
@@ -69,13 +71,15 @@ export class RealMachine implements Disposable {
   }
 
   /** @param expected - of WBINVD, which can only be refuted */
-  observe({wbinvd: expected}: Pick<Observed, 'wbinvd'>): Observed {
+  observe(after: Action['do'], {wbinvd: expected}: Pick<Observed, 'wbinvd'>): Observed {
     const counted = this.#sight.count?.read() ?? null;
+    const {wbinvd} = this.#sight;
+    const tries = wbinvd === 'after each' || (wbinvd === 'after changes' && CHANGES.has(after));
     return {
       descriptors: Object.fromEntries([...this.#slots].map(([slot, held]) => [slot, seen(held)])),
       groups: Object.fromEntries(this.#machine.groups.map(({id}) => [id, opens(id)])),
       count: counted === null ? null : [counted[0] - this.#base[0], counted[1] - this.#base[1]],
-      wbinvd: this.#sight.wbinvd ? this.#wbinvd(expected ?? {}) : null,
+      wbinvd: tries ? this.#wbinvd(expected ?? {}) : null,
     };
   }
 
@@ -105,7 +109,7 @@ export class RealMachine implements Disposable {
     switch (action.do) {
       case 'create VM': {
         const vm = this.#kvm.createVm();
-        this.#open(vm, {vcpu: this.#sight.wbinvd ? new WbinvdVcpu(vm) : null});
+        this.#open(vm, {vcpu: this.#sight.wbinvd === 'never' ? null : new WbinvdVcpu(vm)});
         return;
       }
       case 'create device':

@@ -40,7 +40,7 @@ export interface Difference {
 }
 
 /** Operations in a sequence, at most. */
-const LENGTH = 100;
+const LENGTH = 200;
 
 /**
  * Does random sequences of operations on the model and on the running kernel, and compares each answer and all that can
@@ -99,7 +99,7 @@ export const runSequence = (
     if (action === null) continue;
     const expected = {answer: model.perform(action), ...model.observe()};
     const answer = real.perform(action);
-    const seen = real.observe(expected);
+    const seen = real.observe(action.do, expected);
     steps.push(`${describe(action)}: ${answer}`);
     kinds.push(action.do);
     const difference = differenceOf(expected, {answer, ...seen});
