@@ -23,6 +23,22 @@ const KERNELS = [
   {name: '6.12 with IOMMUFD', kernel: IOMMUFD, rule: 'devices', cdevs: true},
 ] as const;
 
+const ANSWERS = [
+  ...['create VM: done', 'create device: done', 'create device: EBUSY', 'close: done', 'duplicate: done'],
+  ...['add: done', 'add: EEXIST', 'add: EINVAL', 'add: EBADF'],
+  ...['delete: done', 'delete: ENOENT', 'delete: EBADF'],
+  ...['open group: done', 'open group: EBUSY', 'open group: ENOENT'],
+  ...['set container: done', 'set container: EINVAL', 'set IOMMU: done', 'set IOMMU: EINVAL'],
+  ...['unset container: done', 'unset container: EINVAL', 'unplug: done', 'plug: done'],
+];
+
+/** The shortest sequence by which a rule shows that is not this kernel's, see model-in-lab.ts. */
+const WRONG: Partial<Record<string, string[]>> = {
+  '6.1': ['create VM', 'create device', 'open group', 'add'],
+  '6.12': ['create VM', 'create device', 'open group', 'add', 'unplug', 'delete'],
+  '6.12 with IOMMUFD': ['create VM', 'create device', 'open cdev', 'add'],
+};
+
 describe('the model of the kvm-vfio device (lab)', function () {
   this.timeout(1_200_000);
 
@@ -89,19 +105,3 @@ describe('the model of the kvm-vfio device (lab)', function () {
       });
     }
 });
-
-const ANSWERS = [
-  ...['create VM: done', 'create device: done', 'create device: EBUSY', 'close: done', 'duplicate: done'],
-  ...['add: done', 'add: EEXIST', 'add: EINVAL', 'add: EBADF'],
-  ...['delete: done', 'delete: ENOENT', 'delete: EBADF'],
-  ...['open group: done', 'open group: EBUSY', 'open group: ENOENT'],
-  ...['set container: done', 'set container: EINVAL', 'set IOMMU: done', 'set IOMMU: EINVAL'],
-  ...['unset container: done', 'unset container: EINVAL', 'unplug: done', 'plug: done'],
-];
-
-/** The shortest sequence by which a rule shows that is not this kernel's, see model-in-lab.ts. */
-const WRONG: Partial<Record<string, string[]>> = {
-  '6.1': ['create VM', 'create device', 'open group', 'add'],
-  '6.12': ['create VM', 'create device', 'open group', 'add', 'unplug', 'delete'],
-  '6.12 with IOMMUFD': ['create VM', 'create device', 'open cdev', 'add'],
-};
