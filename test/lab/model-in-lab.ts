@@ -107,7 +107,7 @@ const converse = (trial: Trial, {lines}: Dialogue): ModelTranscript['dialogues']
 /** A rule of other kernels, which the running one does not follow. */
 const wrongRule = ({coherency}: KernelRules): Partial<KernelRules> => {
   if (coherency !== 'devices') return {coherency: 'devices'};
-  return machine.cdevs ? {takesDevices: false} : {refusedDeleteLooks: false};
+  return machine.cdevs ? {takesDevices: false} : {coherency: 'container'};
 };
 
 // where it came from is not asked of an answer

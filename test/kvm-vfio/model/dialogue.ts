@@ -83,6 +83,20 @@ export const dialogues = (rule: CoherencyRule): Dialogue[] => [
     ],
   },
   {
+    claim: 'KVM looks again at a DEL that is refused, and takes note that the last device has gone',
+    group: 'of one device',
+    lines: [
+      ...attached('of one device'),
+      {does: {do: 'unplug', pci: 4}, group: 'ENOENT', noncoherent: true},
+      {
+        does: {do: 'delete', device: 0, file: {kind: 'vm', pick: 0}},
+        answer: 'ENOENT',
+        group: 'ENOENT',
+        noncoherent: false,
+      },
+    ],
+  },
+  {
     claim: 'the end of the VM frees the group',
     group: 'of one device',
     lines: [
