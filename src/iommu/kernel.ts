@@ -52,13 +52,3 @@ const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
   if (version === null || isAtLeast(version, 6, 2)) return 'devices';
   return isAtLeast(version, 5, 19) ? 'container' : 'all-units';
 };
-
-/**
- * Whether a DEL that is answered ENOENT has KVM look at the coherency of all files again, as one that succeeds does
- * (virt/kvm/vfio.c): it did up to Linux 6.12, does not since 7.3, and changed in between. Null when that is not known.
- */
-export const refusedDeleteLooks = (version: KernelVersion | null): boolean | null => {
-  if (version === null) return null;
-  if (!isAtLeast(version, 6, 13)) return true;
-  return isAtLeast(version, 7, 3) ? false : null;
-};

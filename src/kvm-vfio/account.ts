@@ -1,12 +1,13 @@
 import type {FileId} from '../vfio/file-node.js';
 import type {Container} from '../vfio/group-file.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
-import type {FileOutcome, Outcome} from './apply.js';
+import type {Outcome} from './apply.js';
 import {fileIdentity, remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
-import {vmCoherency, type FileCoherency, type Registration} from './coherency.js';
+import {coherencyInWords} from './coherency.js';
+import {courseOf} from './course.js';
 import {groupWithId, type HeldFile, type VmFacts} from './facts.js';
-import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
-import {anyLooks, looksAgain} from './looks-again.js';
+import {inDoubt, isInDoubt} from './in-doubt.js';
+import type {FileCoherency} from './model/told.js';
 import {describeStep, type Plan, type PlannedFile} from './plan.js';
 
 /** What is to be changed. */
@@ -41,7 +42,7 @@ export interface Account {
 export const documentOf = (account: Account): ChangeDocument => {
   const {vm, change, facts, targets, plan, outcome} = account;
   const {kernel} = facts.host;
-  const [before, after] = registrations(account);
+  const {before, after} = courseOf(account);
   return {
     schemaVersion: 1,
     command: change.command,
@@ -58,8 +59,8 @@ export const documentOf = (account: Account): ChangeDocument => {
       confidence,
     })),
     steps: plan.steps.map(describeStep),
-    before: vmCoherency(before, kernel, facts.cpu),
-    after: vmCoherency(after, kernel, facts.cpu),
+    before: coherencyInWords(before, kernel, facts.cpu),
+    after: coherencyInWords(after, kernel, facts.cpu),
     warnings: [...remarks(facts.host.warnings), ...warningsOf(account)],
   };
 };
@@ -86,63 +87,6 @@ const deviceOf = ({device, steps}: Plan, outcome: Outcome | null): ChangeDocumen
   return {fd: outcome.device, state};
 };
 
-/** What was registered before and is after, each as far as it can be known; the kernel's answers tell more. */
-const registrations = (account: Account): [Registration[], Registration[]] => {
-  const {change, facts, targets, plan, outcome} = account;
-  // without a device nothing is registered, and what was never open in the owner cannot be either
-  const noneBefore = plan.device === null && !facts.ambiguous;
-  const others = facts.held
-    .filter(({fd}) => !targets.some((file) => file.fd === fd))
-    .map((held): HeldFile => ({...held, registered: noneBefore ? false : held.registered}));
-  const before = targets.map((file): Registration => {
-    const held = facts.held.find(({fd}) => fd === file.fd);
-    const answer = outcome?.files.get(file.name)?.outcome;
-    const known = answer === undefined ? null : WAS_REGISTERED[answer];
-    const registered = known ?? (noneBefore || held === undefined ? false : held.registered);
-    return held === undefined ? {...file, registered} : {...asDecided(held), registered};
-  });
-  const registers = change.command === 'attach' || change.command === 'add';
-  // KVM looks at all files anew when one is added or deleted, and only then
-  const looks = looksOf(account) === true;
-  const after = targets.map((file, index): Registration => ({
-    ...(looks ? file : (before[index] ?? file)),
-    registered: registers,
-  }));
-  const closed = plan.steps.some(({action}) => action === 'close-device');
-  return [
-    [...others.map(asDecided), ...before],
-    closed ? [] : [...(looks ? others : others.map(asDecided)), ...after],
-  ];
-};
-
-/** Whether KVM looks at all files again, by its answers, or by those that are possible; null when that is not known. */
-const looksOf = ({facts, plan, outcome}: Account): boolean | null => {
-  const {release} = facts.host.kernel;
-  if (outcome !== null)
-    return anyLooks([...outcome.files.values()].map(({outcome: answer}) => looksAgain(answer, release)));
-  return anyLooks(
-    plan.steps.map((step) => {
-      if (step.action !== 'add' && step.action !== 'delete') return false;
-      const held = facts.held.find(({fd}) => fd === step.file.fd);
-      // where an answer that changes nothing is a failure, only the other one is predicted
-      if (!step.settles || held === undefined || plan.device === null) return true;
-      const answers: FileOutcome[] = step.action === 'add' ? ['added', 'already'] : ['absent', 'deleted'];
-      const possible = answers.filter(
-        (_, index) => held.registered === null || held.registered === (index === 1),
-      );
-      const looks = possible.map((answer) => looksAgain(answer, release));
-      return looks.every((each) => each === looks[0]) ? (looks[0] ?? null) : null;
-    }),
-  );
-};
-
-const WAS_REGISTERED: Record<FileOutcome, boolean> = {
-  added: false,
-  already: true,
-  deleted: true,
-  absent: false,
-};
-
 /** Whether a plan changes something whatever the kernel answers; null when the answer decides. */
 const wouldChange = ({steps}: Plan): boolean | null => {
   if (steps.length === 0) return false;
@@ -154,7 +98,7 @@ const wouldChange = ({steps}: Plan): boolean | null => {
 const doubts = (account: Account): HeldFile[] => {
   const {facts, plan} = account;
   const none = plan.device === null && !facts.ambiguous;
-  return none || looksOf(account) === true ? [] : facts.held.filter(isInDoubt);
+  return none || courseOf(account).looked === true ? [] : facts.held.filter(isInDoubt);
 };
 
 const warningsOf = (account: Account): Remark[] => {

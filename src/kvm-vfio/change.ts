@@ -11,7 +11,6 @@ import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/re
 import {documentOf, type Change, type Target} from './account.js';
 import {apply, type Outcome} from './apply.js';
 import type {ChangeDocument} from './change-document.js';
-import {deviceCoherency, groupCoherency} from './coherency.js';
 import {
   certainDevice,
   deviceWithAddress,
@@ -22,6 +21,7 @@ import {
   type VmFacts,
 } from './facts.js';
 import {KnownFiles, type FoundFile} from './known-files.js';
+import {deviceCoherency, groupCoherency} from './model/told.js';
 import {noteDecisions, noteDoubts} from './note-decisions.js';
 import {oneAtATime} from './one-at-a-time.js';
 import {

@@ -7,16 +7,11 @@ import type {HostTree} from '../linux/host-tree.js';
 import {KVM_VFIO} from '../linux/kvm-links.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
 import {readFileNodes, type FileId, type FileNode} from '../vfio/file-node.js';
-import {
-  deviceCoherency,
-  groupCoherency,
-  type Cpu,
-  type FileCoherency,
-  type Registration,
-} from './coherency.js';
+import type {Cpu, Registration} from './coherency.js';
 import {containerOf} from './container-of.js';
 import {readCpu} from './cpu.js';
 import {readHoldings, type Holding} from './holdings.js';
+import {deviceCoherency, groupCoherency, type FileCoherency} from './model/told.js';
 
 /** A file that the owner of a VM has open, with what KVM learns of it. */
 export interface HeldFile extends Holding, Registration {

@@ -9,7 +9,8 @@ import type {Target} from './account.js';
 import type {Outcome} from './apply.js';
 import {devicesOf, groupWithId, type HeldFile, type VmFacts} from './facts.js';
 import {isInDoubt} from './in-doubt.js';
-import {anyLooks, looksAgain} from './looks-again.js';
+import {lookedAgain} from './looks-again.js';
+import {rulesOf} from './model/rules.js';
 
 /**
  * Notes what KVM has been told of each file that kvfio handed over, after a change had it look at all of them. Files of
@@ -22,8 +23,10 @@ export const noteDecisions = (
   {files}: Outcome,
   {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
 ): void => {
-  const {release} = facts.host.kernel;
-  const looked = anyLooks([...files.values()].map(({outcome}) => looksAgain(outcome, release)));
+  const looked = lookedAgain(
+    [...files.values()].map(({outcome}) => outcome),
+    rulesOf(facts.host.kernel),
+  );
   if (looked === false) return;
   const others = facts.held.filter(({fd}) => !targets.some((target) => target.fd === fd));
   for (const file of [...targets, ...others]) {

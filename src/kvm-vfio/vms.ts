@@ -15,16 +15,10 @@ import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {findVms, type FoundVm} from '../vm/find-vms.js';
 import {vmmName, type Vmm} from '../vm/vmm-name.js';
 import {remarks, type Remark} from './change-document.js';
-import {
-  groupCoherency,
-  vmCoherency,
-  type Coherency,
-  type Cpu,
-  type FileCoherency,
-  type Registration,
-} from './coherency.js';
+import {vmCoherency, type Coherency, type Cpu, type Registration} from './coherency.js';
 import type {containerOf} from './container-of.js';
 import {readCpu} from './cpu.js';
+import {groupCoherency, type FileCoherency} from './model/told.js';
 
 /** What `kvfio vms --json` prints. */
 export interface VmsDocument {

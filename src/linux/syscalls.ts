@@ -46,6 +46,7 @@ const X64 = {
   ppoll: 271,
   epoll_pwait: 281,
   accept4: 288,
+  perf_event_open: 298,
   recvmmsg: 299,
   sendmmsg: 307,
   getcpu: 309,

@@ -1,4 +1,4 @@
-import type {VmCoherency} from '../kvm-vfio/coherency.js';
+import type {VmCoherency} from '../kvm-vfio/model/device.js';
 import type {MachineRecord} from './machine-record.js';
 import type {SeriesDifference, SeriesDocument} from './series-document.js';
 

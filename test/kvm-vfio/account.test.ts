@@ -4,7 +4,7 @@ import {documentOf, type Account} from '../../src/kvm-vfio/account.js';
 import type {FileOutcome, Outcome} from '../../src/kvm-vfio/apply.js';
 import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
 import type {HeldFile} from '../../src/kvm-vfio/facts.js';
-import {looksAgain} from '../../src/kvm-vfio/looks-again.js';
+import {rulesOf} from '../../src/kvm-vfio/model/rules.js';
 import {attachPlan, detachPlan} from '../../src/kvm-vfio/plan.js';
 
 /** A group that the owner has open, what is noted of it and what KVM would be told now. */
@@ -115,7 +115,9 @@ describe('what is said of a change', () => {
       'unknown',
     ]);
     assert.deepEqual(
-      ['6.12.9', '6.13.0', '7.2.1', '7.3.0', null].map((release) => looksAgain('absent', release)),
+      ['6.12.9', '6.13.0', '7.2.1', '7.3.0', null].map(
+        (release) => rulesOf({release, coherencyRule: 'devices'}).refusedDeleteLooks,
+      ),
       [true, null, null, false, null],
     );
   });

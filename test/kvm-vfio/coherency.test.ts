@@ -3,12 +3,8 @@ import type {Device} from '../../src/iommu/device.js';
 import type {Group} from '../../src/iommu/group.js';
 import type {Kernel} from '../../src/iommu/kernel.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
-import {
-  deviceCoherency,
-  groupCoherency,
-  vmCoherency,
-  type Registration,
-} from '../../src/kvm-vfio/coherency.js';
+import {vmCoherency, type Registration} from '../../src/kvm-vfio/coherency.js';
+import {deviceCoherency, groupCoherency} from '../../src/kvm-vfio/model/told.js';
 
 const kernel = (architecture = 'x86_64'): Kernel => ({
   release: '6.12.0',

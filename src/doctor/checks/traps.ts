@@ -1,4 +1,4 @@
-import {refusedDeleteLooks} from '../../iommu/kernel.js';
+import {refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
 import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown} from '../check.js';

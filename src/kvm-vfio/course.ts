@@ -1,0 +1,104 @@
+import type {FileOutcome, Outcome} from './apply.js';
+import type {VmFacts} from './facts.js';
+import {asDecided} from './in-doubt.js';
+import {DeviceModel, type Answer, type Entry, type VmCoherency} from './model/device.js';
+import {rulesOf} from './model/rules.js';
+import type {FileCoherency} from './model/told.js';
+import {VmModel} from './model/vm.js';
+import type {Plan, PlannedFile, Step} from './plan.js';
+
+/** What a change makes of a VM, as far as it can be known. */
+export interface Course {
+  /** What KVM takes the VM for. */
+  before: VmCoherency;
+  after: VmCoherency;
+  /** Whether KVM looks at all files in the course of it; null when that is not known. */
+  looked: boolean | null;
+}
+
+interface CourseParts {
+  facts: VmFacts;
+  targets: readonly (PlannedFile & FileCoherency)[];
+  plan: Plan;
+  /** What the kernel answered; null for a dry run, where the model does. */
+  outcome: Pick<Outcome, 'files'> | null;
+}
+
+/** Runs a plan on the model of the VM's device, with the kernel's answers where there are some. */
+export const courseOf = (parts: CourseParts): Course => {
+  const vm = vmBefore(parts);
+  const before = vm.coherency;
+  let looked: boolean | null = false;
+  for (const step of parts.plan.steps) {
+    perform(step, vm, answerTo(step, parts));
+    if (step.action !== 'close-device' && vm.device !== null) looked = vm.device.looked;
+  }
+  return {before, after: vm.coherency, looked};
+};
+
+/** The VM as it was found, and with what the answers tell of it. */
+const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string> => {
+  // cdevs came together with the ADD that takes them, also where a distribution put them into an older kernel
+  const rules = {...rulesOf(facts.host.kernel), takesDevices: true};
+  const now = new Map([...facts.held, ...targets].map((file) => [keyOf(file), file]));
+  const vfio = {
+    kindOf: (key: string) => (now.get(key)?.node.kind === 'cdev' ? ('device' as const) : ('group' as const)),
+    tells: (key: string) => now.get(key)?.verdict ?? 'unknown',
+  };
+  // without a device nothing is registered, and what was never open in the owner cannot be either
+  if (plan.device === null && !facts.ambiguous) return new VmModel(rules, vfio);
+  const answered = new Map(
+    targets.map((file) => [keyOf(file), outcome?.files.get(file.name)?.outcome] as const),
+  );
+  const entries = facts.held.map((held): Entry<string> => {
+    const answer = answered.get(keyOf(held));
+    const registered = answer === undefined ? held.registered : WAS_REGISTERED[answer];
+    return {file: keyOf(held), registered, told: asDecided(held).verdict};
+  });
+  return new VmModel(rules, vfio, new DeviceModel(rules, vfio, entries));
+};
+
+const keyOf = ({fd, name}: {fd: number | null; name: string}): string => (fd === null ? name : `${fd}`);
+
+const WAS_REGISTERED: Record<FileOutcome, boolean> = {
+  added: false,
+  already: true,
+  deleted: true,
+  absent: false,
+};
+
+const perform = (step: Step, vm: VmModel<string>, answer: Answer | undefined): void => {
+  switch (step.action) {
+    case 'create-device':
+      vm.createDevice();
+      return;
+    case 'add':
+      vm.device?.add(keyOf(step.file), answer);
+      return;
+    case 'delete':
+      vm.device?.delete(keyOf(step.file), answer);
+      return;
+    case 'close-device':
+      vm.closeDevice();
+      return;
+    case 'open':
+    case 'give':
+    case 'close':
+  }
+};
+
+/** The kernel's answer; where an answer that changes nothing is a failure, the other one is foreseen; otherwise the model's. */
+const answerTo = (step: Step, {outcome}: CourseParts): Answer | undefined => {
+  if (step.action !== 'add' && step.action !== 'delete') return undefined;
+  const answer = outcome?.files.get(step.file.name)?.outcome;
+  if (answer !== undefined) return ANSWERS[answer];
+  return step.settles ? undefined : 'done';
+};
+
+/** An outcome as the kernel answered it. */
+export const ANSWERS: Record<FileOutcome, Answer> = {
+  added: 'done',
+  already: 'EEXIST',
+  deleted: 'done',
+  absent: 'ENOENT',
+};

@@ -1,0 +1,138 @@
+import type {Verdict} from '../../iommu/snoop-control.js';
+import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../../linux/ioctl.js';
+import type {KernelRules} from './rules.js';
+
+/** What KVM takes a VM for: all DMA of its devices is coherent with the CPU caches, or not. */
+export type VmCoherency = 'coherent' | 'non-coherent' | 'unknown';
+
+/** What the kernel answers to an ADD or DEL. */
+export type Answer = 'done' | 'EEXIST' | 'ENOENT' | 'EINVAL';
+
+/** An open file to KVM: a VFIO group, a VFIO device, or none of VFIO's. */
+export type FileKind = 'group' | 'device' | 'other';
+
+/** What KVM learns from VFIO of a file, which it tells apart by identity: two opens of one node are two files. */
+export interface Vfio<F> {
+  kindOf: (file: F) => FileKind;
+  /** What KVM is told when it looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
+  tells: (file: F) => Verdict;
+}
+
+/** A file of the device's list. */
+export interface Entry<F> {
+  file: F;
+  /** Null for one that may be in the list. */
+  registered: boolean | null;
+  /** What KVM was told of it when it last looked. */
+  told: Verdict;
+}
+
+/**
+ * The kernel's kvm-vfio device (virt/kvm/vfio.c) as a model: with all known it answers as the kernel does, and where
+ * something is not known it says only what holds in any case. It predicts for `--dry-run` and reports for `status`,
+ * and a test runs it side by side with real kernels.
+ */
+export class DeviceModel<F> {
+  readonly #rules: KernelRules;
+  readonly #vfio: Vfio<F>;
+  #entries: Entry<F>[];
+  #looked: boolean | null = false;
+
+  constructor(rules: KernelRules, vfio: Vfio<F>, entries: readonly Entry<F>[] = []) {
+    this.#rules = rules;
+    this.#vfio = vfio;
+    this.#entries = entries.map((entry) => ({...entry}));
+  }
+
+  /** The files that are, or may be, registered, each of which KVM keeps open. */
+  get entries(): readonly Readonly<Entry<F>>[] {
+    return this.#entries.filter(({registered}) => registered !== false);
+  }
+
+  /** Whether KVM has looked at all files since this model was made; null when that is not known. */
+  get looked(): boolean | null {
+    return this.#looked;
+  }
+
+  /** The first file that is not coherent decides (kvm_vfio_update_coherency), by what KVM was told when it last looked. */
+  get coherency(): VmCoherency {
+    return coherencyOf(this.#entries);
+  }
+
+  /** KVM_HAS_DEVICE_ATTR (kvm_vfio_has_attr): 0, or ENXIO. SET_SPAPR_TCE is there on powerpc only. */
+  hasAttr(group: number, attr: number): boolean {
+    return group === KVM_DEV_VFIO_FILE && (attr === KVM_DEV_VFIO_FILE_ADD || attr === KVM_DEV_VFIO_FILE_DEL);
+  }
+
+  /**
+   * KVM_DEV_VFIO_FILE_ADD of an open file (kvm_vfio_file_add).
+   *
+   * @param answer - the kernel's, where it is known
+   * @returns the kernel's answer; null when it depends on what is not known
+   */
+  add(file: F, answer: Answer | null = this.#addAnswer(file)): Answer | null {
+    if (answer === 'EINVAL') return answer;
+    const entry = this.#entryOf(file);
+    if (entry === undefined) this.#entries.push({file, registered: true, told: this.#vfio.tells(file)});
+    else entry.registered = true;
+    this.#look(answer === null ? null : looks(answer, this.#rules));
+    return answer;
+  }
+
+  /** KVM_DEV_VFIO_FILE_DEL (kvm_vfio_file_del), which takes any open file. Otherwise as {@link add}. */
+  delete(file: F, answer: Answer | null = this.#deleteAnswer(file)): Answer | null {
+    this.#entries = this.#entries.filter((entry) => entry.file !== file);
+    const refused = looks('ENOENT', this.#rules);
+    this.#look(answer === null ? refused || null : looks(answer, this.#rules));
+    return answer;
+  }
+
+  #addAnswer(file: F): Answer | null {
+    const kind = this.#vfio.kindOf(file);
+    if (kind === 'other' || (kind === 'device' && !this.#rules.takesDevices)) return 'EINVAL';
+    const registered = this.#entryOf(file)?.registered ?? false;
+    if (this.#mayBe(file)) return null;
+    return registered ? 'EEXIST' : 'done';
+  }
+
+  #deleteAnswer(file: F): Answer | null {
+    if (this.#mayBe(file)) return null;
+    return this.#entryOf(file)?.registered === true ? 'done' : 'ENOENT';
+  }
+
+  #mayBe(file: F): boolean {
+    return this.#entryOf(file)?.registered === null;
+  }
+
+  #entryOf(file: F): Entry<F> | undefined {
+    return this.#entries.find((entry) => entry.file === file);
+  }
+
+  /** KVM looks at all files, or not; null when that is not known, and then neither is what differs. */
+  #look(does: boolean | null): void {
+    if (does === false) return;
+    if (this.#looked !== true) this.#looked = does;
+    for (const entry of this.#entries) {
+      const now = this.#vfio.tells(entry.file);
+      entry.told = does === true || entry.told === now ? now : 'unknown';
+    }
+  }
+}
+
+/**
+ * Whether KVM looks at the coherency of all files when it answers so: an ADD or DEL that succeeds has it look
+ * (kvm_vfio_file_add and kvm_vfio_file_del in virt/kvm/vfio.c), one that is refused earlier does not, and of a DEL that
+ * is answered ENOENT see {@link KernelRules.refusedDeleteLooks}. Null when that is not known.
+ */
+export const looks = (
+  answer: Answer,
+  {refusedDeleteLooks}: Pick<KernelRules, 'refusedDeleteLooks'>,
+): boolean | null => (answer === 'ENOENT' ? refusedDeleteLooks : answer === 'done');
+
+const coherencyOf = <F>(entries: readonly Entry<F>[]): VmCoherency => {
+  if (entries.some(({registered, told}) => registered === true && told === 'not-enforced'))
+    return 'non-coherent';
+  return entries.some(({registered, told}) => registered !== false && told !== 'enforced')
+    ? 'unknown'
+    : 'coherent';
+};

@@ -1,0 +1,43 @@
+import type {CoherencyRule, Kernel} from '../../iommu/kernel.js';
+import {isAtLeast, parseKernelRelease, type KernelVersion} from '../../linux/kernel-release.js';
+
+/** What the kernel's kvm-vfio device does differently from version to version. */
+export interface KernelRules {
+  /** What KVM is told of a group. */
+  coherency: CoherencyRule;
+  /** ADD takes open devices as well as groups, since 6.6 (drivers/vfio/vfio_main.c, vfio_file_is_valid). */
+  takesDevices: boolean;
+  /** See {@link refusedDeleteLooks}. */
+  refusedDeleteLooks: boolean | null;
+  /** See {@link closeReleases}. */
+  closeReleases: boolean;
+}
+
+/** The rules of a kernel; those of current ones where its release is not known. */
+export const rulesOf = ({release, coherencyRule}: Pick<Kernel, 'release' | 'coherencyRule'>): KernelRules => {
+  const version = release === null ? null : parseKernelRelease(release);
+  return {
+    coherency: coherencyRule,
+    takesDevices: version === null || isAtLeast(version, 6, 6),
+    refusedDeleteLooks: refusedDeleteLooks(version),
+    closeReleases: closeReleases(version, release),
+  };
+};
+
+/**
+ * Whether a DEL that is answered ENOENT has KVM look at the coherency of all files again, as one that succeeds does
+ * (virt/kvm/vfio.c): it did up to Linux 6.12, does not since 7.3, and changed in between. Null when that is not known.
+ */
+export const refusedDeleteLooks = (version: KernelVersion | null): boolean | null => {
+  if (version === null) return null;
+  if (!isAtLeast(version, 6, 13)) return true;
+  return isAtLeast(version, 7, 3) ? false : null;
+};
+
+/**
+ * Whether closing the device lets its files go and makes room for another one: since 6.2 and 6.1.9 (virt/kvm/vfio.c,
+ * kvm_vfio_release, which was kvm_vfio_destroy before). Releases of distributions that begin with `6.1.0` hide which
+ * 6.1 they are, and are taken for one that does.
+ */
+const closeReleases = (version: KernelVersion | null, release: string | null): boolean =>
+  version === null || (isAtLeast(version, 6, 1) && !/^6\.1\.[1-8](?!\d)/.test(release ?? ''));
