@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
+import {constants} from 'node:os';
+import {failureOf} from '../../src/cli/failure-of.js';
+import {SyscallError} from '../../src/linux/errno.js';
 import {start, buildOnce, PROJECT} from '../support/run.js';
 
 describe('a command line that is not understood', () => {
@@ -22,6 +25,30 @@ describe('a command line that is not understood', () => {
   it('is not one that asks for help by -h', () => {
     const {exit, stdout} = start(['groups', '-h']);
     assert.deepEqual([exit, stdout.includes('USAGE')], [0, true]);
+  });
+});
+
+describe('a host that has run out of something', () => {
+  for (const error of [
+    new SyscallError('kcmp', constants.errno.ENOMEM),
+    new SyscallError('open', constants.errno.EMFILE, '/proc/1'),
+    Object.assign(new Error('EMFILE: too many open files'), {
+      code: 'EMFILE',
+      syscall: 'scandir',
+      path: '/proc',
+    }),
+    Object.assign(new Error('ENFILE: file table overflow'), {code: 'ENFILE', syscall: 'open'}),
+  ]) {
+    it(`is no bug: ${error.message}`, () => {
+      const {code, exitCode, errno, why} = failureOf(error);
+      assert.deepEqual([code, exitCode, errno], ['EXHAUSTED', 6, error.code]);
+      assert.match(why, new RegExp(`^The kernel answered ${error.code} to ${error.syscall}`));
+    });
+  }
+
+  it('is told apart from all else that is not foreseen', () => {
+    assert.equal(failureOf(new SyscallError('kcmp', constants.errno.EINVAL)).code, 'BUG');
+    assert.equal(failureOf(new Error('ENOMEM')).code, 'BUG');
   });
 });
 
