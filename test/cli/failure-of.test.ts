@@ -53,7 +53,7 @@ describe('a host that has run out of something', () => {
 });
 
 describe('an answer that cannot be written', () => {
-  for (const argv of ['groups', 'groups --json', 'snapshot -']) {
+  for (const argv of ['groups', 'groups --json', 'snapshot -', 'doctor']) {
     it(`is the kernel's refusal, not a bug: ${argv} > /dev/full`, () => {
       buildOnce();
       const {status, stderr} = spawnSync(
@@ -69,4 +69,19 @@ describe('an answer that cannot be written', () => {
       assert.doesNotMatch(stderr, /\bat .*:\d+:\d+/);
     });
   }
+
+  it('is no answer when the file takes only the beginning of it', () => {
+    buildOnce();
+    const {status, stdout, stderr} = spawnSync(
+      'bash',
+      [
+        '-c',
+        'trap "" XFSZ; f=$(mktemp); ulimit -f 1; "$0" bin/run.js completion bash > $f; s=$?; wc -c < $f; rm $f; exit $s',
+        process.execPath,
+      ],
+      {encoding: 'utf8', cwd: PROJECT},
+    );
+    assert.deepEqual([status, stdout.trim()], [6, '1024']);
+    assert.match(stderr, /The kernel answered EFBIG for standard output/);
+  });
 });
