@@ -20,7 +20,10 @@ export class WatchedVictim {
 
   static async start(arena: Arena, args: string[]): Promise<WatchedVictim> {
     // what it does without end is to leave others their time
-    return new WatchedVictim(await arena.victim(args, {wrap: ['nice', '-n', '19']}));
+    const victim = await arena.victim(args, {wrap: ['nice', '-n', '19']});
+    // its vCPU is made by a thread of its own
+    if (args.includes('vcpus')) await victim.until(({other1}) => other1 > 0);
+    return new WatchedVictim(victim);
   }
 
   get pid(): number {
