@@ -103,7 +103,7 @@ const harm = (
     inflict({root, socket}, join(root, paths[at % paths.length] ?? ''), each);
 };
 
-/** One failure ends these cases: it is made as small as possible, which is what there is to see. */
+/** One failure ends these cases, with the seed and the path that bring it back. */
 const tryAll = async <T>(
   tally: Tally,
   {seed, count}: {seed: number; count: number},
@@ -117,7 +117,7 @@ const tryAll = async <T>(
         await property(one);
         await setImmediate();
       }),
-      {numRuns: count, seed, endOnFailure: false},
+      {numRuns: count, seed, endOnFailure: true},
     );
   } catch (error) {
     tally.lost.push(String(error));
