@@ -120,6 +120,7 @@ const tryAll = async <T>(
       {numRuns: count, seed, endOnFailure: true},
     );
   } catch (error) {
-    tally.lost.push(String(error));
+    const {cause} = error as Error;
+    tally.lost.push(`${String(error)}\n${cause instanceof Error ? (cause.stack ?? cause.message) : ''}`);
   }
 };
