@@ -1,5 +1,5 @@
 /** Runs one trial in a process of its own, and prints its result as JSON. `all.ts` starts this where nothing else is. */
-import {readdirSync, readFileSync, readlinkSync} from 'node:fs';
+import {readdirSync, readFileSync, readlinkSync, writeSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Tally, type Scale, type Trial} from './trial.js';
@@ -84,7 +84,8 @@ const result = (): TrialResult => {
 };
 
 // so that something is known of one that does not end
-const timer = setInterval(() => process.stdout.write(`${JSON.stringify(result())}\n`), 5000);
+// not through process.stdout, which a trial may catch
+const timer = setInterval(() => writeSync(1, `${JSON.stringify(result())}\n`), 5000);
 if (reason === undefined) {
   try {
     await trial.run(tally, scale);
