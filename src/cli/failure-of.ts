@@ -3,7 +3,37 @@ import {Failure} from '../failure.js';
 import {usageFailure} from './usage-failure.js';
 import {usageSentence} from './usage-sentence.js';
 
-/** Turns whatever was thrown into a {@link Failure}: itself, a usage error from the parser, or a bug. */
+/** What a process may run out of at whatever call: nobody can foresee where, and it is no bug. */
+const EXHAUSTED: Record<string, [why: string, hint: string]> = {
+  EMFILE: ['kvfio may open no more files', 'Raise the limit of open files (ulimit -n), and run it again.'],
+  ENFILE: [
+    'no process of this host may open more files',
+    'Raise /proc/sys/fs/file-max, or end what has so many files open.',
+  ],
+  ENOMEM: ['there is no memory left', 'Free some memory, or raise the limit of the cgroup or process.'],
+};
+
+const exhaustion = (error: unknown): Failure | null => {
+  if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return null;
+  const {code, syscall} = error;
+  const told = EXHAUSTED[String(code)];
+  if (told === undefined) return null;
+  const path = 'path' in error && typeof error.path === 'string' ? ` ${error.path}` : '';
+  return new Failure({
+    code: 'EXHAUSTED',
+    kind: 'kernelRefused',
+    what: 'kvfio could not go on.',
+    why: `The kernel answered ${String(code)} to ${String(syscall)}${path}: ${told[0]}.`,
+    hint: told[1],
+    errno: String(code),
+    cause: error,
+  });
+};
+
+/**
+ * Turns whatever was thrown into a {@link Failure}: itself, a usage error from the parser, a host that has run out of
+ * something, or a bug.
+ */
 export const failureOf = (error: unknown): Failure => {
   if (error instanceof Failure) return error;
   if (error instanceof Errors.CLIError) {
@@ -15,6 +45,8 @@ export const failureOf = (error: unknown): Failure => {
       error,
     );
   }
+  const exhausted = exhaustion(error);
+  if (exhausted !== null) return exhausted;
   const detail = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return new Failure({
     code: 'BUG',

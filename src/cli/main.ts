@@ -3,6 +3,7 @@ import {EXIT_CODES} from '../failure.js';
 import {failureOf} from './failure-of.js';
 import {Program, type CommandOf} from './program.js';
 import {reportFailure} from './report.js';
+import {writeWholly} from './whole-writes.js';
 
 /**
  * Runs the command line. What a command throws it reports itself (base-command.ts); what reaches this place was
@@ -14,6 +15,7 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
   const argv = process.argv.slice(2);
   // before oclif's own listener, which throws
   process.stdout.prependListener('error', endOfOutput);
+  writeWholly(process.stdout);
   // where not even a failure can be told, its exit code still can
   process.stderr.on('error', () => undefined);
   try {
@@ -40,8 +42,9 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
 /** Ends the process when stdout takes nothing more: in peace when its reader went away, else with the reason. */
 const endOfOutput = (error: NodeJS.ErrnoException): void => {
   if (error.code === 'EPIPE') return;
-  // a failure has been told on stderr, and had no answer to write
-  if (process.exitCode !== undefined && process.exitCode !== 0) process.exit();
+  // a failure has been told on stderr, and had no answer to write; a check that failed has one
+  if (![undefined, 0, EXIT_CODES.checkFailed].includes(process.exitCode as number | undefined))
+    process.exit();
   const errno = error.code ?? 'EIO';
   process.stderr.write(
     `kvfio: The answer could not be written.\n  The kernel answered ${errno} for standard output.\n  What the command has done holds; make room, or write the answer elsewhere.\n`,

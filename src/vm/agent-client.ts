@@ -170,7 +170,7 @@ export class AgentClient implements Owner {
       if (!(error instanceof SyscallError)) throw error;
       if (error.code === 'ETIMEDOUT') throw this.#end(silent(this.#patience));
       if (error.code === 'EPIPE' || error.code === 'ECONNRESET') throw this.#end(gone());
-      throw error;
+      throw this.#end(cutOff(error));
     }
   }
 
@@ -218,6 +218,16 @@ const gone = (): Why => ({
   kind: 'notFound',
   why: 'It closed the connection.',
   hint: 'Check whether the VMM is still running.',
+});
+
+/** It is kvfio that cannot go on, and the owner may have done what it was asked for. */
+const cutOff = (error: SyscallError): Why => ({
+  code: 'AGENT_CUT_OFF',
+  kind: 'kernelRefused',
+  why: `The kernel answered ${error.code} to ${error.syscall} of kvfio itself, so what it has done is not known.`,
+  hint: 'Look at the VM with "kvfio status", and try again.',
+  errno: error.code,
+  cause: error,
 });
 
 const malformed = (how: string): Why => ({

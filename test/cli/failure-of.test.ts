@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
+import {constants} from 'node:os';
+import {failureOf} from '../../src/cli/failure-of.js';
+import {SyscallError} from '../../src/linux/errno.js';
 import {start, buildOnce, PROJECT} from '../support/run.js';
 
 describe('a command line that is not understood', () => {
@@ -35,8 +38,32 @@ describe('a command line that is not understood', () => {
   });
 });
 
+describe('a host that has run out of something', () => {
+  for (const error of [
+    new SyscallError('kcmp', constants.errno.ENOMEM),
+    new SyscallError('open', constants.errno.EMFILE, '/proc/1'),
+    Object.assign(new Error('EMFILE: too many open files'), {
+      code: 'EMFILE',
+      syscall: 'scandir',
+      path: '/proc',
+    }),
+    Object.assign(new Error('ENFILE: file table overflow'), {code: 'ENFILE', syscall: 'open'}),
+  ]) {
+    it(`is no bug: ${error.message}`, () => {
+      const {code, exitCode, errno, why} = failureOf(error);
+      assert.deepEqual([code, exitCode, errno], ['EXHAUSTED', 6, error.code]);
+      assert.match(why, new RegExp(`^The kernel answered ${error.code} to ${error.syscall}`));
+    });
+  }
+
+  it('is told apart from all else that is not foreseen', () => {
+    assert.equal(failureOf(new SyscallError('kcmp', constants.errno.EINVAL)).code, 'BUG');
+    assert.equal(failureOf(new Error('ENOMEM')).code, 'BUG');
+  });
+});
+
 describe('an answer that cannot be written', () => {
-  for (const argv of ['groups', 'groups --json', 'snapshot -']) {
+  for (const argv of ['groups', 'groups --json', 'snapshot -', 'doctor']) {
     it(`is the kernel's refusal, not a bug: ${argv} > /dev/full`, () => {
       buildOnce();
       const {status, stderr} = spawnSync(
@@ -52,4 +79,19 @@ describe('an answer that cannot be written', () => {
       assert.doesNotMatch(stderr, /\bat .*:\d+:\d+/);
     });
   }
+
+  it('is no answer when the file takes only the beginning of it', () => {
+    buildOnce();
+    const {status, stdout, stderr} = spawnSync(
+      'bash',
+      [
+        '-c',
+        'trap "" XFSZ; f=$(mktemp); ulimit -f 1; "$0" bin/run.js completion bash > $f; s=$?; wc -c < $f; rm $f; exit $s',
+        process.execPath,
+      ],
+      {encoding: 'utf8', cwd: PROJECT},
+    );
+    assert.deepEqual([status, stdout.trim()], [6, '1024']);
+    assert.match(stderr, /The kernel answered EFBIG for standard output/);
+  });
 });

@@ -1,26 +1,14 @@
-import assert from 'node:assert/strict';
-import {spawnSync} from 'node:child_process';
-import {
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {createServer, type Server} from 'node:net';
 import {tmpdir} from 'node:os';
-import {dirname, join} from 'node:path';
+import {join} from 'node:path';
 import fc from 'fast-check';
-import Groups from '../../src/commands/groups.js';
 import Snapshot from '../../src/commands/snapshot.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {machine} from '../support/machine.js';
-import {run, type Outcome} from '../support/run.js';
-import {documentOf} from '../support/schema.js';
-import {STEERING} from '../support/steering.js';
+import {run} from '../support/run.js';
+import {answers} from './answers.js';
+import {below, damage, inflict} from './damage.js';
 
 /**
  * Tries cases for some seconds; a failure prints its seed and the smallest case found.
@@ -39,178 +27,6 @@ const tryFor = async <T>(
     }),
     {numRuns: seconds * 100, endOnFailure: false},
   );
-};
-
-const FLAGS = [
-  [],
-  ['--explain', '--regions'],
-  ['--csv'],
-  ['--sort', 'evidence', '--columns', 'evidence,name,iommu,driver,override,reset,snoop'],
-];
-
-/** Whatever the machine is, the answer comes, and nothing of it steers the terminal. */
-const answers = async (sysroot: string, exits: readonly number[] = [0]): Promise<void> => {
-  for (const flags of FLAGS) {
-    const {exit, stdout, stderr} = await run(Groups, ['--sysroot', sysroot, ...flags]);
-    assert.ok(exits.includes(exit), stderr);
-    plain(stdout);
-    plain(stderr);
-    if (exit !== 0) return;
-  }
-  const json = await run(Groups, ['--sysroot', sysroot, '--json', '--explain', '--regions']);
-  assert.equal(json.exit, 0, json.stdout);
-  plain(json.stdout);
-  const document = documentOf<object>(json.stdout, 'groups');
-  const replayed = await replay(sysroot);
-  assert.deepEqual(
-    {...documentOf<object>(replayed.stdout, 'groups'), origin: null},
-    {...document, origin: null},
-  );
-};
-
-const replay = async (sysroot: string): Promise<Outcome> => {
-  const file = join(FOLDER, 'replay');
-  const taken = await run(Snapshot, ['--sysroot', sysroot, file, '--force']);
-  assert.equal(taken.exit, 0, taken.stderr);
-  plain(taken.stderr);
-  return run(Groups, ['--sysroot', file, '--json', '--explain', '--regions']);
-};
-
-const plain = (text: string): void => {
-  assert.doesNotMatch(text.replaceAll('\n', ''), STEERING);
-};
-
-/** Bytes that a damaged or malicious tree may hold in the place of an attribute. */
-const content = fc.oneof(
-  fc.uint8Array({maxLength: 300}).map((bytes) => Buffer.from(bytes)),
-  fc.string({unit: 'binary', maxLength: 100}).map((text) => Buffer.from(text)),
-  fc
-    .constantFrom(
-      '',
-      '\n',
-      '\0',
-      '\u001b[2J\u001b]0;x\u0007',
-      '\u009b31m\u202eevil',
-      '0xzz',
-      '-1',
-      '9'.repeat(400),
-    )
-    .map((text) => Buffer.from(text)),
-  fc
-    .array(
-      fc.constantFrom(
-        'DRIVER=',
-        'PCI_ID=8086:10D3',
-        'PCI_CLASS=',
-        'PCI_SLOT_NAME=0000:01:00.0',
-        'PCI_CLASS=FFFFFFF',
-        '=',
-        '\u001b',
-      ),
-      {maxLength: 8},
-    )
-    .map((lines) => Buffer.from(lines.join('\n'))),
-  fc.constant(Buffer.alloc(1024 * 1024, 'A')),
-);
-
-type Damage =
-  | {kind: 'content'; bytes: Buffer}
-  | {kind: 'folder' | 'pipe' | 'loop' | 'gone' | 'socket'}
-  | {kind: 'link'; target: string}
-  | {kind: 'neighbour'; name: Buffer};
-
-const damage: fc.Arbitrary<Damage> = fc.oneof(
-  {weight: 4, arbitrary: content.map((bytes) => ({kind: 'content' as const, bytes}))},
-  {
-    weight: 2,
-    arbitrary: fc.constantFrom('folder' as const, 'pipe', 'loop', 'gone', 'socket').map((kind) => ({kind})),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .oneof(
-        fc.constantFrom(
-          '/etc/passwd',
-          '/dev/zero',
-          '/',
-          '.',
-          '..',
-          '../../../../../../../../etc',
-          '/sys/devices/\u001b[31m',
-          '../x/iommu',
-        ),
-        fc.string({unit: 'binary', minLength: 1, maxLength: 60}).map((text) => text.replaceAll('\0', '0')),
-      )
-      .map((target) => ({kind: 'link' as const, target})),
-  },
-  {
-    weight: 2,
-    arbitrary: fc
-      .oneof(
-        fc
-          .uint8Array({minLength: 1, maxLength: 40, min: 1})
-          .map((bytes) => Buffer.from(bytes.filter((byte) => byte !== 0x2f))),
-        fc
-          .constantFrom('\u001b[2J', 'a\nb', '007', '99999999999', '-1', '0000:01:00.0')
-          .map((name) => Buffer.from(name)),
-      )
-      .filter((name) => name.length > 0 && !['.', '..'].includes(name.toString()))
-      .map((name) => ({kind: 'neighbour' as const, name})),
-  },
-);
-
-/** All files, folders and links below a folder, which themselves are not followed. */
-const below = (root: string, folder: string): string[] =>
-  readdirSync(join(root, folder), {withFileTypes: true}).flatMap((entry) => {
-    const path = join(folder, entry.name);
-    return entry.isDirectory() ? [path, ...below(root, path)] : [path];
-  });
-
-/** Does one harm to a file of the machine at `root`, and to nothing outside it: an earlier link may lead there. */
-const inflict = (root: string, path: string, harm: Damage): void => {
-  try {
-    if (!`${realpathSync(dirname(path))}/`.startsWith(`${realpathSync(root)}/`)) return;
-    if (harm.kind === 'neighbour') {
-      const name = Buffer.concat([Buffer.from(`${dirname(path)}/`), harm.name]);
-      symlinkSync('../../../devices/pci0000:01/0000:01:00.0', name);
-      return;
-    }
-    rmSync(path, {recursive: true, force: true});
-    replace(path, harm);
-  } catch (error) {
-    ignoreEarlierDamage(error);
-  }
-};
-
-const replace = (path: string, harm: Exclude<Damage, {kind: 'neighbour'}>): void => {
-  switch (harm.kind) {
-    case 'content':
-      writeFileSync(path, harm.bytes);
-      break;
-    case 'folder':
-      mkdirSync(path);
-      break;
-    case 'pipe':
-      spawnSync('mkfifo', [path]);
-      break;
-    case 'socket':
-      linkSync(SOCKET, path);
-      break;
-    case 'loop':
-      symlinkSync(path, path);
-      break;
-    case 'link':
-      symlinkSync(harm.target, path);
-      break;
-    case 'gone':
-      break;
-  }
-};
-
-/** An earlier damage may have taken the folder, or have made the name already. */
-const ignoreEarlierDamage = (error: unknown): void => {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  assert.ok(['ENOENT', 'ENOTDIR', 'EEXIST', 'ELOOP', 'ENAMETOOLONG'].includes(code), code);
 };
 
 const PC = MACHINES['a PC whose graphics has an IOMMU unit of its own'] ?? {};
@@ -237,8 +53,8 @@ describe('kvfio groups on machines that cannot be', () => {
       using built = machine(MACHINES[name]);
       const paths = [...below(built.root, 'sys'), ...below(built.root, 'proc')];
       for (const [at, harm] of inflicted)
-        inflict(built.root, built.path(paths[at % paths.length] ?? ''), harm);
-      await answers(built.root);
+        inflict({root: built.root, socket: SOCKET}, built.path(paths[at % paths.length] ?? ''), harm);
+      await answers(built.root, FOLDER);
     });
   });
 
@@ -250,7 +66,7 @@ describe('kvfio groups on machines that cannot be', () => {
       // a capability list, so that what follows is looked at
       if (bytes.length > 6) bytes[6] = 0x10;
       writeFileSync(file, bytes);
-      await answers(built.root);
+      await answers(built.root, FOLDER);
     });
   });
 
@@ -264,7 +80,7 @@ describe('kvfio groups on machines that cannot be', () => {
         fc.oneof(fc.json({stringUnit: 'binary'}), fc.string({unit: 'binary'})),
         async (text) => {
           writeFileSync(file, text);
-          await answers(file, [0, 2]);
+          await answers(file, FOLDER, [0, 2]);
         },
       );
     });
@@ -305,7 +121,7 @@ describe('kvfio groups on machines that cannot be', () => {
           else (changed[shelf] ??= {})[path] = value;
         }
         writeFileSync(file, JSON.stringify(changed));
-        await answers(file);
+        await answers(file, FOLDER);
       });
     });
   });

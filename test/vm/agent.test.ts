@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {statSync} from 'node:fs';
+import {constants} from 'node:os';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
+import {SyscallError} from '../../src/linux/errno.js';
 import {sameFile} from '../../src/linux/kcmp.js';
 import {
   KVM_DEV_TYPE_VFIO,
@@ -137,6 +139,18 @@ for (const [name, launch] of Object.entries(agents)) {
       assert.throws(() => agent.createDevice(agent.vmFd, 1), {message: 'ioctl(KVM_CREATE_DEVICE): EPERM'});
       agent.closeDescriptor(given);
       agent.closeDescriptor(device);
+    });
+
+    it('is not taken for having refused what kvfio could not ask it for', async () => {
+      using one = await connect();
+      Object.assign(one.received.connection, {
+        receiveAllNow: () => {
+          throw new SyscallError('poll', constants.errno.ENOMEM);
+        },
+      });
+      const asked = (): unknown => one.agent.held();
+      await failsWith(asked, 'AGENT_CUT_OFF', 6, /ENOMEM to poll of kvfio itself/);
+      await failsWith(asked, 'AGENT_CUT_OFF', 6);
     });
 
     it('takes back what was given and is not registered when the client leaves', async () => {

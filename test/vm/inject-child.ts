@@ -23,6 +23,8 @@ export interface Task {
   suspendSeccomp?: boolean;
   /** It kills itself after so many ptrace requests. */
   dieAfter?: number;
+  /** It kills the owner after so many. */
+  killOwnerAfter?: number;
   /** So many stops without calls come first, and are not counted. */
   before?: number;
 }

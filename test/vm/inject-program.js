@@ -5,7 +5,7 @@ import {Descriptor} from '../../dist/linux/descriptor.js';
 import {O_RDWR, open} from '../../dist/linux/libc.js';
 import {InjectedOwner} from '../../dist/vm/inject/injected-owner.js';
 
-const {pid, vmFd, work, device, fd, dieAfter, before, suspendSeccomp} = JSON.parse(process.argv[2]);
+const {pid, vmFd, work, device, fd, dieAfter, killOwnerAfter, before, suspendSeccomp} = JSON.parse(process.argv[2]);
 const FILE = 1;
 const ADD = 1;
 const DEL = 2;
@@ -72,6 +72,7 @@ try {
     observe: (request) => {
       requests.push(request);
       if (requests.length === dieAfter) process.kill(process.pid, 'SIGKILL');
+      if (requests.length === killOwnerAfter) process.kill(pid, 'SIGKILL');
     },
   });
   for (let time = 0; time < (before ?? 0); time += 1) {

@@ -191,6 +191,19 @@ describe('An owner that is not made to execute anything', function () {
     await victim.isWell();
   });
 
+  it('ended after it was looked at, at whatever comes first', async () => {
+    for (const first of [
+      (owner: InjectedOwner) => owner.createDevice(3, 4),
+      (owner: InjectedOwner) => owner.takeDescriptor(0),
+    ]) {
+      const victim = await arena.victim(['poll']);
+      using owner = InjectedOwner.open(victim.pid);
+      victim.kill();
+      await victim.ended();
+      assert.throws(() => first(owner), {name: 'Failure', code: 'OWNER_GONE'});
+    }
+  });
+
   it('is not dumpable', async () => {
     const victim = await arena.victim(['poll', 'undumpable'], {uid: NOBODY});
     const {failure} = await runChild({pid: victim.pid, work: 'create'}, {uid: NOBODY});

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import {execFileSync, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {copyFileSync, mkdirSync, readFileSync} from 'node:fs';
+import {constants} from 'node:os';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {Descriptor} from '../../src/linux/descriptor.js';
+import {SyscallError} from '../../src/linux/errno.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {sameFile} from '../../src/linux/kcmp.js';
 import {Process} from '../../src/linux/process.js';
@@ -263,6 +265,35 @@ describe('An injected owner', function () {
     assert.equal(failure?.code, 'OWNER_GONE');
     assert.equal(failure.kind, 'notFound');
     assert.equal(await victim.ended(), 'SIGKILL');
+  });
+
+  it('has done what it was made to do also when the kernel refuses to have it put back', async () => {
+    const victim = await arena.victim(['poll']);
+    const requests: string[] = [];
+    let failing = -1;
+    using owner = InjectedOwner.open(victim.pid, {
+      observe: (request) => {
+        requests.push(request);
+        if (requests.length === failing) throw new SyscallError(`ptrace(${request})`, constants.errno.ENOMEM);
+      },
+    });
+    const create = (): number => {
+      requests.length = 0;
+      return owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+    };
+    const first = create();
+    const all = requests.length;
+    assert.deepEqual(requests.slice(-3), ['PTRACE_SETSIGMASK', 'PTRACE_SETREGS', 'PTRACE_DETACH']);
+    owner.closeDescriptor(first);
+    for (failing = all - 2; failing <= all; failing += 1) {
+      const device = create();
+      const at = failing;
+      failing = -1;
+      await victim.isWell();
+      owner.closeDescriptor(device);
+      failing = at;
+    }
+    await victim.isWell();
   });
 
   it('that executes another program meanwhile is a clear failure, and that program is well', async () => {

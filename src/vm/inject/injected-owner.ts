@@ -110,7 +110,7 @@ export class InjectedOwner implements Owner {
 
   /** Needs no stop. */
   takeDescriptor(fd: number): Descriptor {
-    return this.#process.pidfd.getfd(fd);
+    return this.#process.take(fd);
   }
 
   together<T>(work: () => T): T {
@@ -124,7 +124,7 @@ export class InjectedOwner implements Owner {
   #whileStopped<T>(work: (thread: StoppedThread) => T): T {
     if (this.#stopped !== null) return work(this.#stopped);
     InjectedOwner.#rehearse();
-    const remains = this.#isTidy ? [] : leftBehind(this.#process.process);
+    const remains = this.#isTidy ? [] : this.#process.reading(leftBehind);
     return this.#process.whileStopped((thread) => {
       this.#stopped = thread;
       try {

@@ -1,5 +1,6 @@
 import {readlinkSync} from 'node:fs';
 import {Failure} from '../../failure.js';
+import type {Descriptor} from '../../linux/descriptor.js';
 import {EM_X86_64} from '../../linux/elf.js';
 import {SyscallError} from '../../linux/errno.js';
 import {shareDescriptors} from '../../linux/kcmp.js';
@@ -70,6 +71,16 @@ export class OwnerProcess implements Disposable {
 
   [Symbol.dispose](): void {
     this.pidfd[Symbol.dispose]();
+  }
+
+  /** Reads something of the process, which may end meanwhile. */
+  reading<T>(read: (process: Process) => T): T {
+    return whileReading(this.#subject, () => read(this.process));
+  }
+
+  /** A descriptor of it as one of kvfio's own. */
+  take(fd: number): Descriptor {
+    return whileReading(this.#subject, () => this.pidfd.getfd(fd));
   }
 
   /** Stops the thread that this disturbs least, works with it, and lets it go as it was. */
@@ -243,7 +254,8 @@ const whileReading = <T>(subject: Subject, work: () => T, patience = 0): T => {
     if (error instanceof NoAnswer)
       throw refuse(subject, refusal.noAnswer(error.during, patience / 1000), error);
     if (error instanceof Failure || !(error instanceof SyscallError)) throw error;
-    const ownReading = error.path?.startsWith('/proc/') === true || error.syscall === 'pidfd_open';
+    const ownReading =
+      error.path?.startsWith('/proc/') === true || /^pidfd_(open|getfd)$/.test(error.syscall);
     if (!ownReading) throw error;
     if (error.code === 'ENOENT' || error.code === 'ESRCH') throw refuse(subject, refusal.gone(), error);
     if (error.code === 'EACCES' || error.code === 'EPERM') throw permissionFailure(subject, error);

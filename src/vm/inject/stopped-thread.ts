@@ -82,13 +82,18 @@ export class StoppedThread {
     return whileThere(() => this.#grip.memory.read(this.#grip.frame.data, size));
   }
 
-  /** Lets the thread go, exactly as it was found. */
+  /**
+   * Lets the thread go, exactly as it was found. Where the kernel refuses that, the thread restores itself from the signal
+   * frame, at the latest when kvfio ends; what it was made to do holds all the same.
+   */
   release(): void {
     try {
       if (this.#state !== 'lost')
         whileThere(() => {
           this.#letGo();
         });
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
     } finally {
       this.#grip.memory[Symbol.dispose]();
     }

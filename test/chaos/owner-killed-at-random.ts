@@ -1,0 +1,57 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Arena} from '../vm/victim.js';
+import {startVmm, type Vmm} from '../vm/vmm.js';
+import {Kvfio, endsProperly, kvfio} from './kvfio.js';
+import {KillTimes, killed, startExample} from './owners.js';
+import {Chance, missing, type Trial} from './trial.js';
+
+export const trial: Trial = {
+  what: 'VMM killed at random times',
+  missing: () => missing('x64', 'kvm', 'cc'),
+  run: async (tally, {short, seed}) => {
+    using arena = new Arena();
+    const chance = new Chance(seed + 1);
+    const rounds = short ? 60 : 1000;
+    const times = new KillTimes(chance);
+    await killed(await startExample(arena.folder, `${arena.folder}/first.sock`));
+    const exits = new Map<number | null, number>();
+    for (let round = 0; round < rounds; round += 1) {
+      await tally.round(async () => {
+        const owner = round % 2 === 0 ? await victim(arena) : await example(arena, round);
+        if (round % 10 < 2) times.learn(await kvfio(['status', ...owner.where]));
+        const started = new Kvfio(['create', '--if-missing', '--json', ...owner.where]);
+        await Promise.race([started.ended, sleep(times.next())]);
+        await owner.kill();
+        const ending = await started.ended;
+        exits.set(ending.exit, (exits.get(ending.exit) ?? 0) + 1);
+        endsProperly(ending);
+      });
+    }
+    tally.detail = `by inject and by agent; exit codes: ${[...exits]
+      .sort(([a], [b]) => Number(a) - Number(b))
+      .map(([exit, count]) => `${exit ?? 'none'} ${count} x`)
+      .join(', ')}`;
+  },
+};
+
+interface Owner {
+  where: string[];
+  kill: () => Promise<void>;
+}
+
+const victim = async (arena: Arena): Promise<Owner> => {
+  const started = await arena.victim(['poll']);
+  return {
+    where: ['--pid', String(started.pid)],
+    kill: async () => {
+      started.kill();
+      await started.ended();
+    },
+  };
+};
+
+const example = async (arena: Arena, round: number): Promise<Owner> => {
+  const socket = `${arena.folder}/${round}.sock`;
+  const vmm: Vmm = await startVmm([`${arena.folder}/example-vmm`, socket]);
+  return {where: ['--vm-sock', socket, '--via', 'agent'], kill: () => killed(vmm)};
+};
