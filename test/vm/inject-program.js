@@ -5,7 +5,9 @@ import {Descriptor} from '../../dist/linux/descriptor.js';
 import {O_RDWR, open} from '../../dist/linux/libc.js';
 import {InjectedOwner} from '../../dist/vm/inject/injected-owner.js';
 
-const {pid, vmFd, work, device, fd, dieAfter, killOwnerAfter, before, suspendSeccomp} = JSON.parse(process.argv[2]);
+const {pid, vmFd, work, device, fd, dieAfter, killOwnerAfter, before, suspendSeccomp} = JSON.parse(
+  process.argv[2],
+);
 const FILE = 1;
 const ADD = 1;
 const DEL = 2;
