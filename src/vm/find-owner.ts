@@ -1,10 +1,10 @@
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {orNull, SyscallError} from '../linux/errno.js';
+import {SyscallError} from '../linux/errno.js';
 import {findDescriptors} from '../linux/find-descriptors.js';
 import {isProgram} from '../linux/is-program.js';
 import {sameFile} from '../linux/kcmp.js';
-import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
+import {KVM_VM} from '../linux/kvm-links.js';
 import {Pidfd} from '../linux/pidfd.js';
 import {processStart} from '../linux/process-start.js';
 import {commOf, Process} from '../linux/process.js';
@@ -43,14 +43,6 @@ export const findOwners = (
   vm: Descriptor,
   {hint, debugfs = '/sys/kernel/debug'}: FindOwnerOptions = {},
 ): [OwnerCandidate, ...OwnerCandidate[]] => {
-  const folders = vmFolders(debugfs);
-  if (hint !== undefined && folders.length > 0) {
-    const hinted = holderOf(vm, hint);
-    // Where there are many processes, to look into all takes most of the time of a command. Who has a device could be taken for the
-    // creator by the folder of another VM that the device keeps, and that device for this VM's.
-    if (hinted !== null && hinted !== 'hidden' && isCreator(hinted, folders) && !hasDevice(hint))
-      return [candidate(hinted, true)];
-  }
   const holders: Holder[] = [];
   const {pids, hidden: closed} = findDescriptors(KVM_VM);
   let hidden = closed;
@@ -61,6 +53,7 @@ export const findOwners = (
   }
   // who inherited a descriptor began later than who created the VM
   holders.sort((a, b) => Number(b.pid === hint) - Number(a.pid === hint) || a.start - b.start);
+  const folders = vmFolders(debugfs);
   const creators = holders.filter((holder) => isCreator(holder, folders));
   const chosen = creators.length === 1 ? creators : holders;
   const [first, ...others] = chosen.map((holder) => candidate(holder, creators.length === 1));
@@ -119,10 +112,6 @@ const holderOf = (vm: Descriptor, pid: number): Holder | 'hidden' | null => {
   if (fds === null) return 'hidden';
   return fds.length === 0 ? null : {pid, fds, start: processStart(pid) ?? Infinity};
 };
-
-/** Whether a process may have a kvm-vfio device. */
-const hasDevice = (pid: number): boolean =>
-  orNull(() => [...new Process(pid).descriptors().values()].includes(KVM_VFIO)) !== false;
 
 /** Numbers of the descriptors that a process has of a VM. */
 const descriptorsOf = (vm: Descriptor, pid: number): number[] =>

@@ -42,7 +42,7 @@ export class Kvfio {
     const begin = performance.now();
     this.child = spawn(program, rest, {
       stdio,
-      env: {PATH: process.env['PATH'] ?? '', HOME: '/nonexistent', ...env},
+      env: {PATH: process.env['PATH'] ?? '', HOME: '/dev/null', ...env},
     });
     const output = {stdout: '', stderr: ''};
     for (const name of ['stdout', 'stderr'] as const)

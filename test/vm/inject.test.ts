@@ -11,7 +11,9 @@ import {SyscallError} from '../../src/linux/errno.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {sameFile} from '../../src/linux/kcmp.js';
 import {Process} from '../../src/linux/process.js';
+import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {stopThread} from '../../src/vm/inject/stop-thread.js';
 import {skip} from '../support/skip.js';
 import {runChild} from './inject-child.js';
 import {Arena, whyNoVictim} from './victim.js';
@@ -81,6 +83,29 @@ describe('An injected owner', function () {
   }
 
   for (const call of ['read', 'accept', 'recvmsg', 'connect']) {
+    it(`waits on in ${call} of a socket when its thread turns out to be another process's`, async () => {
+      arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
+      const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});
+      const ended = once(child, 'exit');
+      try {
+        await once(child.stdout, 'data');
+        const pid = child.pid ?? -1;
+        const process = new Process(pid);
+        while (process.status().state !== 'S');
+        const sites = findCodeSites(process.maps(), (start, size) => process.memory(start, size));
+        assert.ok(sites);
+        const outcome = stopThread({
+          ...{pid, tid: pid, sites, filtered: false, suspendSeccomp: false, patience: 1000},
+          observe: () => undefined,
+          isOwners: () => false,
+        });
+        assert.equal(outcome, 'not-the-owners');
+        assert.deepEqual(await ended, [0, null]);
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+
     it(`waits on in ${call} of a socket that has a timeout, which a stop ends otherwise`, async () => {
       arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
       const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});

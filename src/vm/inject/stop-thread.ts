@@ -38,6 +38,8 @@ export interface Preparation {
 
 /** Why a thread could not be used. It goes on as if nothing had been. */
 export type Unsuitable =
+  /** Its number has passed to another process. */
+  | 'not-the-owners'
   /** It runs a vCPU. */
   | 'kvm-run'
   /** It is in a stretch of code that must not be interrupted, for now. */
@@ -84,10 +86,7 @@ export const stopThread = ({
     const outcome = whileThere(() => {
       thread.interrupt();
       untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => {
-        if (!belongs) throw new ThreadGone();
-        return takeHold(grip, filteredCalls);
-      });
+      return detachingOnError(thread, () => takeHold(grip, belongs, filteredCalls));
     });
     if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
     return outcome;
@@ -120,11 +119,20 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
-const takeHold = (grip: Grip, filtered: FilteredCalls | null): StoppedThread | Unsuitable => {
+const takeHold = (
+  grip: Grip,
+  belongs: boolean,
+  filtered: FilteredCalls | null,
+): StoppedThread | Unsuitable => {
   const {thread, memory} = grip;
   const registers = thread.registers();
-  const on = goingOn(registers, codeBefore(registers, memory));
-  const outcome = on === null ? 'unknown-call' : (reasonAgainst(grip, registers, filtered) ?? arm(grip, on));
+  // the memory is the owner's, which tells nothing of another process
+  const on = goingOn(registers, belongs ? codeBefore(registers, memory) : Buffer.alloc(SIZE_OF_CODE));
+  const outcome = !belongs
+    ? 'not-the-owners'
+    : on === null
+      ? 'unknown-call'
+      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, on));
   if (outcome instanceof StoppedThread) return outcome;
   if (on !== null && on.registers !== registers) thread.setRegisters(on.registers);
   thread.detach();
