@@ -31,7 +31,7 @@ export const sectionsOf = (count: number, valueOf: (start: number, end: number) 
   const bounds = sectionBounds(count);
   const values = bounds.slice(1).map((end, index) => valueOf(bounds[index] ?? 0, end));
   const unrelatedError = Math.sqrt(variance(values) / values.length);
-  const levels = levelsOf(values);
+  const levels = levelsOf(values).length < FEWEST_LEVELS ? [values] : levelsOf(values);
   // both estimate the same: the one sees slow drifts better, the other fast ones
   const lines = [variance, varianceOfNeighbours].flatMap(
     (varianceOf) => lineThrough(levels, varianceOf) ?? [],
@@ -63,6 +63,8 @@ const BY_CHANCE = 0.4;
 const MOST = 40;
 /** Fewer say too little about how much they differ. */
 const FEWEST = 5;
+/** Two points always lie on a line. */
+const FEWEST_LEVELS = 3;
 
 const sectionBounds = (count: number): number[] => {
   const sections = Math.min(count, MOST);
@@ -87,7 +89,7 @@ const WALKING = 1;
 
 /**
  * The standard error of one section as long as the run, from a line through the logarithms of variance and length, where
- * a level counts as much as it has degrees of freedom. Null when there is one level only, or one without any difference.
+ * a level counts as much as it has degrees of freedom. Null when there are too few, or one is without any difference.
  */
 const lineThrough = (
   levels: readonly (readonly number[])[],
@@ -98,7 +100,7 @@ const lineThrough = (
     variance: Math.log(varianceOf(values)),
     weight: values.length - 1,
   }));
-  if (points.length < 2 || points.some(({variance}) => !Number.isFinite(variance))) return null;
+  if (points.length < FEWEST_LEVELS || points.some(({variance}) => !Number.isFinite(variance))) return null;
   const total = points.reduce((sum, {weight}) => sum + weight, 0);
   const weighted = (valueOf: (point: (typeof points)[number]) => number): number =>
     points.reduce((sum, point) => sum + point.weight * valueOf(point), 0) / total;

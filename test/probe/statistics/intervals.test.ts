@@ -65,15 +65,20 @@ describe('intervals of 95 %', function () {
     assert.ok(held >= LEAST, `${held} of ${SERIES}`);
   });
 
-  it('are at most twice as wide as unrelated samples need them', () => {
-    let sum = 0;
-    for (let seed = 0; seed < SERIES; seed += 1) {
-      const {low, high} = meanInterval(new Source(seed).unrelated(800));
-      sum += (high ?? NaN) - (low ?? NaN);
-    }
-    const needed = (2 * 1.96) / Math.sqrt(800);
-    assert.ok(sum / SERIES < 2 * needed, `${sum / SERIES / needed}`);
-  });
+  for (const count of [9, 10, 13, 19, 20, 39, 40, 800])
+    it(`are at most twice as wide as ${count} unrelated samples need them, and hardly ever tell of a drift`, () => {
+      let sum = 0;
+      let drifting = 0;
+      for (let seed = 0; seed < SERIES; seed += 1) {
+        const ticks = new Source(seed).unrelated(count);
+        const {low, high} = meanInterval(ticks);
+        sum += (high ?? NaN) - (low ?? NaN);
+        drifting += median(ticks).drifting ? 1 : 0;
+      }
+      const needed = (2 * 1.96) / Math.sqrt(count);
+      assert.ok(sum / SERIES < 2 * needed, `${sum / SERIES / needed}`);
+      assert.ok(drifting <= 0.03 * SERIES, `${drifting}`);
+    });
 
   it('hold the difference of two medians as often as they promise', () => {
     expectPromise(
