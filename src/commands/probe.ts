@@ -9,7 +9,7 @@ import {Progress} from '../cli/progress.js';
 import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
 import {parseSize} from '../cli/size.js';
 import {usageFailure} from '../cli/usage-failure.js';
-import type {Failure} from '../failure.js';
+import {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
@@ -77,6 +77,8 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     if (svg !== undefined) checkReplaceable(svg, {force});
     const operations = operationsOf(flags);
     const {settings, result} = await this.#run(flags, operations);
+    if (result.phases.every(({series}) => series.every(({ticks}) => ticks.length === 0)))
+      throw nothingMeasured(result);
     const machine = this.#machine(result.cpus.pinned);
     const document = probeDocument(result, {settings, machine});
     if (result.ended === 'interrupted') this.note('interrupted: this is what was measured until then');
@@ -188,6 +190,15 @@ const isWritten = (chunk: string): Promise<boolean> =>
   });
 
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
+
+const nothingMeasured = ({ended, phases}: Run): Failure =>
+  new Failure({
+    code: 'NOTHING_MEASURED',
+    kind: 'cannotDecide',
+    what: 'Nothing was measured.',
+    why: `${ended === 'interrupted' ? 'The run was ended' : 'The duration was over'} before the first sample was taken; ${phases.reduce((sum, {operations}) => sum + operations, 0)} operations of the warmup were done.`,
+    hint: 'Have a longer --duration, or a smaller --warmup or --dirty.',
+  });
 
 const notTwo = (count: number): Failure =>
   usageFailure(

@@ -254,6 +254,10 @@ class Run {
   }
 }
 
+/** A step that the kernel refuses before anything is changed. */
+export const refused = (step: Step, error: SyscallError, way: Owner['way']): Failure =>
+  failureOf(step, explainRefusal(step.action, error, way), {undone: [], left: [], cause: error});
+
 const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
   code,
   kind,

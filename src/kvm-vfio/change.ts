@@ -20,6 +20,7 @@ import {
   type HeldFile,
   type VmFacts,
 } from './facts.js';
+import {foreseenRefusal} from './foreseen.js';
 import {KnownFiles, type FoundFile} from './known-files.js';
 import {deviceCoherency, groupCoherency} from './model/told.js';
 import {noteDecisions, noteDoubts} from './note-decisions.js';
@@ -73,6 +74,8 @@ const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): C
   const plan = planOf(change, facts, targets);
   if (options.dryRun) {
     for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
+    const refusal = foreseenRefusal(plan, facts, vm.way);
+    if (refusal !== null) throw refusal;
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }
   options.beforeChange?.();

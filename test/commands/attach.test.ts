@@ -127,6 +127,7 @@ describe('create, attach and detach', function () {
       assert.equal(owner.descriptor(device.fd ?? -1), 'anon_inode:kvm-vfio');
 
       assert.deepEqual(await errorOf(Create, place), [6, 'KERNEL_EBUSY', 'EBUSY']);
+      assert.deepEqual(await errorOf(Create, [...place, '--dry-run']), [6, 'KERNEL_EBUSY', 'EBUSY']);
       const again = await ask(Create, [...place, '--if-missing']);
       assert.deepEqual(
         [again.exit, again.document.changed, again.document.device],

@@ -94,6 +94,13 @@ describe('kvfio probe', function () {
     assert.match((await run(Probe, ['--compare', ...files])).stdout, /WBINVD|wbinvd/);
   });
 
+  it('does not take a run without a sample for one', async () => {
+    const argv = ['--duration', '1', '--dirty', '64M', '--warmup', '100000', '--json'];
+    const {exit, stdout} = await run(Probe, argv);
+    assert.equal(exit, 8);
+    assert.equal(documentOf<ErrorDocument>(stdout, 'error').error.code, 'NOTHING_MEASURED');
+  });
+
   it('ends with what there is when it is interrupted, at once', async function () {
     requireKvm(this);
     buildOnce();
@@ -105,7 +112,7 @@ describe('kvfio probe', function () {
       );
       const output = Promise.all([textOf(child, 'stdout'), textOf(child, 'stderr')]);
       await vcpuOf(child);
-      await sleep(200);
+      await sleep(500);
       child.kill(signal);
       const [code] = (await once(child, 'exit')) as [number | null];
       const [stdout, stderr] = await output;
