@@ -95,7 +95,7 @@ describe('kvfio probe', function () {
   });
 
   it('does not take a run without a sample for one', async () => {
-    const argv = ['--duration', '1', '--dirty', '64M', '--warmup', '100000', '--json'];
+    const argv = ['--duration', '1', '--dirty', '2M', '--warmup', '100000', '--json'];
     const {exit, stdout} = await run(Probe, argv);
     assert.equal(exit, 8);
     assert.equal(documentOf<ErrorDocument>(stdout, 'error').error.code, 'NOTHING_MEASURED');
