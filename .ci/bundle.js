@@ -1,7 +1,6 @@
 // Joins the compiled modules, and what they import, into few files under dist/bundle, because to find and read three
 // hundred of them takes longer than most commands. Commands stay one file each, so that only the one needed is loaded.
 import {spawnSync} from 'node:child_process';
-import {createHash} from 'node:crypto';
 import {mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join, relative} from 'node:path';
 import {build, transform} from 'esbuild';
@@ -89,9 +88,7 @@ async function write(path, text) {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   mkdirSync(dirname(path), {recursive: true});
-  // bundled-modules.ts looks for compiled code with the same mark
-  const mark = createHash('sha256').update(code).digest('base64url').slice(0, 32);
-  writeFileSync(path, `${code}//# ${mark}\n`);
+  writeFileSync(path, code);
 }
 
 /** The modules are of another kind than those of the sources, and the thread finds its module among them. */
