@@ -67,7 +67,13 @@ writeFileSync(
   join(OUT, 'LICENSES.txt'),
   licences(results.flatMap(({metafile}) => Object.keys(metafile.inputs))),
 );
-const {status} = spawnSync(process.execPath, ['.ci/compile.js'], {stdio: ['ignore', 'ignore', 'inherit']});
+// V8 takes compiled code only under the flags that it was compiled with
+const env = {...process.env};
+delete env.NODE_OPTIONS;
+const {status} = spawnSync(process.execPath, ['.ci/compile.js'], {
+  stdio: ['ignore', 'ignore', 'inherit'],
+  env,
+});
 process.exitCode = status ?? 1;
 
 /** Node starts a module of this format several milliseconds sooner, and V8's compiled code can be given to it. */

@@ -59,6 +59,18 @@ describe('the start of the installed program', function () {
     assert.deepEqual(compiledAnew(), []);
   });
 
+  it('was compiled with the flags of a start whatever NODE_OPTIONS the build had', () => {
+    cpSync(join(PROJECT, '.ci'), folder.path('.ci'), {recursive: true});
+    cpSync(join(PROJECT, 'dist'), folder.path('dist'), {recursive: true});
+    const {status, stderr} = spawnSync(process.execPath, ['.ci/bundle.js'], {
+      cwd: folder.path(''),
+      encoding: 'utf8',
+      env: {...process.env, NODE_OPTIONS: '--max-old-space-size=900'},
+    });
+    assert.equal(status, 0, stderr);
+    assert.deepEqual(compiledAnew(), []);
+  });
+
   it('compiles for itself where the package was built with another Node', () => {
     const expected = version();
     rmSync(compiled, {recursive: true});
