@@ -8,11 +8,11 @@ import {build, transform} from 'esbuild';
 const OUT = 'dist/bundle';
 
 /** What the sources import of oclif. */
-const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'Plugin', 'run', 'settings'];
+const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'Plugin', 'run'];
 
 const common = {
   bundle: true,
-  // esbuild shares what several files import in this format only; see commonJs
+  // esbuild shares what several files import in this format only; write() makes another of it
   format: 'esm',
   platform: 'node',
   target: 'node20',
@@ -62,7 +62,7 @@ const bundles = [
 rmSync(OUT, {recursive: true, force: true});
 const results = await Promise.all(bundles);
 for (const {path, text} of results.flatMap(({outputFiles}) => outputFiles)) await write(path, text);
-write_package();
+writePackage();
 writeFileSync(
   join(OUT, 'LICENSES.txt'),
   licences(results.flatMap(({metafile}) => Object.keys(metafile.inputs))),
@@ -98,7 +98,7 @@ async function write(path, text) {
 }
 
 /** The modules are of another kind than those of the sources, and the thread finds its module among them. */
-function write_package() {
+function writePackage() {
   const {imports} = JSON.parse(readFileSync('package.json', 'utf8'));
   const here = Object.entries(imports).map(([name, file]) => [name, `./${relative(OUT, file)}`]);
   writeFileSync(
