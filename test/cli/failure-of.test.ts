@@ -32,6 +32,24 @@ describe('a command line that is not understood', () => {
     });
   }
 
+  for (const [argv, name] of [
+    [['nope'], 'nope'],
+    [['no such'], 'no such'],
+    [['nope', '--help'], 'nope'],
+    [['help', 'nope'], 'nope'],
+    [['help', 'groups', 'nope'], 'groups nope'],
+  ] as const) {
+    it(`names a command that there is not, and where all are: ${argv.join(' ')}`, () => {
+      const {exit, stdout, stderr} = start(argv);
+      assert.deepEqual([exit, stdout], [2, '']);
+      assert.deepEqual(stderr.split('\n').slice(1), [
+        `  There is no command "${name}".`,
+        '  Run "kvfio --help" to see the commands there are.',
+        '',
+      ]);
+    });
+  }
+
   it('is not one that asks for help by -h', () => {
     const {exit, stdout} = start(['groups', '-h']);
     assert.deepEqual([exit, stdout.includes('USAGE')], [0, true]);
