@@ -14,7 +14,7 @@ import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {buildOnce, PROJECT} from '../support/run.js';
 import {Arena, whyNoVictim} from '../vm/victim.js';
-import {report, SHORT, type Row} from './table.js';
+import {cannotRun, report, SHORT, type Row} from './table.js';
 
 /**
  * Measures all contestants in turns.
@@ -113,6 +113,6 @@ const at = (values: readonly number[], quantile: number): number =>
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const missing = whyNoVictim();
-  if (missing !== undefined) console.log(`no owner can run here: ${missing}`);
-  report(missing === undefined ? await measureOwnerPauses(SHORT ? 10 : 50) : []);
+  if (missing === undefined) report(await measureOwnerPauses(SHORT ? 10 : 50));
+  else cannotRun(missing);
 }
