@@ -18,6 +18,10 @@ describe('a command line that is not understood', () => {
     [['groups', '--reverse'], '--reverse needs --sort.'],
     [['groups', '--csv', '--json'], '--json and --csv exclude each other.'],
     [['groups', '--explain', '--csv'], '--csv and --explain exclude each other.'],
+    [
+      ['lab', '--timeout', '99999999', '--', 'true'],
+      '--timeout takes a whole number up to 86400, not 99999999.',
+    ],
     [['unbind', '--recover', '--group', '1'], '--group and --recover exclude each other.'],
     [['snapshot'], 'The argument FILE is missing.'],
     [['bind', '--device', 'zzz'], '"zzz" is no PCI address.'],
