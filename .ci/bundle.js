@@ -1,7 +1,6 @@
 // Joins the compiled modules, and what they import, into few files under dist/bundle, because to find and read three
 // hundred of them takes longer than most commands. Commands stay one file each, so that only the one needed is loaded.
 import {spawnSync} from 'node:child_process';
-import {createHash} from 'node:crypto';
 import {mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {dirname, join, relative} from 'node:path';
 import {build, transform} from 'esbuild';
@@ -9,11 +8,11 @@ import {build, transform} from 'esbuild';
 const OUT = 'dist/bundle';
 
 /** What the sources import of oclif. */
-const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'Plugin', 'run', 'settings'];
+const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'Plugin', 'run'];
 
 const common = {
   bundle: true,
-  // esbuild shares what several files import in this format only; see commonJs
+  // esbuild shares what several files import in this format only; write() makes another of it
   format: 'esm',
   platform: 'node',
   target: 'node20',
@@ -63,12 +62,18 @@ const bundles = [
 rmSync(OUT, {recursive: true, force: true});
 const results = await Promise.all(bundles);
 for (const {path, text} of results.flatMap(({outputFiles}) => outputFiles)) await write(path, text);
-write_package();
+writePackage();
 writeFileSync(
   join(OUT, 'LICENSES.txt'),
   licences(results.flatMap(({metafile}) => Object.keys(metafile.inputs))),
 );
-const {status} = spawnSync(process.execPath, ['.ci/compile.js'], {stdio: ['ignore', 'ignore', 'inherit']});
+// V8 takes compiled code only under the flags that it was compiled with
+const env = {...process.env};
+delete env.NODE_OPTIONS;
+const {status} = spawnSync(process.execPath, ['.ci/compile.js'], {
+  stdio: ['ignore', 'ignore', 'inherit'],
+  env,
+});
 process.exitCode = status ?? 1;
 
 /** Node starts a module of this format several milliseconds sooner, and V8's compiled code can be given to it. */
@@ -89,13 +94,11 @@ async function write(path, text) {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   mkdirSync(dirname(path), {recursive: true});
-  // bundled-modules.ts looks for compiled code with the same mark
-  const mark = createHash('sha256').update(code).digest('base64url').slice(0, 32);
-  writeFileSync(path, `${code}//# ${mark}\n`);
+  writeFileSync(path, code);
 }
 
 /** The modules are of another kind than those of the sources, and the thread finds its module among them. */
-function write_package() {
+function writePackage() {
   const {imports} = JSON.parse(readFileSync('package.json', 'utf8'));
   const here = Object.entries(imports).map(([name, file]) => [name, `./${relative(OUT, file)}`]);
   writeFileSync(

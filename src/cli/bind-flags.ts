@@ -10,7 +10,8 @@ import {usageFailure} from './usage-failure.js';
 const GUARD_FLAGS = {
   'force-mounted': 'although a file system on it is mounted',
   'force-swap': 'although there is swap space in use on it',
-  'force-storage': 'although it is a member of LVM, RAID or ZFS, or in exclusive use',
+  'force-storage':
+    'although it is a member of LVM, RAID or ZFS, in exclusive use, or open in a program, also as /dev/nvme0 or /dev/sg0',
   'force-network': 'although an interface of it has an address or a default route, or a program uses it',
   'force-display': 'although it is the boot display, or a program has it open',
   'force-console': "although it is the only way to the kernel's console",

@@ -1,14 +1,16 @@
 import {mkdirSync, readFileSync, renameSync, writeFileSync} from 'node:fs';
 import {dirname, join, relative, resolve, sep} from 'node:path';
 import {Script} from 'node:vm';
+import * as zlib from 'node:zlib';
 
 /**
  * The modules of dist/bundle, loaded with what V8 compiled of them when the package was built: to compile oclif and a
  * command anew at every start takes as long as Node itself does. Node 20 has no cache of its own for that.
  *
  * V8 compares its version, its flags and the length of the source before it takes compiled code, and compiles the source
- * where one differs, so that a package that was built with another Node runs as ever. That the code belongs to
- * this source, and not to another of the same length, shows in the last line of both (.ci/bundle.js).
+ * where one differs, so that a package that was built with another Node runs as ever. It does not look at the rest, and
+ * one wrong byte can end the process, so that before the code are checksums of the source it was compiled from and of
+ * itself: a source that was edited is compiled, and so is one whose code is damaged.
  */
 export class BundledModules {
   readonly #folder: string;
@@ -40,8 +42,12 @@ export class BundledModules {
   save(): void {
     for (const [file, {script}] of this.#loaded) {
       const place = this.#compiled(file);
+      const code = script.createCachedData();
+      const before = head(readFileSync(file), code);
+      // what cannot be compared is never taken
+      if (before === null) return;
       mkdirSync(dirname(place), {recursive: true});
-      writeFileSync(`${place}.new`, Buffer.concat([mark(readFileSync(file)), script.createCachedData()]));
+      writeFileSync(`${place}.new`, Buffer.concat([before, code]));
       renameSync(`${place}.new`, place);
     }
   }
@@ -96,13 +102,14 @@ export class BundledModules {
   }
 
   #codeOf(file: string, source: Buffer): Buffer | undefined {
-    let code: Buffer;
+    let kept: Buffer;
     try {
-      code = readFileSync(this.#compiled(file));
+      kept = readFileSync(this.#compiled(file));
     } catch {
       return undefined;
     }
-    return code.subarray(0, MARK_LENGTH).equals(mark(source)) ? code.subarray(MARK_LENGTH) : undefined;
+    const code = kept.subarray(HEAD_LENGTH);
+    return head(source, code)?.equals(kept.subarray(0, HEAD_LENGTH)) === true ? code : undefined;
   }
 
   #compiled(file: string): string {
@@ -110,10 +117,20 @@ export class BundledModules {
   }
 }
 
-/** Bytes of a hash in base64url at the end of each bundled source. A multiple of 8, which V8 wants its data aligned to. */
-const MARK_LENGTH = 32;
+/** Bytes of two checksums. A multiple of 8, which V8 wants its data aligned to. */
+const HEAD_LENGTH = 8;
 
-const mark = (source: Buffer): Buffer => source.subarray(-MARK_LENGTH - 1, -1);
+/** Node 22 has it from its version 22.2 on, and Node 21 not at all. */
+const {crc32} = zlib as {crc32?: typeof zlib.crc32};
+
+/** What is kept before the compiled code of a source; null where Node cannot tell. */
+const head = (source: Buffer, code: Buffer): Buffer | null => {
+  if (crc32 === undefined) return null;
+  const bytes = Buffer.alloc(HEAD_LENGTH);
+  bytes.writeUInt32LE(crc32(source), 0);
+  bytes.writeUInt32LE(crc32(code), 4);
+  return bytes;
+};
 
 type Wrapper = (
   this: unknown,

@@ -1,7 +1,7 @@
 import {Errors} from '@oclif/core';
 import {Failure} from '../failure.js';
 import {usageFailure} from './usage-failure.js';
-import {usageSentence} from './usage-sentence.js';
+import {isUnknownCommand, usageSentence} from './usage-sentence.js';
 
 /** What a process may run out of at whatever call: nobody can foresee where, and it is no bug. */
 const EXHAUSTED: Record<string, [why: string, hint: string]> = {
@@ -39,7 +39,7 @@ export const failureOf = (error: unknown): Failure => {
   if (error instanceof Errors.CLIError) {
     return usageFailure(
       usageSentence(error.message),
-      /^(?:command|Command) \S+ not found$/.test(error.message)
+      isUnknownCommand(error.message)
         ? 'Run "kvfio --help" to see the commands there are.'
         : 'Run the command with --help to see what it takes.',
       error,

@@ -14,6 +14,11 @@ export const usageSentence = (message: string): string => {
   return `${sentences.join('; ')}.`.replace(/([.!?])\.$/, '$1');
 };
 
+/** Whether oclif says that a command does not exist: when it runs one, and in other words for help of one. */
+export const isUnknownCommand = (message: string): boolean => UNKNOWN_COMMAND.test(message);
+
+const UNKNOWN_COMMAND = /^command (.+) not found\.?$/i;
+
 const inOurWords = (line: string): string =>
   SENTENCES.reduce(
     (words, [theirs, ours]) =>
@@ -21,9 +26,9 @@ const inOurWords = (line: string): string =>
     line,
   );
 
-/** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js and lib/errors of @oclif/core 4), and ours. */
+/** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js, lib/help/index.js and lib/errors of @oclif/core 4), and ours. */
 const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] = [
-  [/^[Cc]ommand (\S+) not found$/, (_, id = '') => `There is no command "${id.replaceAll(':', ' ')}"`],
+  [UNKNOWN_COMMAND, (_, id = '') => `There is no command "${id.replaceAll(':', ' ')}"`],
   [/^Nonexistent flags?: (.*)$/, 'There is no flag $1'],
   [/^Unexpected arguments?: (.*)$/, '"$1" is more than the command takes'],
   [/^Missing \d+ required args?: (.*)$/, (_, name = '') => `The argument ${name.toUpperCase()} is missing`],

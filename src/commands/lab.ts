@@ -92,6 +92,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
     })(),
     timeout: Flags.integer({
       min: 1,
+      max: 86_400,
       helpValue: 'SECONDS',
       description:
         'end the guest and exit with 124 when the command takes longer; default 1800, on a terminal none',

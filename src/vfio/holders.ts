@@ -62,14 +62,6 @@ const scan = (devices: readonly number[], numberOf: NumberOf): Scan => {
   return answer;
 };
 
-/**
- * Numbers of the descriptors that a process has of some character devices.
- *
- * @throws {@link SyscallError} when kvfio may not look, or the process is gone
- */
-export const descriptorsOn = (owner: Process, devices: readonly number[]): number[] =>
-  openOn(owner, devices, deviceOf).map(({fd}) => fd);
-
 const openOn = (
   owner: Process,
   devices: readonly number[],

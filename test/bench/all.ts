@@ -6,15 +6,17 @@
  *   node --import tsx test/bench/all.ts [--short]
  */
 import {spawnSync} from 'node:child_process';
-import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {held, ROWS_TO, SHORT, tableOf, type Row} from './table.js';
+import {held, resultIn, ROWS_TO, SHORT, tableOf, type Row} from './table.js';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const NOT_BENCHMARKS = ['all.ts', 'table.ts', 'turns.ts'];
-const names = readdirSync(folder).filter((name) => name.endsWith('.ts') && !NOT_BENCHMARKS.includes(name));
+const names = readdirSync(folder).filter(
+  (name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !NOT_BENCHMARKS.includes(name),
+);
 
 const results = mkdtempSync(join(tmpdir(), 'kvfio-bench-'));
 const rows: Row[] = [];
@@ -27,13 +29,14 @@ try {
       stdio: 'inherit',
       env: {...process.env, [ROWS_TO]: path},
     });
-    if (existsSync(path)) rows.push(...(JSON.parse(readFileSync(path, 'utf8')) as Row[]));
-    else without.push(name);
+    const result = resultIn(path);
+    rows.push(...result.rows);
+    if (result.missing !== null) without.push(`${name} ${result.missing}`);
   }
 } finally {
   rmSync(results, {recursive: true});
 }
 
 console.log(`\n== all\n${tableOf(rows)}`);
-for (const name of without) console.log(`MISSED  ${name} ended without a result`);
+for (const line of without) console.log(`MISSED  ${line}`);
 if (without.length > 0 || (!SHORT && !rows.every(held))) process.exitCode = 1;

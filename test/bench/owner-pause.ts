@@ -14,7 +14,8 @@ import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {buildOnce, PROJECT} from '../support/run.js';
 import {Arena, whyNoVictim} from '../vm/victim.js';
-import {report, SHORT, type Row} from './table.js';
+import {cannotRun, report, SHORT, type Row} from './table.js';
+import {quantile} from './turns.js';
 
 /**
  * Measures all contestants in turns.
@@ -40,15 +41,15 @@ export const measureOwnerPauses = async (rounds: number): Promise<Row[]> => {
   const pauses = new Map(Object.keys(contestants).map((name) => [name, [] as number[]]));
   for (let round = 0; round < rounds; round += 1) {
     for (const [name, contestant] of Object.entries(contestants))
-      pauses.get(name)?.push(await pauseOf(arena, name, contestant));
+      pauses.get(name)?.push(await measuredPause(arena, name, contestant));
   }
-  const median = (name: string): number => at(pauses.get(name) ?? [], 0.5);
+  const pauseOf = (name: string, at = 0.5): number => quantile(pauses.get(name) ?? [], at);
   const figures = (name: string): string =>
-    `${median(name).toFixed(0)} us (p90 ${at(pauses.get(name) ?? [], 0.9).toFixed(0)})`;
+    `${pauseOf(name).toFixed(0)} us (p90 ${pauseOf(name, 0.9).toFixed(0)})`;
   return COMPARED.map(({what, against}) => ({
     what: `owner's pause, ${what}`,
     against,
-    value: median(what) / median(against),
+    value: pauseOf(what) / pauseOf(against),
     most: MOST,
     unit: 'x' as const,
     detail: `${figures(what)}, ${figures(against)}, nobody ${figures(NOBODY)}`,
@@ -91,7 +92,7 @@ const COMPARED: {what: string; kvfio: Contestant; against: string; call: string}
 ];
 
 /** Microseconds. */
-const pauseOf = async (arena: Arena, name: string, contestant: Contestant): Promise<number> => {
+const measuredPause = async (arena: Arena, name: string, contestant: Contestant): Promise<number> => {
   const owner = await arena.victim(['clock']);
   owner.tell(1);
   await setTimeout(5);
@@ -108,11 +109,8 @@ const pauseOf = async (arena: Arena, name: string, contestant: Contestant): Prom
   return longest / 1000;
 };
 
-const at = (values: readonly number[], quantile: number): number =>
-  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * quantile)] ?? NaN;
-
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const missing = whyNoVictim();
-  if (missing !== undefined) console.log(`no owner can run here: ${missing}`);
-  report(missing === undefined ? await measureOwnerPauses(SHORT ? 10 : 50) : []);
+  if (missing === undefined) report(await measureOwnerPauses(SHORT ? 10 : 50));
+  else cannotRun(missing);
 }

@@ -5,30 +5,18 @@
  *
  * Each `create` makes a device and is followed by one that takes it away again, which is not timed.
  */
-import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {buildOnce, PROJECT} from '../support/run.js';
 import {startKvfioVm} from '../vm/vmm.js';
 import {report, SHORT, type Row} from './table.js';
+import {median, milliseconds} from './turns.js';
 
 const rounds = Number(process.argv.slice(2).find((word) => !word.startsWith('-')) ?? (SHORT ? 10 : 40));
 const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
 const NODE = 'node -e 0';
 const VERSION = 'kvfio --version';
-
-const milliseconds = ([program = '', ...argv]: readonly string[]): number => {
-  const env = {PATH: process.env['PATH'] ?? ''};
-  const start = process.hrtime.bigint();
-  const {status, stderr} = spawnSync(program, argv, {env, encoding: 'utf8'});
-  const time = Number(process.hrtime.bigint() - start) / 1e6;
-  if (status !== 0) throw new Error(`${argv.join(' ')} exited with ${status ?? 'a signal'}: ${stderr}`);
-  return time;
-};
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? NaN;
 
 /** Times of all commands by name, the one of a round at the same place in each. */
 const measure = async (): Promise<Map<string, number[]>> => {

@@ -3,7 +3,7 @@
  *
  * A benchmark that is run by itself prints its own table. `all.ts` runs them all and prints one.
  */
-import {writeFileSync} from 'node:fs';
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
 
 export interface Row {
   /** The thing that is measured. */
@@ -34,6 +34,22 @@ export const report = (rows: readonly Row[]): void => {
   const path = process.env[ROWS_TO];
   if (path !== undefined) writeFileSync(path, JSON.stringify(rows));
   if (!SHORT && !rows.every(held)) process.exitCode = 1;
+};
+
+/** Says why a benchmark cannot run here, which counts as a miss. */
+export const cannotRun = (why: string): void => {
+  console.log(`cannot run here: ${why}`);
+  const path = process.env[ROWS_TO];
+  if (path !== undefined) writeFileSync(path, JSON.stringify({why}));
+  process.exitCode = 1;
+};
+
+/** What a benchmark left in a file: rows, or why there are none. */
+export const resultIn = (path: string): {rows: readonly Row[]; missing: string | null} => {
+  if (!existsSync(path)) return {rows: [], missing: 'ended without a result'};
+  const result = JSON.parse(readFileSync(path, 'utf8')) as readonly Row[] | {why: string};
+  if ('why' in result) return {rows: [], missing: `cannot run here: ${result.why}`};
+  return {rows: result, missing: result.length === 0 ? 'ended without a row' : null};
 };
 
 export const tableOf = (rows: readonly Row[]): string => {

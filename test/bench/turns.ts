@@ -3,18 +3,26 @@ import {spawnSync} from 'node:child_process';
 
 export type Command = readonly string[];
 
-/** Milliseconds that a command takes, whose output goes nowhere. `accepted` are its exit codes. */
+/** Milliseconds that a command takes, whose answer goes nowhere. `accepted` are its exit codes. */
 export const milliseconds = ([program = '', ...argv]: Command, accepted: readonly number[] = [0]): number => {
   const env = {...process.env};
   // reading certificates would be half of Node's start
   delete env['NODE_EXTRA_CA_CERTS'];
   const start = process.hrtime.bigint();
-  const {status} = spawnSync(program, argv, {env, stdio: 'ignore'});
+  const {status, stderr} = spawnSync(program, argv, {
+    env,
+    stdio: ['ignore', 'ignore', 'pipe'],
+    maxBuffer: Infinity,
+  });
   const time = Number(process.hrtime.bigint() - start) / 1e6;
   if (status === null || !accepted.includes(status))
-    throw new Error(`${program} ${argv.slice(0, 3).join(' ')} exited with ${status ?? 'a signal'}`);
+    throw new Error(
+      `${program} ${argv.slice(0, 3).join(' ')} exited with ${status ?? 'a signal'}: ${String(stderr)}`,
+    );
   return time;
 };
+
+export const median = (values: readonly number[]): number => quantile(values, 0.5);
 
 export const quantile = (values: readonly number[], at: number): number =>
   values.toSorted((a, b) => a - b)[Math.floor((values.length - 1) * at)] ?? NaN;
@@ -38,15 +46,9 @@ export const paired = (own: () => number, other: () => number, pairs: number): P
   const times = Array.from({length: pairs}, () => [own(), other()] as const);
   const ratios = times.map(([a, b]) => a / b);
   return {
-    ratio: quantile(ratios, 0.5),
+    ratio: median(ratios),
     quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
-    own: quantile(
-      times.map(([a]) => a),
-      0.5,
-    ),
-    other: quantile(
-      times.map(([, b]) => b),
-      0.5,
-    ),
+    own: median(times.map(([a]) => a)),
+    other: median(times.map(([, b]) => b)),
   };
 };

@@ -18,6 +18,10 @@ describe('a command line that is not understood', () => {
     [['groups', '--reverse'], '--reverse needs --sort.'],
     [['groups', '--csv', '--json'], '--json and --csv exclude each other.'],
     [['groups', '--explain', '--csv'], '--csv and --explain exclude each other.'],
+    [
+      ['lab', '--timeout', '99999999', '--', 'true'],
+      '--timeout takes a whole number up to 86400, not 99999999.',
+    ],
     [['unbind', '--recover', '--group', '1'], '--group and --recover exclude each other.'],
     [['snapshot'], 'The argument FILE is missing.'],
     [['bind', '--device', 'zzz'], '"zzz" is no PCI address.'],
@@ -29,6 +33,24 @@ describe('a command line that is not understood', () => {
       assert.equal(exit, 2);
       const text = argv.includes('--json') ? stdout : stderr;
       assert.ok(text.includes(why), text);
+    });
+  }
+
+  for (const [argv, name] of [
+    [['nope'], 'nope'],
+    [['no such'], 'no such'],
+    [['nope', '--help'], 'nope'],
+    [['help', 'nope'], 'nope'],
+    [['help', 'groups', 'nope'], 'groups nope'],
+  ] as const) {
+    it(`names a command that there is not, and where all are: ${argv.join(' ')}`, () => {
+      const {exit, stdout, stderr} = start(argv);
+      assert.deepEqual([exit, stdout], [2, '']);
+      assert.deepEqual(stderr.split('\n').slice(1), [
+        `  There is no command "${name}".`,
+        '  Run "kvfio --help" to see the commands there are.',
+        '',
+      ]);
     });
   }
 

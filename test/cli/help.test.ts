@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {Config} from '@oclif/core';
+import {guardFlags} from '../../src/cli/bind-flags.js';
 import {HELP_MAP, ROUND} from '../../src/cli/help-map.js';
 import {PROJECT, start} from '../support/run.js';
 
@@ -41,5 +42,13 @@ describe('kvfio --help', () => {
     const {stdout} = start(['vms', '--help']);
     for (const heading of ['USAGE', 'FLAGS', 'TABLE FLAGS', 'DESCRIPTION', 'EXAMPLES'])
       assert.match(stdout, new RegExp(`^${heading}$`, 'm'));
+  });
+});
+
+describe('the help of bind and unbind', () => {
+  it('says what of a disk needs --force-storage, though it be open past its block device', () => {
+    const text = guardFlags['force-storage'].description ?? '';
+    for (const word of ['LVM', 'RAID', 'ZFS', 'exclusive', 'open', '/dev/nvme0', '/dev/sg0'])
+      assert.ok(text.includes(word), word);
   });
 });

@@ -31,12 +31,13 @@ describe('the start of the installed program', function () {
   });
 
   const node = (argv: readonly string[]): string => {
-    const {status, stdout, stderr} = spawnSync(process.execPath, argv, {encoding: 'utf8'});
+    const {status, stdout, stderr} = spawnSync(process.execPath, argv, {encoding: 'utf8', env: {}});
     assert.equal(status, 0, stderr);
     return stdout;
   };
   const version = (flags: readonly string[] = []): string =>
     node([...flags, folder.path('bin/run.js'), '--version']);
+  /** Of the modules of two commands, and all that they load, those for which no compiled code was taken. */
   const compiledAnew = (flags: readonly string[] = []): string[] =>
     JSON.parse(
       node([
@@ -55,6 +56,18 @@ describe('the start of the installed program', function () {
       .map(({parentPath, name}) => join(parentPath, name));
 
   it('takes all that was compiled when it was built', () => {
+    assert.deepEqual(compiledAnew(), []);
+  });
+
+  it('was compiled with the flags of a start whatever NODE_OPTIONS the build had', () => {
+    cpSync(join(PROJECT, '.ci'), folder.path('.ci'), {recursive: true});
+    cpSync(join(PROJECT, 'dist'), folder.path('dist'), {recursive: true});
+    const {status, stderr} = spawnSync(process.execPath, ['.ci/bundle.js'], {
+      cwd: folder.path(''),
+      encoding: 'utf8',
+      env: {...process.env, NODE_OPTIONS: '--max-old-space-size=900'},
+    });
+    assert.equal(status, 0, stderr);
     assert.deepEqual(compiledAnew(), []);
   });
 
@@ -80,10 +93,41 @@ describe('the start of the installed program', function () {
     assert.equal(version(), expected);
   });
 
-  it('does not take what was compiled from another source of the same length', () => {
+  it('compiles for itself what was damaged behind its head', () => {
+    const expected = version();
+    const everything = compiledAnew(['--no-flush-bytecode']);
+    const spoil = (change: (bytes: Buffer) => unknown): void => {
+      for (const file of files()) {
+        const bytes = readFileSync(file);
+        change(bytes);
+        writeFileSync(file, bytes);
+      }
+    };
+    const invert = (bytes: Buffer): void => {
+      for (let at = 200; at < bytes.length; at += 97) bytes[at] = ~(bytes[at] ?? 0);
+    };
+    for (const change of [invert, (bytes: Buffer) => bytes.fill(0, bytes.length / 2)]) {
+      const before = files().map((file) => readFileSync(file));
+      spoil(change);
+      assert.equal(version(), expected);
+      assert.deepEqual(compiledAnew(), everything);
+      files().forEach((file, index) => {
+        writeFileSync(file, before[index] ?? '');
+      });
+      assert.deepEqual(compiledAnew(), []);
+    }
+  });
+
+  it('runs a source that was edited without a change of its length', () => {
     const file = folder.path('dist/bundle/cli/main.js');
     const source = readFileSync(file, 'utf8');
-    writeFileSync(file, source.replace(/.{32}\n$/, `${'x'.repeat(32)}\n`));
+    const words = 'to see the commands there are';
+    writeFileSync(file, source.replace(words, words.toUpperCase()));
+    const {stderr} = spawnSync(process.execPath, [folder.path('bin/run.js'), 'nope'], {
+      encoding: 'utf8',
+      env: {},
+    });
+    assert.match(stderr, new RegExp(words.toUpperCase()));
     assert.deepEqual(compiledAnew(), ['cli/main.js']);
   });
 

@@ -74,12 +74,11 @@ export const start = (argv: readonly string[], {env = {}, uid, cwd}: SpawnOption
 
 let built = false;
 
-/** Builds what users start, unless it is newer than all sources. */
+/** Builds what users start, unless that has been done since all it comes from was changed. */
 export const buildOnce = (): void => {
   if (built) return;
   built = true;
-  const compiled = statSync(join(PROJECT, 'dist/bundle/cli/main.js'), {throwIfNoEntry: false})?.mtimeMs ?? 0;
-  if (newest(join(PROJECT, 'src')) < compiled) return;
+  if (isBuilt(PROJECT)) return;
   // errors of types are for the check to find
   spawnSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', PROJECT], {
     stdio: 'ignore',
@@ -87,7 +86,16 @@ export const buildOnce = (): void => {
   execFileSync(process.execPath, [join(PROJECT, '.ci/bundle.js')], {cwd: PROJECT, stdio: 'ignore'});
 };
 
-const newest = (folder: string): number =>
-  readdirSync(folder, {withFileTypes: true, recursive: true})
-    .filter((entry) => entry.isFile())
-    .reduce((time, entry) => Math.max(time, statSync(join(entry.parentPath, entry.name)).mtimeMs), 0);
+/** Whether the bundle of a project is newer than what it is made of and what makes it. */
+export const isBuilt = (project: string): boolean => {
+  const bundled = modified(join(project, 'dist/bundle/cli/main.js'));
+  return ['src', '.ci/bundle.js', '.ci/compile.js'].every((name) => newest(join(project, name)) < bundled);
+};
+
+const newest = (path: string): number =>
+  statSync(path).isDirectory()
+    ? Math.max(...readdirSync(path).map((name) => newest(join(path, name))))
+    : modified(path);
+
+/** Milliseconds; 0 for a file that is not there. */
+const modified = (file: string): number => statSync(file, {throwIfNoEntry: false})?.mtimeMs ?? 0;
