@@ -83,14 +83,15 @@ export class Process {
 
   /** Device number of the character device that a descriptor is open on, 0 for other files. Block devices have the same numbers. */
   deviceOf(fd: number): number {
-    const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
-    return stats.isCharacterDevice() ? stats.rdev : 0;
+    const node = this.deviceNodeOf(fd);
+    return node?.kind === 'character' ? node.number : 0;
   }
 
-  /** Device number of the block device that a descriptor is open on, 0 for other files. */
-  blockDeviceOf(fd: number): number {
+  /** What device node a descriptor is open on; null for other files. */
+  deviceNodeOf(fd: number): {kind: 'character' | 'block'; number: number} | null {
     const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
-    return stats.isBlockDevice() ? stats.rdev : 0;
+    if (stats.isCharacterDevice()) return {kind: 'character', number: stats.rdev};
+    return stats.isBlockDevice() ? {kind: 'block', number: stats.rdev} : null;
   }
 
   /** The program that it executes. */
