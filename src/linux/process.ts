@@ -11,6 +11,7 @@ import {
 import {orNull, SyscallError} from './errno.js';
 import {readElf, type Elf} from './elf.js';
 import {parseProcessMaps, type Mapping} from './process-maps.js';
+import {parseProcessStat} from './process-stat.js';
 import {parseProcessStatus, type ProcessStatus} from './process-status.js';
 import {parseTaskSyscall, type TaskSyscall} from './task-syscall.js';
 
@@ -31,6 +32,13 @@ export class Process {
   /** Of the process's first thread, which may be dead while others live, or of the thread `tid`. */
   status(tid?: number): ProcessStatus {
     return parseProcessStatus(this.#text(tid === undefined ? 'status' : `task/${tid}/status`));
+  }
+
+  /** Whether it can have files open: kernel threads have none, and neither has what is dead with all its threads. */
+  mayHaveFiles(): boolean {
+    const {state, kernelThread, threads} = parseProcessStat(this.#text('stat'));
+    const dead = (state === 'Z' || state === 'X') && threads !== null && threads <= 1;
+    return kernelThread !== true && !dead;
   }
 
   /** Its threads in the order of their creation, as far as the kernel keeps that. */
@@ -75,14 +83,15 @@ export class Process {
 
   /** Device number of the character device that a descriptor is open on, 0 for other files. Block devices have the same numbers. */
   deviceOf(fd: number): number {
-    const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
-    return stats.isCharacterDevice() ? stats.rdev : 0;
+    const node = this.deviceNodeOf(fd);
+    return node?.kind === 'character' ? node.number : 0;
   }
 
-  /** Device number of the block device that a descriptor is open on, 0 for other files. */
-  blockDeviceOf(fd: number): number {
+  /** What device node a descriptor is open on; null for other files. */
+  deviceNodeOf(fd: number): {kind: 'character' | 'block'; number: number} | null {
     const stats = this.#call('stat', `fd/${fd}`, (path) => statSync(path));
-    return stats.isBlockDevice() ? stats.rdev : 0;
+    if (stats.isCharacterDevice()) return {kind: 'character', number: stats.rdev};
+    return stats.isBlockDevice() ? {kind: 'block', number: stats.rdev} : null;
   }
 
   /** The program that it executes. */

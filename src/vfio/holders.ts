@@ -9,26 +9,51 @@ export interface Holder {
   comm: string;
 }
 
+/** Who has device nodes open, by device number and so under whatever path. */
+export interface OpenNodes {
+  character: ReadonlyMap<number, readonly Holder[]>;
+  block: ReadonlyMap<number, readonly Holder[]>;
+  /** How many processes kvfio may not look into that could have any open. */
+  hidden: number;
+}
+
 /**
- * Who has one of some character devices open, found by device number and so under whatever path. Processes that kvfio
- * may not look at are counted.
+ * Reads once what all processes have open.
+ *
+ * @param proc where procfs is mounted
  */
-export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hidden: number} => {
-  const {found, hidden} = scan(devices, deviceOf);
-  return {holders: found.map(({holder}) => holder), hidden};
+export const readOpenNodes = (proc = '/proc'): OpenNodes => {
+  const open = {character: new Map<number, Holder[]>(), block: new Map<number, Holder[]>()};
+  let hidden = 0;
+  for (const pid of readdirSync(proc).map(Number).filter(Number.isInteger)) {
+    const owner = new Process(pid, proc);
+    try {
+      const nodes = nodesOf(owner);
+      if (nodes.length === 0) continue;
+      const holder = {pid, comm: owner.comm()};
+      for (const {kind, number} of nodes) {
+        const holders = open[kind].get(number);
+        if (holders === undefined) open[kind].set(number, [holder]);
+        else if (holders.at(-1) !== holder) holders.push(holder);
+      }
+    } catch (error) {
+      if (!(error instanceof SyscallError)) throw error;
+      if (isForbidden(error) && mayHaveFiles(owner)) hidden += 1;
+    }
+  }
+  return {...open, hidden};
 };
 
-/** Who has each of some devices open, by its number. */
-export const openersOf = (
-  kind: 'character' | 'block',
-  devices: readonly number[],
-): ReadonlyMap<number, Holder[]> => {
-  const openers = new Map<number, Holder[]>();
-  if (devices.length === 0) return openers;
-  for (const {holder, numbers} of scan(devices, kind === 'block' ? blockDeviceOf : deviceOf).found) {
-    for (const number of numbers) openers.set(number, [...(openers.get(number) ?? []), holder]);
-  }
-  return openers;
+/** Who has one of some character devices open, and how many processes kvfio may not look into. */
+export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hidden: number} => {
+  const open = readOpenNodes();
+  return {holders: holdersAmong(open, devices), hidden: open.hidden};
+};
+
+/** Each once, by ascending process id. */
+export const holdersAmong = ({character}: OpenNodes, devices: readonly number[]): Holder[] => {
+  const holders = devices.flatMap((device) => character.get(device) ?? []);
+  return [...new Set(holders)].sort((a, b) => a.pid - b.pid);
 };
 
 /** `process 12 (nvme), process 13 (dd)`; a browser has a display open in dozens. */
@@ -40,48 +65,34 @@ export const holdersText = (holders: readonly Holder[]): string =>
 
 const NAMED = 8;
 
-type NumberOf = (owner: Process, fd: number) => number;
+type Node = NonNullable<ReturnType<Process['deviceNodeOf']>>;
 
-interface Scan {
-  found: {holder: Holder; numbers: ReadonlySet<number>}[];
-  hidden: number;
-}
+const nodesOf = (owner: Process): Node[] =>
+  [...owner.descriptors()].flatMap(([fd, link]) =>
+    link.startsWith('/') ? (unlessRefused(() => owner.deviceNodeOf(fd)) ?? []) : [],
+  );
 
-const scan = (devices: readonly number[], numberOf: NumberOf): Scan => {
-  const answer: Scan = {found: [], hidden: 0};
-  for (const pid of readdirSync('/proc').map(Number).filter(Number.isInteger)) {
-    try {
-      const owner = new Process(pid);
-      const numbers = new Set(openOn(owner, devices, numberOf).map(({number}) => number));
-      if (numbers.size > 0) answer.found.push({holder: {pid, comm: owner.comm()}, numbers});
-    } catch (error) {
-      if (!(error instanceof SyscallError)) throw error;
-      if (error.code === 'EACCES' || error.code === 'EPERM') answer.hidden += 1;
-    }
+/** What cannot be told to be a process without files may be one that has some, unless it is gone. */
+const mayHaveFiles = (owner: Process): boolean => {
+  try {
+    return owner.mayHaveFiles();
+  } catch (error) {
+    if (error instanceof SyscallError) return isForbidden(error);
+    throw error;
   }
-  return answer;
 };
 
-const openOn = (
-  owner: Process,
-  devices: readonly number[],
-  numberOf: NumberOf,
-): {fd: number; number: number}[] =>
-  [...owner.descriptors()]
-    .filter(([, link]) => link.startsWith('/'))
-    .map(([fd]) => ({fd, number: numberOf(owner, fd)}))
-    .filter(({number}) => devices.includes(number));
+const isForbidden = ({code}: SyscallError): boolean => code === 'EACCES' || code === 'EPERM';
 
 /** Number of the character device that a descriptor is open on; 0 when it was closed meanwhile. */
-export const deviceOf = (owner: Process, fd: number): number => numberOr0(() => owner.deviceOf(fd));
+export const deviceOf = (owner: Process, fd: number): number => unlessRefused(() => owner.deviceOf(fd)) ?? 0;
 
-const blockDeviceOf = (owner: Process, fd: number): number => numberOr0(() => owner.blockDeviceOf(fd));
-
-const numberOr0 = (look: () => number): number => {
+/** Null when it was closed meanwhile, and for a file that even root may not ask about, such as one of another user's FUSE. */
+const unlessRefused = <T>(look: () => T): T | null => {
   try {
     return look();
   } catch (error) {
-    if (error instanceof SyscallError) return 0;
+    if (error instanceof SyscallError) return null;
     throw error;
   }
 };

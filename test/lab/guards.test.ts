@@ -32,7 +32,7 @@ const DEVICES = [
 /** Runs kvfio, and leaves what it says and its exit code. */
 const SCRIPT = `
 out=$KVFIO_LAB_OUT
-say() { name=$1; shift; kvfio "$@" > $out/$name.out 2> $out/$name.err; echo $? > $out/$name.exit; }
+say() { name=$1; shift; $AS kvfio "$@" > $out/$name.out 2> $out/$name.err; echo $? > $out/$name.exit; }
 state() {
   for device in /sys/bus/pci/devices/*; do
     echo "\${device##*/} $(readlink $device/driver | sed 's,.*/,,') $(cat $device/driver_override)"
@@ -122,6 +122,11 @@ sleep 10000 < /dev/sg0 &
 sleep 10000 < /dev/dri/card0 &
 say node bind --device ${DISK}
 say generic bind --device ${SCSI}
+# root of a container may not look into processes that may do more
+AS='setpriv --bounding-set -sys_ptrace'
+say unseen bind --device ${DISK}
+say unseen-dry bind --device ${DISK} --dry-run
+AS=
 kill $holder
 say freed bind --device ${DISK}
 
@@ -270,6 +275,21 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
       'it is the boot display (boot_vga is 1)',
       '/dev/dri/card0 is open in process N (sleep)',
     ]);
+  });
+
+  it('refuses what it cannot tell to be free, for want of the right to look into processes', () => {
+    const [disk, nodes, ...others] = refused('unseen').map((line) => line.replace(/ng\dn/, 'ngNn'));
+    const whether = /^whether one of \d+ processes that may not be looked into has (.*) open cannot be told$/;
+    const [, blocks = ''] = whether.exec(disk ?? '') ?? [];
+    assert.deepEqual(
+      blocks.split(/, | or /).sort(),
+      ['', 'p1', 'p2', 'p3', 'p4', 'p5', 'p6', 'p7'].map((part) => `nvmeNn1${part}`),
+    );
+    const [, characters = ''] = whether.exec(nodes ?? '') ?? [];
+    assert.deepEqual(characters.split(' or ').sort(), ['/dev/ngNn1', '/dev/nvmeN']);
+    assert.deepEqual(others, []);
+    assert.match(said('unseen', 5), /--force-storage\.$/m);
+    assert.match(said('unseen-dry', 0), /has \S+ or \/dev\/\S+ open cannot be told/);
   });
 
   it('refuses to take the last ways to the console together', () => {

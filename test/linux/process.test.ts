@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {readElf} from '../../src/linux/elf.js';
 import {parseProcessMaps} from '../../src/linux/process-maps.js';
+import {parseProcessStat} from '../../src/linux/process-stat.js';
 import {parseProcessStatus} from '../../src/linux/process-status.js';
 import {Process} from '../../src/linux/process.js';
 import {parseTaskSyscall} from '../../src/linux/task-syscall.js';
@@ -55,6 +56,23 @@ describe('/proc/PID/status', () => {
     const status = parseProcessStatus('Name:\tx\\nTracerPid:\t0\nTracerPid:\t99\nTracerPid:\t0\n');
     assert.equal(status.tracerPid, 99);
     assert.equal(status.name, 'x\\nTracerPid:\t0');
+  });
+});
+
+describe('/proc/PID/stat', () => {
+  it('is read after the name, which may look like the rest', () => {
+    const tail = ' 0 0 0 0 -1 2129984 0 0 0 0 0 1 0 0 20 0 7 0 24';
+    assert.deepEqual(parseProcessStat(`2 (kthreadd) S${tail}`), {state: 'S', kernelThread: true, threads: 7});
+    assert.deepEqual(parseProcessStat('9 (a) Z 1 (b)) S 1 9 9 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 3 0'), {
+      state: 'S',
+      kernelThread: false,
+      threads: 3,
+    });
+  });
+
+  it('may be cut off', () => {
+    for (const text of ['', '12 (a)'])
+      assert.deepEqual(parseProcessStat(text), {state: null, kernelThread: null, threads: null});
   });
 });
 
@@ -167,6 +185,7 @@ describe('A process', () => {
     assert.equal(own.cmdline()[0], process.argv0);
     assert.ok(own.maps().some(({name, executable}) => name === process.execPath && executable));
     assert.ok(own.descriptors().size >= 3);
+    assert.equal(own.mayHaveFiles(), true);
     assert.equal(own.elf()?.bits, 64);
     assert.equal(own.syscall(process.pid)?.kind, 'syscall', 'that of reading it');
     assert.ok(own.memory(own.maps()[0]?.start ?? 0n, 4).equals(Buffer.from('\x7fELF', 'latin1')));

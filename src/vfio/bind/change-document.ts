@@ -24,7 +24,7 @@ export interface Change extends Judgement {
 /** What the commands that change drivers say in common. */
 export const changeDocument = (
   setting: BindSetting,
-  {plan, steps, modules, dryRun, overruled, refused, notAsked}: Change,
+  {plan, steps, modules, dryRun, overruled, refused, doubts}: Change,
 ): Omit<BindDocument, 'command'> => {
   const host = readHost(setting.tree, {
     onlyGroups: groupsOf(plan.map(({member}) => member)).map(({id}) => id),
@@ -42,13 +42,7 @@ export const changeDocument = (
     refused,
     modules: [...modules],
     steps: steps.map(describeStep),
-    warnings: [
-      ...host.warnings.map(({code, message}) => ({code, message})),
-      ...notAsked.map((what) => ({
-        code: 'NOT_ASKED',
-        message: `${what} was not asked: a dry run opens no disk and no group`,
-      })),
-    ],
+    warnings: [...host.warnings.map(({code, message}) => ({code, message})), ...doubts],
   };
 };
 

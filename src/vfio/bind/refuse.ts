@@ -1,6 +1,8 @@
 import {Failure} from '../../failure.js';
 import {readHost, type Host} from '../../iommu/host.js';
+import {readOpenNodes} from '../holders.js';
 import type {Finding, GuardName} from './bind-document.js';
+import type {Doubt} from './guards/guard.js';
 import {findings} from './guards/guards.js';
 import type {JournalEntry} from './journal.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
@@ -10,8 +12,8 @@ import type {BindSetting} from './setting.js';
 export interface Judgement {
   overruled: Finding[];
   refused: Finding[];
-  /** What they did not ask, because a dry run opens nothing. */
-  notAsked: string[];
+  /** What a dry run leaves open. */
+  doubts: Doubt[];
 }
 
 /** Asks the guards about the devices that would lose their driver. */
@@ -22,7 +24,7 @@ export const judge = (
   {guards, force, dryRun}: {guards?: readonly GuardName[]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
-  const notAsked: string[] = [];
+  const doubts: Doubt[] = [];
   const found = findings(
     {
       tree,
@@ -32,14 +34,15 @@ export const judge = (
       addresses,
       live: tree.origin.kind === 'host',
       passive: dryRun,
-      doubt: (what) => notAsked.push(what),
+      doubt: (doubt) => doubts.push(doubt),
+      openNodes: readOpenNodes,
     },
     guards,
   );
   return {
     overruled: found.filter(({guard}) => force.includes(guard)),
     refused: found.filter(({guard}) => !force.includes(guard)),
-    notAsked,
+    doubts,
   };
 };
 

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import {closeSync, constants, openSync, readdirSync, readFileSync} from 'node:fs';
 import {readHost} from '../../../src/iommu/host.js';
 import {DirectoryTree} from '../../../src/linux/directory-tree.js';
+import type {SyscallError} from '../../../src/linux/errno.js';
 import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
 import {findings} from '../../../src/vfio/bind/guards/guards.js';
+import {readOpenNodes} from '../../../src/vfio/holders.js';
 import {machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
 import {skip} from '../../support/skip.js';
 
@@ -22,13 +24,15 @@ interface Asking {
   /** As on the machine that the files are of. */
   live?: boolean;
   passive?: boolean;
-  doubt?: (notAsked: string) => void;
+  doubt?: (doubt: string) => void;
+  /** How many processes may not be looked into. */
+  hidden?: number;
 }
 
 /** What the guards find about some of a machine's devices, each as `GUARD: WHAT`. */
 const found = (
   {root}: Machine,
-  {only, addresses = [], live = false, passive = false, doubt = () => undefined}: Asking = {},
+  {only, addresses = [], live = false, passive = false, doubt = () => undefined, hidden = 0}: Asking = {},
 ): string[] => {
   const tree = new DirectoryTree(root);
   const host = readHost(tree);
@@ -41,7 +45,10 @@ const found = (
     addresses: () => addresses,
     live,
     passive,
-    doubt,
+    doubt: ({code, message}) => {
+      doubt(`${code} ${message}`);
+    },
+    openNodes: () => ({...readOpenNodes(), hidden}),
   }).map(({guard, found: what}) => `${guard}: ${what}`);
 };
 
@@ -261,8 +268,8 @@ describe('guards', () => {
       const doubt = (what: string): void => void doubts.push(what);
       assert.deepEqual(found(files, {live: true, passive: true, doubt}), []);
       assert.deepEqual(doubts, [
-        'whether kvfio0n1 is in exclusive use, or is a member of a pool or array that udev does not know',
-        'whether somebody who does not show in /proc holds group 0',
+        'NOT_ASKED whether kvfio0n1 is in exclusive use, or is a member of a pool or array that udev does not know, was not asked: a dry run opens no disk',
+        'NOT_ASKED whether somebody who does not show in /proc holds group 0 was not asked: a dry run opens no group',
       ]);
     });
 
@@ -284,6 +291,9 @@ describe('guards', () => {
         closeSync(fd);
       }
       assert.deepEqual(found(files, {live: true}), []);
+      assert.deepEqual(found(files, {live: true, hidden: 2}), [
+        `storage: whether one of 2 processes that may not be looked into has ${name} open cannot be told`,
+      ]);
     });
 
     it('name the process that has a character device open, by which it commands a disk, a display or RDMA', () => {
@@ -320,6 +330,114 @@ describe('guards', () => {
       } finally {
         for (const fd of fds) closeSync(fd);
       }
+    });
+
+    /** A node below a device by its class, number and name. */
+    const node = (files: Machine, path: string, [kind, number, name]: [string, string, string]): void => {
+      files.write(`${path}/uevent`, `MAJOR=1\nDEVNAME=${name}\n`);
+      files.link(`${path}/subsystem`, `sys/class/${kind}`);
+      files.link(`sys/dev/char/${number}`, path);
+    };
+
+    /** What is found for real, and what a dry run doubts, with so many processes that may not be looked into. */
+    const unseen = (files: Machine, hidden: number): {refused: string[]; doubted: string[]} => {
+      const doubted: string[] = [];
+      const doubt = (what: string): void => {
+        if (what.startsWith('NOT_SEEN')) doubted.push(what);
+      };
+      assert.deepEqual(found(files, {live: true, passive: true, hidden, doubt}), []);
+      assert.equal(doubted.length > 0, hidden > 0);
+      return {refused: found(files, {live: true, hidden}), doubted};
+    };
+
+    it('cannot tell who has a node open where processes may not be looked into', () => {
+      for (const [guard, kind, name] of [
+        ['storage', 'nvme', 'nvme0'],
+        ['display', 'drm', 'dri/card0'],
+        ['network', 'infiniband_mad', 'infiniband/umad0'],
+      ] as const) {
+        using files = nvme();
+        node(files, `${FOLDER}/${kind}/a`, [kind, '4095:7', name]);
+        assert.deepEqual(unseen(files, 0), {refused: [], doubted: []});
+        const one = `whether a process that may not be looked into has /dev/${name} open cannot be told`;
+        assert.deepEqual(unseen(files, 1), {refused: [`${guard}: ${one}`], doubted: [`NOT_SEEN ${one}`]});
+        node(files, `${FOLDER}/${kind}/b`, [kind, '4095:8', 'b']);
+        node(files, `${FOLDER}/${kind}/c`, [kind, '4095:9', 'c']);
+        const many = `whether one of 12 processes that may not be looked into has /dev/${name}, /dev/b or /dev/c open cannot be told`;
+        assert.deepEqual(unseen(files, 12), {refused: [`${guard}: ${many}`], doubted: [`NOT_SEEN ${many}`]});
+      }
+    });
+
+    it('name at most eight of the nodes that they cannot tell about', () => {
+      using files = nvme();
+      for (const index of Array.from({length: 10}, (_, each) => each))
+        node(files, `${FOLDER}/nvme/${index}`, ['nvme', `4095:${index}`, `n${index}`]);
+      assert.match(
+        unseen(files, 2).refused.join(),
+        /has \/dev\/n0, .*, \/dev\/n7 or 2 more open cannot be told$/,
+      );
+    });
+
+    it('cannot tell who has a disk open where processes may not be looked into', () => {
+      using files = nvme();
+      nowhere(files, null);
+      const one = 'whether one of 3 processes that may not be looked into has kvfio0n1 open cannot be told';
+      const doubts: string[] = [];
+      const doubt = (what: string): void => void doubts.push(what);
+      assert.deepEqual(found(files, {live: true, passive: true, hidden: 3, doubt}), []);
+      assert.ok(doubts.includes(`NOT_SEEN ${one}`), doubts.join('\n'));
+    });
+
+    it('cannot tell who has a device of a group open where processes may not be looked into', () => {
+      using files = withDevices(pci(DISK, {classCode: '010802', driver: 'vfio-pci'}));
+      files.write(`${FOLDER}/vfio-dev/vfio0/dev`, '4095:3\n');
+      const one = 'whether a process that may not be looked into has a device of group 0 open cannot be told';
+      assert.deepEqual(unseen(files, 1), {refused: [`held: ${one}`], doubted: [`NOT_SEEN ${one}`]});
+      // nor the group itself, whose node is not in this /dev
+      files.write('sys/class/vfio/0/dev', '4095:1\n');
+      assert.match(
+        found(files, {live: true, hidden: 1}).join(),
+        /has group 0 or a device of group 0 open cannot/,
+      );
+      assert.deepEqual(found(files, {live: true}), []);
+    });
+
+    it('doubt nothing of a device that has nothing to be opened', () => {
+      using files = withDevices(pci(DISK, {classCode: '010802', driver: 'nvme'}));
+      assert.deepEqual(found(files, {live: true, hidden: 5}), []);
+    });
+
+    it('read processes and the list of nodes once for all devices and guards', () => {
+      using files = withDevices(pci(DISK, {classCode: '010802'}), pci('0000:02:00.0', {classCode: '010802'}));
+      for (const [index, kind] of ['nvme', 'drm', 'infiniband_verbs'].entries()) {
+        node(files, `${FOLDER}/${kind}/a`, [kind, `4095:${index}`, 'a']);
+        node(files, `sys/devices/pci0000:02/0000:02:00.0/${kind}/a`, [kind, `4095:${index + 8}`, 'a']);
+      }
+      const reads = {processes: 0, nodes: 0};
+      const tree = new (class extends DirectoryTree {
+        override list(path: string): string[] | SyscallError {
+          if (path === '/sys/dev/char') reads.nodes += 1;
+          return super.list(path);
+        }
+      })(files.root);
+      const {groups} = readHost(tree);
+      const devices = groups.flatMap((group) => group.devices);
+      const all = findings({
+        tree,
+        devices,
+        groups,
+        allDevices: devices,
+        addresses: () => [],
+        live: true,
+        passive: false,
+        doubt: () => undefined,
+        openNodes: () => {
+          reads.processes += 1;
+          return {character: new Map(), block: new Map(), hidden: 1};
+        },
+      });
+      assert.equal(all.length, 6);
+      assert.deepEqual(reads, {processes: 1, nodes: 1});
     });
 
     it('find InfiniBand without an interface only where it can have one', () => {

@@ -1,37 +1,47 @@
+import type {HostTree} from '../../../linux/host-tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
-import {holdersText, openersOf} from '../../holders.js';
-import {isBelow, namesIn, resolved, textOf, type GuardContext} from './guard.js';
+import {holdersText} from '../../holders.js';
+import {isBelow, namesIn, resolved, textOf, type CharacterDevice, type GuardContext} from './guard.js';
+import {unseen} from './unseen.js';
 
 const CHARACTER = '/sys/dev/char';
 
+/** The character devices of the machine. */
+export const readCharacterDevices = (tree: HostTree): CharacterDevice[] =>
+  namesIn(tree, CHARACTER).flatMap((text) => {
+    const path = resolved(tree, CHARACTER, text);
+    const number = parseDeviceNumber(text);
+    return path === null || number === null ? [] : [{path, number}];
+  });
+
 /**
- * Which character devices of a PCI device processes have open, in words. Such a program is cut off when the driver goes:
- * the kernel waits for none of them.
+ * Which character devices of a PCI device processes have open, or may have, in words. Such a program is cut off when the
+ * driver goes: the kernel waits for none of them.
  *
  * @param classes names under /sys/class
  */
 export const openedNodes = (
-  {tree, live}: GuardContext,
+  context: GuardContext,
   devicePath: string,
   classes: readonly string[],
 ): string[] => {
+  const {tree, live, characterDevices, openNodes} = context;
   if (!live) return [];
-  const nodes = namesIn(tree, CHARACTER).flatMap((text) => {
-    const path = resolved(tree, CHARACTER, text);
-    const number = parseDeviceNumber(text);
-    if (path === null || number === null || !isBelow(path, devicePath)) return [];
+  const nodes = characterDevices().flatMap(({path, number}) => {
+    if (!isBelow(path, devicePath)) return [];
     const kind = resolved(tree, path, 'subsystem');
     const [, name] = /^DEVNAME=(.*)$/m.exec(textOf(tree, `${path}/uevent`) ?? '') ?? [];
     return kind !== null && classes.includes(kind.slice(kind.lastIndexOf('/') + 1)) && name !== undefined
-      ? [{name, number}]
+      ? [{name: `/dev/${name}`, holders: openNodes().character.get(number)}]
       : [];
   });
-  const openers = openersOf(
-    'character',
-    nodes.map(({number}) => number),
-  );
-  return nodes.flatMap(({name, number}) => {
-    const holders = openers.get(number);
-    return holders === undefined ? [] : [`/dev/${name} is open in ${holdersText(holders)}`];
-  });
+  return [
+    ...nodes.flatMap(({name, holders}) =>
+      holders === undefined ? [] : [`${name} is open in ${holdersText(holders)}`],
+    ),
+    ...unseen(
+      context,
+      nodes.flatMap(({name, holders}) => (holders === undefined ? [name] : [])),
+    ),
+  ];
 };

@@ -3,6 +3,7 @@ import type {Group} from '../../../iommu/group.js';
 import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import type {InterfaceAddress} from '../../../linux/interface-addresses.js';
+import type {OpenNodes} from '../../holders.js';
 import type {Finding} from '../bind-document.js';
 
 /** What guards look at. */
@@ -20,8 +21,27 @@ export interface GuardContext {
   live: boolean;
   /** Whether nothing may be opened, as in a dry run: an open group or disk is busy for others meanwhile. */
   passive: boolean;
-  /** Told what therefore was not asked, as a sentence without its full stop. */
-  doubt: (notAsked: string) => void;
+  /** Told what therefore is not known. */
+  doubt: (doubt: Doubt) => void;
+  /** What processes have open. */
+  openNodes: () => OpenNodes;
+  /** The character devices of the machine. */
+  characterDevices: () => readonly CharacterDevice[];
+}
+
+/** What a dry run leaves open. */
+export interface Doubt {
+  /** A dry run does not ask, or kvfio may not look into processes. */
+  code: 'NOT_ASKED' | 'NOT_SEEN';
+  /** A sentence without its full stop. */
+  message: string;
+}
+
+export interface CharacterDevice {
+  /** Its folder under /sys/devices. */
+  path: string;
+  /** As stat(2) has it. */
+  number: number;
 }
 
 /**

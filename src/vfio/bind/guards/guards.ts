@@ -1,5 +1,6 @@
 import {SyscallError} from '../../../linux/errno.js';
 import {GUARDS, type Finding, type GuardName} from '../bind-document.js';
+import {readCharacterDevices} from './character-nodes.js';
 import {consoleGuard} from './console.js';
 import {displayGuard} from './display.js';
 import type {Guard, GuardContext} from './guard.js';
@@ -21,9 +22,26 @@ const BY_NAME: Record<GuardName, Guard> = {
   held: heldGuard,
 };
 
-/** What the guards of these names find; each that cannot read what it must know finds just that. */
-export const findings = (context: GuardContext, names: readonly GuardName[] = GUARDS): Finding[] =>
-  context.devices.length === 0 ? [] : names.flatMap((name) => ask(name, context));
+/**
+ * What the guards of these names find; each that cannot read what it must know finds just that. What processes have open
+ * and the list of character devices are read at most once, for all of them.
+ */
+export const findings = (
+  judged: Omit<GuardContext, 'characterDevices'>,
+  names: readonly GuardName[] = GUARDS,
+): Finding[] => {
+  const context = {
+    ...judged,
+    openNodes: once(judged.openNodes),
+    characterDevices: once(() => readCharacterDevices(judged.tree)),
+  };
+  return context.devices.length === 0 ? [] : names.flatMap((name) => ask(name, context));
+};
+
+const once = <T extends object>(read: () => T): (() => T) => {
+  let answer: T | undefined;
+  return () => (answer ??= read());
+};
 
 const ask = (guard: GuardName, context: GuardContext): Finding[] => {
   try {

@@ -2,8 +2,9 @@ import type {Group} from '../../../iommu/group.js';
 import {SyscallError} from '../../../linux/errno.js';
 import {VfioGroup} from '../../../linux/vfio.js';
 import {parseDeviceNumber, readGroupNodes, type GroupNode} from '../../group-node.js';
-import {holdersOf} from '../../holders.js';
+import {holdersAmong, holdersText} from '../../holders.js';
 import {namesIn, textOf, type Guard, type GuardContext} from './guard.js';
+import {unseen} from './unseen.js';
 
 /** A group that a VM, or anybody else, has open through VFIO: its driver would not let go of the device until it ends. */
 export const heldGuard: Guard = (context) => {
@@ -12,44 +13,47 @@ export const heldGuard: Guard = (context) => {
   return context.groups.flatMap((group) => {
     const device = group.devices.find(({path}) => context.devices.some((own) => own.path === path));
     const node = nodes.find((candidate) => candidate.group === group.id);
-    const found = device === undefined ? null : holderOf(context, group, node);
-    return device === undefined || found === null
+    return device === undefined
       ? []
-      : [{guard: 'held' as const, device: device.address, found: `group ${group.id} is held by ${found}`}];
+      : usersOf(context, group, node).map((found) => ({
+          guard: 'held' as const,
+          device: device.address,
+          found,
+        }));
   });
 };
 
-const holderOf = (
-  {tree, passive, doubt}: GuardContext,
-  group: Group,
-  node: GroupNode | undefined,
-): string | null => {
-  const numbers = [
-    ...(node === undefined ? [] : [node.device]),
-    ...group.devices.flatMap(({path}) =>
-      namesIn(tree, `${path}/vfio-dev`).flatMap(
-        (name) => parseDeviceNumber(textOf(tree, `${path}/vfio-dev/${name}/dev`) ?? '') ?? [],
-      ),
+const usersOf = (context: GuardContext, group: Group, node: GroupNode | undefined): string[] => {
+  const {tree, passive, doubt, openNodes} = context;
+  const cdevs = group.devices.flatMap(({path}) =>
+    namesIn(tree, `${path}/vfio-dev`).flatMap(
+      (name) => parseDeviceNumber(textOf(tree, `${path}/vfio-dev/${name}/dev`) ?? '') ?? [],
     ),
-  ];
-  const holders = numbers.flatMap((number) => holdersOf(number).holders);
-  const names = new Set(holders.map(({pid, comm}) => `process ${pid} (${comm})`));
-  if (names.size > 0) return [...names].join(', ');
-  if (node === undefined) return null;
-  if (passive) {
-    doubt(`whether somebody who does not show in /proc holds group ${group.id}`);
-    return null;
+  );
+  const numbers = [...(node === undefined ? [] : [node.device]), ...cdevs];
+  const holders = numbers.length === 0 ? [] : holdersAmong(openNodes(), numbers);
+  if (holders.length > 0) return [`group ${group.id} is held by ${holdersText(holders)}`];
+  if (node !== undefined && passive) {
+    const message = `whether somebody who does not show in /proc holds group ${group.id} was not asked: a dry run opens no group`;
+    doubt({code: 'NOT_ASKED', message});
   }
-  return isOpen(node) ? 'somebody who does not show in /proc' : null;
+  const open = node === undefined || passive ? false : isOpen(node);
+  if (open === true) return [`group ${group.id} is held by somebody who does not show in /proc`];
+  return unseen(context, [
+    ...(open === null ? [`group ${group.id}`] : []),
+    // a device that is open and not bound to an IOMMUFD leaves its group free, but its driver waits for it to be closed
+    ...(cdevs.length === 0 ? [] : [`a device of group ${group.id}`]),
+  ]);
 };
 
-/** A group has one user at a time, so the kernel tells. */
-const isOpen = ({path}: GroupNode): boolean => {
+/** A group has one user at a time, so the kernel tells; null when kvfio may not ask it. */
+const isOpen = ({path}: GroupNode): boolean | null => {
   try {
     VfioGroup.open(path)[Symbol.dispose]();
     return false;
   } catch (error) {
-    if (error instanceof SyscallError) return error.code === 'EBUSY';
-    throw error;
+    if (!(error instanceof SyscallError)) throw error;
+    if (error.code === 'ENODEV') return false;
+    return error.code === 'EBUSY' ? true : null;
   }
 };

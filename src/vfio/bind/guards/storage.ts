@@ -2,13 +2,14 @@ import {closeSync, constants, openSync} from 'node:fs';
 import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
-import {holdersText, openersOf} from '../../holders.js';
+import {holdersText} from '../../holders.js';
 import {blockDevicesOf, blockName, type BlockDevice} from './block-devices.js';
 import {openedNodes} from './character-nodes.js';
 import {ENOMEDIUM, memberSignature} from './member-signature.js';
 import {isBelow, textOf, type Guard, type GuardContext} from './guard.js';
 import {mountPointsOf, readMounts} from './mounted.js';
 import {isSwap, readSwaps} from './swap.js';
+import {unseen} from './unseen.js';
 
 /**
  * A member of a volume group, an array or a pool, active or not, what a process has open, and whatever else the kernel
@@ -19,7 +20,8 @@ export const storageGuard: Guard = (context) => {
   const [mounts, swaps] = [readMounts(tree), readSwaps(tree)];
   return devices.flatMap(({address, path}) => {
     const blocks = blockDevicesOf(tree, path);
-    const openers = live ? openedBlocks(blocks) : new Map<BlockDevice, string>();
+    const openers = live ? openedBlocks(context, blocks) : new Map<BlockDevice, string>();
+    const unknown: string[] = [];
     const ofBlocks = blocks.flatMap((block) => {
       // other guards have those, and the whole of a disk is in use when a part of it is
       const accounted =
@@ -35,17 +37,21 @@ export const storageGuard: Guard = (context) => {
             ? `${blockName(block)} is in exclusive use, by a pool or in another mount namespace (open with O_EXCL answers EBUSY)`
             : null),
       );
+      if (live && found === null && hasNode(block)) unknown.push(blockName(block));
       if (live && passive && !accounted && found === null)
-        doubt(
-          `whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know`,
-        );
+        doubt({
+          code: 'NOT_ASKED',
+          message: `whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know, was not asked: a dry run opens no disk`,
+        });
       return found ?? [];
     });
-    return [...ofBlocks, ...openedNodes(context, path, COMMANDED)].map((found) => ({
-      guard: 'storage' as const,
-      device: address,
-      found,
-    }));
+    return [...ofBlocks, ...unseen(context, unknown), ...openedNodes(context, path, COMMANDED)].map(
+      (found) => ({
+        guard: 'storage' as const,
+        device: address,
+        found,
+      }),
+    );
   });
 };
 
@@ -82,24 +88,16 @@ const readSignature = (tree: HostTree, block: BlockDevice, live: boolean): strin
 const hasNode = ({number}: BlockDevice): boolean => number !== null;
 
 /** What processes have open, in words. A program that reads or writes the bare disk need not use it exclusively. */
-const openedBlocks = (blocks: readonly BlockDevice[]): Map<BlockDevice, string> => {
-  const numbered = blocks.flatMap((block) => {
-    const number = parseDeviceNumber(block.number ?? '');
-    return number === null ? [] : [{block, number}];
-  });
-  const openers = openersOf(
-    'block',
-    numbered.map(({number}) => number),
-  );
-  return new Map(
-    numbered.flatMap(({block, number}) => {
-      const holders = openers.get(number);
+const openedBlocks = ({openNodes}: GuardContext, blocks: readonly BlockDevice[]): Map<BlockDevice, string> =>
+  new Map(
+    blocks.flatMap((block) => {
+      const number = parseDeviceNumber(block.number ?? '');
+      const holders = number === null ? undefined : openNodes().block.get(number);
       return holders === undefined
         ? []
         : [[block, `${blockName(block)} is open in ${holdersText(holders)}`] as const];
     }),
   );
-};
 
 /** What udev found on it; null where udev does not run. */
 const udevSignature = (tree: HostTree, {number}: BlockDevice): string | null => {

@@ -1,0 +1,25 @@
+import type {GuardContext} from './guard.js';
+
+/**
+ * That processes which kvfio may not look into, as in a container, may have something open: a doubt in a dry run, and
+ * otherwise something found, in words.
+ *
+ * @param names of what the guard would have to know about
+ */
+export const unseen = ({openNodes, passive, doubt}: GuardContext, names: readonly string[]): string[] => {
+  if (names.length === 0) return [];
+  const {hidden} = openNodes();
+  if (hidden === 0) return [];
+  const processes = hidden === 1 ? 'a process' : `one of ${hidden} processes`;
+  const what = `whether ${processes} that may not be looked into has ${listed(names)} open cannot be told`;
+  if (!passive) return [what];
+  doubt({code: 'NOT_SEEN', message: what});
+  return [];
+};
+
+const listed = (names: readonly string[]): string => {
+  const parts = names.length > NAMED ? [...names.slice(0, NAMED), `${names.length - NAMED} more`] : names;
+  return [parts.slice(0, -1).join(', '), ...parts.slice(-1)].filter((part) => part !== '').join(' or ');
+};
+
+const NAMED = 8;
