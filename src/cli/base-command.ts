@@ -47,10 +47,14 @@ export abstract class BaseCommand extends Command {
     await writePieces(linePieces(lines));
   }
 
-  /** Writes the document that `run()` returns, for one that may be very long: in pieces, as stdout takes them. */
-  protected async printDocument(document: object): Promise<void> {
+  /**
+   * Writes the document that `run()` returns, for one that may be very long: in pieces, as stdout takes them.
+   *
+   * @returns whether all of it is out. If not, nobody has asked for its later fields, and nobody should.
+   */
+  protected printDocument(document: object): Promise<boolean> {
     this.#printed = true;
-    await writePieces(jsonPieces(document));
+    return writePieces(jsonPieces(document));
   }
 
   /** Writes one line about the answer to stderr. */
