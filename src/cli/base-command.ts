@@ -18,6 +18,7 @@ const WARNINGS_SHOWN = 20;
  * false. stdout is only ever the answer; {@link note} and {@link warnOf} write to stderr in both modes.
  */
 export abstract class BaseCommand extends Command {
+  /** Whether stdout has something of the document: then it is no place for another. */
   #printed = false;
 
   static override enableJsonFlag = true;
@@ -47,10 +48,20 @@ export abstract class BaseCommand extends Command {
     await writePieces(linePieces(lines));
   }
 
-  /** Writes the document that `run()` returns, for one that may be very long: in pieces, as stdout takes them. */
-  protected async printDocument(document: object): Promise<void> {
-    this.#printed = true;
-    await writePieces(jsonPieces(document));
+  /**
+   * Writes the document that `run()` returns, for one that may be very long: in pieces, as stdout takes them.
+   *
+   * @returns whether all of it is out. If not, nobody has asked for its later fields, and nobody should.
+   */
+  protected printDocument(document: object): Promise<boolean> {
+    return writePieces(this.#printing(jsonPieces(document)));
+  }
+
+  *#printing(pieces: Iterable<string>): Generator<string> {
+    for (const piece of pieces) {
+      this.#printed = true;
+      yield piece;
+    }
   }
 
   /** Writes one line about the answer to stderr. */
@@ -75,7 +86,10 @@ export abstract class BaseCommand extends Command {
   protected override async catch(error: Error): Promise<void> {
     // oclif ends a command early with an ExitError, which is not a failure
     if ('code' in error && error.code === 'EEXIT') throw error;
-    process.exitCode = await reportFailure(failureOf(error), {json: this.jsonEnabled(), colour: this.colour});
+    process.exitCode = await reportFailure(failureOf(error), {
+      json: this.jsonEnabled() && !this.#printed,
+      colour: this.colour,
+    });
   }
 
   private get colour(): boolean {

@@ -1,9 +1,12 @@
 /**
  * Writes to stdout, each piece when the one before it is out, so that a slow reader does not fill the memory. What is left
  * is dropped once stdout takes nothing more (main.ts says what that means).
+ *
+ * @returns whether all of them are out.
  */
-export const writePieces = async (pieces: Iterable<string>): Promise<void> => {
-  for (const piece of pieces) if (!(await written(piece))) return;
+export const writePieces = async (pieces: Iterable<string>): Promise<boolean> => {
+  for (const piece of pieces) if (!(await written(piece))) return false;
+  return true;
 };
 
 const written = (piece: string): Promise<boolean> =>

@@ -93,8 +93,8 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       let isEmpty = test !== null;
       const wanted = test && ((device: Device) => test(device) && !(isEmpty = false));
       const document = openGroupsDocument(opened, wanted, flags);
-      await this.printDocument(document);
-      await this.about(document, isEmpty);
+      // who left before its end is told nothing: to know what to tell, the rest of the machine would have to be read
+      if (await this.printDocument(document)) await this.about(document, isEmpty);
       return null;
     }
     const host = wholeHost(opened);

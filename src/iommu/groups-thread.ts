@@ -4,7 +4,7 @@ import {DirectoryTree} from '../linux/directory-tree.js';
 import {Attributes} from './attributes.js';
 import {Interned} from './interned.js';
 import {PciIds} from './pci-ids.js';
-import {claim, partsOf, readPart, send, type HelperTask} from './read-groups.js';
+import {claimNear, leave, partsOf, readPart, send, type HelperTask} from './read-groups.js';
 
 const task = workerData as HelperTask;
 const context = {
@@ -15,5 +15,9 @@ const context = {
   hops: new Map<never, never>(),
 };
 const count = partsOf(task.ids);
-for (let at = claim(task.progress); at < count; at = claim(task.progress))
-  send(task, at, readPart(context, task.ids, at));
+try {
+  for (let at = claimNear(task.progress); at < count; at = claimNear(task.progress))
+    send(task, at, readPart(context, task.ids, at));
+} finally {
+  leave(task.progress);
+}

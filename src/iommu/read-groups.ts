@@ -43,15 +43,17 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   const root =
     tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
   const helpers = root === null ? null : startHelpers(context, ids, root);
-  const progress = helpers?.progress ?? new Int32Array(PLACES);
   const parts = new Map<number, Part>();
   try {
     for (let at = 0; at < partsOf(ids); at++) {
+      helpers?.ask(at);
       while (!parts.has(at)) {
+        // asked first: what they sent until then is there to be collected
+        const alone = helpers?.ended() ?? true;
         if (helpers?.collect(parts) ?? false) continue;
-        const next = claim(progress);
+        const next = alone || helpers === null ? at : claim(helpers.progress);
         if (next < partsOf(ids)) parts.set(next, readPart(context, ids, next));
-        // somebody has taken it, and may have died of it
+        // somebody has taken it, and may have been killed at it
         else if (!(helpers?.wait() ?? false)) parts.set(at, readPart(context, ids, at));
       }
       const {groups, warnings} = parts.get(at) ?? {groups: [], warnings: []};
@@ -79,6 +81,15 @@ export const readPart = (context: GroupContext, ids: readonly number[], at: numb
   return {groups: result, warnings};
 };
 
+/** The same for who helps, once it is not far ahead of what is asked for: more would only fill the memory when the reader is slow. */
+export const claimNear = (progress: Int32Array): number => {
+  for (;;) {
+    const asked = Atomics.load(progress, ASKED);
+    if (Atomics.load(progress, NEXT) <= asked + AHEAD) return claim(progress);
+    Atomics.wait(progress, ASKED, asked);
+  }
+};
+
 /** Sends a part to who asked for help. */
 export const send = ({port, progress}: HelperTask, at: number, {groups, warnings}: Part): void => {
   const part: SentPart = {at, packed: packGroups(groups), warnings};
@@ -87,8 +98,23 @@ export const send = ({port, progress}: HelperTask, at: number, {groups, warnings
   Atomics.notify(progress, SENT);
 };
 
+/** Tells who asked for help that there is no more of it, though a part may have been taken. */
+export const leave = (progress: Int32Array): void => {
+  Atomics.add(progress, ENDED, 1);
+  Atomics.add(progress, SENT, 1);
+  Atomics.notify(progress, SENT);
+};
+
+/** The memory by which threads agree. */
+export const newProgress = (): Int32Array =>
+  new Int32Array(new SharedArrayBuffer(PLACES * Int32Array.BYTES_PER_ELEMENT));
+
 interface Helpers {
   progress: Int32Array;
+  /** Tells them which part is the next to be used. */
+  ask(at: number): void;
+  /** Whether none is left. */
+  ended(): boolean;
   /** Takes in what they have sent since the last time; false when that is nothing. */
   collect(parts: Map<number, Part>): boolean;
   /** Waits for more; false when nothing comes in time. */
@@ -99,16 +125,16 @@ interface Helpers {
 
 const startHelpers = (context: GroupContext, ids: readonly number[], root: string): Helpers => {
   // loaded only here: most machines are small
-  const require = createRequire(import.meta.url);
-  const {MessageChannel, receiveMessageOnPort, Worker} = require('node:worker_threads') as typeof Threads;
-  const progress = new Int32Array(new SharedArrayBuffer(PLACES * Int32Array.BYTES_PER_ELEMENT));
+  const {MessageChannel, receiveMessageOnPort, Worker} = process.getBuiltinModule('node:worker_threads');
+  const progress = newProgress();
   const {units, vfioDevices, paths, details, noSnoop, version, rule, allUnits, regions} = context;
   const facts = {units, vfioDevices, paths, details, noSnoop, version, rule, allUnits, regions};
+  let started = 0;
   const ports = Array.from({length: Math.min(HELPERS, availableParallelism() - 1)}, () => {
     const {port1, port2} = new MessageChannel();
     const workerData: HelperTask = {root, facts, ids, port: port2, progress};
     try {
-      new Worker(require.resolve('#groups-thread'), {
+      new Worker(createRequire(import.meta.url).resolve('#groups-thread'), {
         workerData,
         transferList: [port2],
         env: {},
@@ -118,15 +144,22 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
         // then it sends nothing, and its part is read here
         .on('error', () => undefined)
         .unref();
+      started++;
     } catch (error) {
       // no more threads for this user
       if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
     }
     return port1;
   });
+  const ask = (at: number): void => {
+    Atomics.store(progress, ASKED, at);
+    Atomics.notify(progress, ASKED);
+  };
   let sent = 0;
   return {
     progress,
+    ask,
+    ended: () => Atomics.load(progress, ENDED) >= started,
     collect: (parts) => {
       sent = Atomics.load(progress, SENT);
       let some = false;
@@ -142,6 +175,7 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
     wait: () => Atomics.wait(progress, SENT, sent, PATIENCE) !== 'timed-out',
     end: () => {
       Atomics.store(progress, NEXT, partsOf(ids));
+      ask(partsOf(ids));
       for (const port of ports) port.close();
     },
   };
@@ -156,7 +190,15 @@ const PART = 50;
 /** Milliseconds in which a thread has to send the next part. */
 const PATIENCE = 1000;
 
-/** Places in the memory by which threads agree: the next part to take, and how many were sent. */
-const NEXT = 0;
-const SENT = 1;
-const PLACES = 2;
+/** So many parts beyond the one that is asked for may be taken by who helps. */
+export const AHEAD = 8;
+
+/** Places in the memory by which threads agree: the next part to take. */
+export const NEXT = 0;
+/** How often something was sent. */
+export const SENT = 1;
+/** The part that is asked for. */
+export const ASKED = 2;
+/** How many threads help no more. */
+export const ENDED = 3;
+const PLACES = 4;

@@ -34,7 +34,9 @@ export class DirectoryTree implements HostTree {
         if (read === 0 || (length < 4096 && isAttribute(path))) return buffer.toString('utf8', 0, length);
       }
     } catch (error) {
-      return refusal('read', path, error);
+      const known = refusal('read', path, error);
+      if (known !== null) return known;
+      throw error;
     } finally {
       closeSync(fd);
     }
@@ -51,57 +53,50 @@ export class DirectoryTree implements HostTree {
         return read === length ? bytes : bytes.subarray(0, read);
       });
     } catch (error) {
-      return refusal('read', path, error);
+      const known = refusal('read', path, error);
+      if (known !== null) return known;
+      throw error;
     } finally {
       closeSync(fd);
     }
   }
 
   list(path: string): string[] | SyscallError {
-    const limit = untraced();
-    try {
-      return readdirSync(this.root + path);
-    } catch (error) {
-      return refusal('readdir', path, error);
-    } finally {
-      Error.stackTraceLimit = limit;
-    }
+    return answer('readdir', path, () => readdirSync(this.root + path));
   }
 
   link(path: string): string | SyscallError {
-    const limit = untraced();
-    try {
-      return readlinkSync(this.root + path);
-    } catch (error) {
-      return refusal('readlink', path, error);
-    } finally {
-      Error.stackTraceLimit = limit;
-    }
+    return answer('readlink', path, () => readlinkSync(this.root + path));
   }
 
   #open(path: string): number | SyscallError {
-    const limit = untraced();
-    try {
-      return openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN);
-    } catch (error) {
-      return refusal('open', path, error);
-    } finally {
-      Error.stackTraceLimit = limit;
-    }
+    return answer('open', path, () => openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN));
   }
 }
 
 const isAttribute = (path: string): boolean => path.startsWith('/sys/');
 
-/** That a name is not there is an ordinary answer, and to say where it was asked for takes longer than to ask. */
-const untraced = (): number => {
+/** That a name is not there is an ordinary answer, and for Node to say where it was asked for takes longer than to ask. */
+const answer = <T>(syscall: string, path: string, call: () => T): T | SyscallError => {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
-  return limit;
+  let error: unknown;
+  try {
+    return call();
+  } catch (thrown) {
+    error = thrown;
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
+  const known = refusal(syscall, path, error);
+  if (known !== null) return known;
+  // it was made without
+  if (error instanceof Error) Error.captureStackTrace(error, answer);
+  throw error;
 };
 
-/** The kernel's refusal as a value; anything else is thrown on. */
-const refusal = (syscall: string, path: string, error: unknown): SyscallError => {
+/** The kernel's refusal as a value; null for anything else, which is to be thrown on. */
+const refusal = (syscall: string, path: string, error: unknown): SyscallError | null => {
   if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
     return new SyscallError(syscall, -error.errno, path);
   }
@@ -109,5 +104,5 @@ const refusal = (syscall: string, path: string, error: unknown): SyscallError =>
   if (error instanceof Error && 'code' in error && error.code === 'ERR_INVALID_ARG_VALUE') {
     return new SyscallError(syscall, os.errno.EINVAL, path);
   }
-  throw error;
+  return null;
 };

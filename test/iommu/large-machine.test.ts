@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {availableParallelism, tmpdir} from 'node:os';
 import {existsSync} from 'node:fs';
 import {printableJson} from '../../src/cli/printable.js';
@@ -7,7 +8,7 @@ import {readHost, type HostOptions} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import type {HostTree} from '../../src/linux/host-tree.js';
 import {amd, intel, machine, other, pci, type DeviceSpec, type Machine} from '../support/machine.js';
-import {buildOnce, start} from '../support/run.js';
+import {buildOnce, PROJECT, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {WatchedTree} from '../support/watched-tree.js';
 
@@ -88,4 +89,24 @@ describe('a machine that is large', () => {
     assert.deepEqual((JSON.parse(stdout) as GroupsDocument).groups, []);
     assert.match(stderr, /no device matches/);
   });
+
+  for (const [end, exit, told] of [
+    ['| true', 0, /^$/],
+    ['> /dev/full', 6, /^kvfio: The answer could not be written\.\n.*ENOSPC.*\n.*\n$/],
+  ] as const) {
+    it(`is not read on, nor told of, when nobody takes its document: ${end}`, () => {
+      const {status, stderr} = spawnSync(
+        'bash',
+        [
+          '-c',
+          `"$0" bin/run.js groups --json --driver e1000e --sysroot "$1" ${end}; exit \${PIPESTATUS[0]}`,
+          process.execPath,
+          built.root,
+        ],
+        {encoding: 'utf8', cwd: PROJECT},
+      );
+      assert.match(stderr, told);
+      assert.equal(status, exit);
+    });
+  }
 });

@@ -97,6 +97,21 @@ describe('a folder as a machine', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
+  it('has a refusal, and an error that is none, tell where they come from', () => {
+    const limit = Error.stackTraceLimit;
+    for (const call of ['text', 'list', 'link'] as const) {
+      const refused = tree[call]('/sys/missing');
+      assert.ok(refused instanceof SyscallError);
+      assert.match(refused.stack ?? '', /\n\s+at .*tree\.test\.ts/, call);
+      assert.throws(
+        () => tree[call](Symbol('no path') as unknown as string),
+        (error: Error) => /\n\s+at .*tree\.test\.ts/.test(error.stack ?? ''),
+        call,
+      );
+      assert.equal(Error.stackTraceLimit, limit);
+    }
+  });
+
   it('does not wait at a pipe', () => {
     assert.equal(spawnSync('mkfifo', [join(root, 'sys/pipe')]).status, 0);
     assert.equal(tree.text('/sys/pipe'), '');
