@@ -190,8 +190,8 @@ const PART = 50;
 /** Milliseconds in which a thread has to send the next part. */
 const PATIENCE = 1000;
 
-/** So many parts beyond the one that is asked for may be taken by who helps. */
-export const AHEAD = 8;
+/** So many parts beyond the one that is asked for may be taken by who helps; each has about 26 KB. */
+export const AHEAD = 64;
 
 /** Places in the memory by which threads agree: the next part to take. */
 export const NEXT = 0;
