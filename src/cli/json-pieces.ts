@@ -10,7 +10,7 @@ export function* jsonPieces(document: object): Generator<string> {
   for (const key of Object.keys(document)) {
     const value = (document as Record<string, unknown>)[key];
     if (value === undefined) continue;
-    if (isList(value)) yield* listPieces(`${before}  ${JSON.stringify(key)}: [`, value);
+    if (isList(value)) yield* listPieces(`${before}  ${printableJson(key, 0)}: [`, value);
     else yield before + inner({[key]: value});
     before = ',\n';
   }

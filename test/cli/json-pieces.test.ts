@@ -14,6 +14,10 @@ describe('a document in pieces', () => {
     );
   });
 
+  it('has them for a list whose name steers a terminal', () => {
+    assert.equal(joined({'\u007f': []}), `${printableJson({'\u007f': []}, 2)}\n`);
+  });
+
   it('has them for lists of every length, and for what no document should have', () => {
     const items = Array.from({length: 130}, (_, at) => ({at, name: `Größe \u007f ${at}`, list: [at, []]}));
     for (const length of [0, 1, 39, 40, 41, 80, 130]) {
