@@ -18,8 +18,16 @@ export class PinnedMemory {
     this.words = new BigUint64Array(memory, 0, size >> 3);
     this.address = addressOf(this.bytes);
     this.at = Number(this.address);
+    inUse[(next = (next + 1) % inUse.length)] = this;
   }
 }
+
+/**
+ * The last ones made. Optimised code ends the life of a variable with its last use, which may be to read the address for a call:
+ * without these the bytes could be freed before the call is made.
+ */
+const inUse = new Array<PinnedMemory | undefined>(8);
+let next = 0;
 
 /**
  * The memory of another process, as it is when this is opened. After an execve nothing can be read or written here:

@@ -87,8 +87,9 @@ const lspci = (built: Machine): Command => [
 
 /** Megabytes (1,000,000 bytes) of the largest resident set that the command has, which it writes down when it ends. */
 const peak = ([program = '', ...argv]: Command): number => {
+  // not the maximum of getrusage(2), into which exec takes that of who started the process
   const hook =
-    'data:text/javascript,process.on("exit",()=>process.stderr.write(`peak ${process.resourceUsage().maxRSS}\\n`))';
+    'data:text/javascript,import {readFileSync} from "node:fs"; process.on("exit",()=>process.stderr.write(`peak ${/VmHWM:\\s*(\\d+)/.exec(readFileSync("/proc/self/status","utf8"))[1]}\\n`))';
   const env = {...process.env};
   delete env['NODE_EXTRA_CA_CERTS'];
   const {stderr} = spawnSync(program, ['--import', hook, ...argv], {
