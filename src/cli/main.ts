@@ -4,6 +4,7 @@ import {failureOf} from './failure-of.js';
 import {Program, type CommandOf} from './program.js';
 import {reportFailure} from './report.js';
 import {writeWholly} from './whole-writes.js';
+import {written} from './written.js';
 
 /**
  * Runs the command line. What a command throws it reports itself (base-command.ts); what reaches this place was
@@ -23,7 +24,8 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
     process.env['KVFIO_DISABLE_THEME'] = 'true';
     const program = new Program(root, commandOf);
     await run(argv, {root, plugins: new Map([[program.name, program]])});
-    await written();
+    // or until its reader has gone away: `| head` is no failure
+    await written(process.stdout);
   } catch (error) {
     // oclif ends --help and --version by throwing an ExitError
     if (error instanceof Error && 'code' in error && error.code === 'EEXIT') {
@@ -51,11 +53,3 @@ const endOfOutput = (error: NodeJS.ErrnoException): void => {
   );
   process.exit(EXIT_CODES.kernelRefused);
 };
-
-/** Until stdout has taken everything, or its reader has gone away: `| head` is no failure. */
-const written = (): Promise<void> =>
-  new Promise((resolve) => {
-    process.stdout.write('', () => {
-      resolve();
-    });
-  });

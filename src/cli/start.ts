@@ -2,6 +2,7 @@ import {join} from 'node:path';
 import {setFlagsFromString} from 'node:v8';
 import {BundledModules} from './bundled-modules.js';
 import type {main as Main} from './main.js';
+import {written} from './written.js';
 
 /**
  * Runs the installed program, from dist/bundle.
@@ -12,17 +13,9 @@ export const start = async (root: string): Promise<void> => {
   const modules = bundledModules(root);
   const {main} = modules.load('cli/main.js') as {main: typeof Main};
   await main({root, commandOf: (id) => modules.load(`commands/${id}.js`)});
-  // Node would take its heap apart first, page by page
+  // Node would take its heap apart first, page by page; a stream that failed still has to tell so
   if ((await written(process.stdout)) && (await written(process.stderr))) process.exit();
 };
-
-/** Whether a stream has taken everything; one that failed still has to tell so. */
-const written = (stream: NodeJS.WriteStream): Promise<boolean> =>
-  new Promise((resolve) => {
-    stream.write('', (error) => {
-      resolve(error == null);
-    });
-  });
 
 /** As they are loaded by {@link start}, for the build to compile them in advance. */
 export const bundledModules = (root: string): BundledModules => {

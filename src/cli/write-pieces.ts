@@ -1,3 +1,5 @@
+import {written} from './written.js';
+
 /**
  * Writes to stdout, each piece when the one before it is out, so that a slow reader does not fill the memory. What is left
  * is dropped once stdout takes nothing more (main.ts says what that means).
@@ -5,16 +7,9 @@
  * @returns whether all of them are out.
  */
 export const writePieces = async (pieces: Iterable<string>): Promise<boolean> => {
-  for (const piece of pieces) if (!(await written(piece))) return false;
+  for (const piece of pieces) if (!(await written(process.stdout, piece))) return false;
   return true;
 };
-
-const written = (piece: string): Promise<boolean> =>
-  new Promise((resolve) => {
-    process.stdout.write(piece, (error) => {
-      resolve(error == null);
-    });
-  });
 
 /** Lines, each with its end, in pieces of about 64 KB. */
 export function* linePieces(lines: Iterable<string>): Generator<string> {

@@ -9,6 +9,7 @@ import {Progress} from '../cli/progress.js';
 import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
 import {parseSize} from '../cli/size.js';
 import {usageFailure} from '../cli/usage-failure.js';
+import {writePieces} from '../cli/write-pieces.js';
 import {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
@@ -176,18 +177,10 @@ const operationsOf = (flags: ProbeFlags): Operation[] => [
   ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),
 ];
 
-/** Until all is written, or nobody reads any more: what else keeps stdout from taking it, is told there. */
 const printSamples = async ({phases, clock}: Run): Promise<void> => {
   const series = phases.flatMap((phase) => phase.series);
-  for (const chunk of csvChunks(series, clock)) if (!(await isWritten(chunk))) return;
+  await writePieces(csvChunks(series, clock));
 };
-
-const isWritten = (chunk: string): Promise<boolean> =>
-  new Promise((resolve) => {
-    process.stdout.write(chunk, (error) => {
-      resolve(error == null);
-    });
-  });
 
 const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
 

@@ -4,7 +4,7 @@ import type {ReachedVm} from '../vm/reach-owner.js';
 import type {Outcome} from './apply.js';
 import {fileIdentity, remarks, vmIdentity, type ChangeDocument, type Remark} from './change-document.js';
 import {coherencyInWords} from './coherency.js';
-import {courseOf} from './course.js';
+import {courseOf, type Course} from './course.js';
 import {groupWithId, type HeldFile, type VmFacts} from './facts.js';
 import {inDoubt, isInDoubt} from './in-doubt.js';
 import type {FileCoherency} from './model/told.js';
@@ -42,7 +42,7 @@ export interface Account {
 export const documentOf = (account: Account): ChangeDocument => {
   const {vm, change, facts, targets, plan, outcome} = account;
   const {kernel} = facts.host;
-  const {before, after} = courseOf(account);
+  const course = courseOf(account);
   return {
     schemaVersion: 1,
     command: change.command,
@@ -59,9 +59,9 @@ export const documentOf = (account: Account): ChangeDocument => {
       confidence,
     })),
     steps: plan.steps.map(describeStep),
-    before: coherencyInWords(before, kernel, facts.cpu),
-    after: coherencyInWords(after, kernel, facts.cpu),
-    warnings: [...remarks(facts.host.warnings), ...warningsOf(account)],
+    before: coherencyInWords(course.before, kernel, facts.cpu),
+    after: coherencyInWords(course.after, kernel, facts.cpu),
+    warnings: [...remarks(facts.host.warnings), ...warningsOf(account, course)],
   };
 };
 
@@ -95,15 +95,14 @@ const wouldChange = ({steps}: Plan): boolean | null => {
 };
 
 /** What leaves open what KVM takes the VM for afterwards. */
-const doubts = (account: Account): HeldFile[] => {
-  const {facts, plan} = account;
+const doubts = ({facts, plan}: Account, {looked}: Course): HeldFile[] => {
   const none = plan.device === null && !facts.ambiguous;
-  return none || courseOf(account).looked === true ? [] : facts.held.filter(isInDoubt);
+  return none || looked === true ? [] : facts.held.filter(isInDoubt);
 };
 
-const warningsOf = (account: Account): Remark[] => {
+const warningsOf = (account: Account, course: Course): Remark[] => {
   const {vm, facts, targets, plan} = account;
-  const warnings: Remark[] = doubts(account).map(inDoubt);
+  const warnings: Remark[] = doubts(account, course).map(inDoubt);
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
       code: 'UNAWARE_VMM',

@@ -31,7 +31,8 @@ export const sectionsOf = (count: number, valueOf: (start: number, end: number) 
   const bounds = sectionBounds(count);
   const values = bounds.slice(1).map((end, index) => valueOf(bounds[index] ?? 0, end));
   const unrelatedError = Math.sqrt(variance(values) / values.length);
-  const levels = levelsOf(values).length < FEWEST_LEVELS ? [values] : levelsOf(values);
+  const lengths = levelsOf(values);
+  const levels = lengths.length < FEWEST_LEVELS ? [values] : lengths;
   // both estimate the same: the one sees slow drifts better, the other fast ones
   const lines = [variance, varianceOfNeighbours].flatMap(
     (varianceOf) => lineThrough(levels, varianceOf) ?? [],
