@@ -74,7 +74,7 @@ const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): C
   const plan = planOf(change, facts, targets);
   if (options.dryRun) {
     for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
-    const refusal = foreseenRefusal(plan, facts, vm.way);
+    const refusal = foreseenRefusal({facts, targets, plan}, vm.way);
     if (refusal !== null) throw refusal;
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }

@@ -16,7 +16,7 @@ export interface Course {
   looked: boolean | null;
 }
 
-interface CourseParts {
+export interface CourseParts {
   facts: VmFacts;
   targets: readonly (PlannedFile & FileCoherency)[];
   plan: Plan;
@@ -35,6 +35,25 @@ export const courseOf = (parts: CourseParts): Course => {
   }
   return {before, after: vm.coherency, looked};
 };
+
+/**
+ * The first step that the model refuses for certain, and what the kernel will answer; null when there is none. What is refused and
+ * taken for success is none.
+ */
+export const refusalAhead = (parts: CourseParts): {step: Step; answer: Refused} | null => {
+  const vm = vmBefore(parts);
+  for (const step of parts.plan.steps) {
+    const answer = perform(step, vm, undefined);
+    if (answer === null || answer === 'done' || ('settles' in step && step.settles)) continue;
+    // which of several devices is the VM's is not known, and so not whether it has one
+    if (answer === 'EBUSY' && parts.facts.ambiguous) continue;
+    return {step, answer};
+  }
+  return null;
+};
+
+/** What the model may answer other than `done`. */
+export type Refused = Exclude<Answer, 'done'> | 'EBUSY';
 
 /** The VM as it was found, and with what the answers tell of it. */
 const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string> => {
@@ -67,23 +86,22 @@ const WAS_REGISTERED: Record<FileOutcome, boolean> = {
   absent: false,
 };
 
-const perform = (step: Step, vm: VmModel<string>, answer: Answer | undefined): void => {
+/** @returns the model's answer; null when it depends on what is not known, or the step is not about the device */
+const perform = (step: Step, vm: VmModel<string>, answer: Answer | undefined): Answer | 'EBUSY' | null => {
   switch (step.action) {
     case 'create-device':
-      vm.createDevice();
-      return;
+      return vm.createDevice();
     case 'add':
-      vm.device?.add(keyOf(step.file), answer);
-      return;
+      return vm.device?.add(keyOf(step.file), answer) ?? null;
     case 'delete':
-      vm.device?.delete(keyOf(step.file), answer);
-      return;
+      return vm.device?.delete(keyOf(step.file), answer) ?? null;
     case 'close-device':
       vm.closeDevice();
-      return;
+      return null;
     case 'open':
     case 'give':
     case 'close':
+      return null;
   }
 };
 
