@@ -21,11 +21,9 @@ export class DirectoryTree implements HostTree {
   }
 
   text(path: string, limit = TEXT_LIMIT): string | SyscallError {
-    const fd = this.#open(path);
-    if (typeof fd !== 'number') return fd;
     if (this.#buffer.length <= limit) this.#buffer = Buffer.allocUnsafe(limit + 1);
     const buffer = this.#buffer;
-    try {
+    return this.#reading(path, (fd) => {
       for (let length = 0; ;) {
         const read = readSync(fd, buffer, length, limit + 1 - length, null);
         length += read;
@@ -33,32 +31,18 @@ export class DirectoryTree implements HostTree {
         // A sysfs attribute is complete after one read that stays below a page; others say so by an empty one.
         if (read === 0 || (length < 4096 && isAttribute(path))) return buffer.toString('utf8', 0, length);
       }
-    } catch (error) {
-      const known = refusal('read', path, error);
-      if (known !== null) return known;
-      throw error;
-    } finally {
-      closeSync(fd);
-    }
+    });
   }
 
   inspect<T>(path: string, look: (at: ReadAt) => T): T | SyscallError {
-    const fd = this.#open(path);
-    if (typeof fd !== 'number') return fd;
-    try {
-      return look((offset, length) => {
+    return this.#reading(path, (fd) =>
+      look((offset, length) => {
         // from the pool: memory of its own for each register would keep the collector busier than the reading
         const bytes = Buffer.allocUnsafe(length);
         const read = readSync(fd, bytes, 0, length, offset);
         return read === length ? bytes : bytes.subarray(0, read);
-      });
-    } catch (error) {
-      const known = refusal('read', path, error);
-      if (known !== null) return known;
-      throw error;
-    } finally {
-      closeSync(fd);
-    }
+      }),
+    );
   }
 
   list(path: string): string[] | SyscallError {
@@ -69,8 +53,20 @@ export class DirectoryTree implements HostTree {
     return answer('readlink', path, () => readlinkSync(this.root + path));
   }
 
-  #open(path: string): number | SyscallError {
-    return answer('open', path, () => openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN));
+  #reading<T>(path: string, read: (fd: number) => T): T | SyscallError {
+    const fd = answer('open', path, () =>
+      openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN),
+    );
+    if (typeof fd !== 'number') return fd;
+    try {
+      return read(fd);
+    } catch (error) {
+      const known = refusal('read', path, error);
+      if (known !== null) return known;
+      throw error;
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 
