@@ -4,7 +4,6 @@
  */
 import {readdirSync, readlinkSync, writeFileSync} from 'node:fs';
 import {Deadline} from '../../src/linux/deadline.js';
-import {SyscallError} from '../../src/linux/errno.js';
 import {
   KVM_DEV_TYPE_VFIO,
   KVM_DEV_VFIO_FILE,
@@ -15,6 +14,7 @@ import {VfioGroup} from '../../src/linux/vfio.js';
 import {AgentClient} from '../../src/vm/agent-client.js';
 import {AGENT_OPS, encodeRequest} from '../../src/vm/agent-protocol.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
+import {errnoOf} from '../support/errno-of.js';
 
 const [, , socket = '', output = ''] = process.argv;
 const node = `/dev/vfio/${readdirSync('/dev/vfio').find((name) => name !== 'vfio')}`;
@@ -23,16 +23,6 @@ const PATIENCE = 60_000;
 const session = async (work: (agent: AgentClient) => void): Promise<void> => {
   using received = await receiveVm(socket, {deadline: Deadline.after(PATIENCE)});
   work(new AgentClient(received, received.peer.pid, PATIENCE));
-};
-
-const errnoOf = (work: () => unknown): string => {
-  try {
-    work();
-    return 'done';
-  } catch (error) {
-    if (error instanceof SyscallError) return error.code;
-    throw error;
-  }
 };
 
 const openGroup = (): string =>

@@ -7,7 +7,6 @@ import {readdirSync, readlinkSync, statSync, writeFileSync} from 'node:fs';
 import {basename} from 'node:path';
 import type {Change} from '../../src/kvm-vfio/account.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
-import {SyscallError} from '../../src/linux/errno.js';
 import {
   KVM_DEV_TYPE_VFIO,
   KVM_DEV_VFIO_FILE,
@@ -22,6 +21,7 @@ import {holdersOf} from '../../src/vfio/holders.js';
 import {DirectOwner} from '../../src/vm/direct-owner.js';
 import {commandVmm, type CommandVmm} from './command-vmm.js';
 import {attach, changed, detach, DETACH_ALL, type Answer} from './lab-changes.js';
+import {errnoOf} from '../support/errno-of.js';
 
 const [, , program = '', output = ''] = process.argv;
 /** WBINVDs of the guest after each step. */
@@ -157,16 +157,6 @@ const direct = (): CdevTranscript['direct'] => {
   see('second DEL', set(KVM_DEV_VFIO_FILE_DEL, fd));
   see('DEL of the second open', set(KVM_DEV_VFIO_FILE_DEL, second.fd));
   return seen;
-};
-
-const errnoOf = (work: () => void): string => {
-  try {
-    work();
-    return 'done';
-  } catch (error) {
-    if (error instanceof SyscallError) return error.code;
-    throw error;
-  }
 };
 
 /** Unbinding waits until no file of the device is left. */

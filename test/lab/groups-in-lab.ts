@@ -10,12 +10,11 @@ import {basename} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {promisify} from 'node:util';
 import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
-import {SyscallError} from '../../src/linux/errno.js';
-import {VfioGroup} from '../../src/linux/vfio.js';
 import type {FileId} from '../../src/vfio/file-node.js';
 import {askMonitor} from '../vm/monitor.js';
 import {commandVmm} from './command-vmm.js';
 import {attach, changed, counted, detach, DETACH_ALL, type Answer} from './lab-changes.js';
+import {openingOf} from '../support/errno-of.js';
 
 const [, , program = '', output = '', ownAddress = '', otherAddress = ''] = process.argv;
 
@@ -54,15 +53,7 @@ const groupOf = (address: string): number =>
 const own = {kind: 'group', group: groupOf(ownAddress)} as const;
 const other = {kind: 'group', group: groupOf(otherAddress)} as const;
 
-const openByOthers = ({group}: {group: number}): string => {
-  try {
-    VfioGroup.open(`/dev/vfio/${group}`)[Symbol.dispose]();
-    return 'done';
-  } catch (error) {
-    if (error instanceof SyscallError) return error.code;
-    throw error;
-  }
-};
+const openByOthers = ({group}: {group: number}): string => openingOf(group);
 
 /** Takes down what each change of a VM has led to. */
 class Recorder {

@@ -15,6 +15,7 @@ import {Kvm, Vm} from '../../../src/linux/kvm.js';
 import {ioctl, O_RDWR, open, syscall} from '../../../src/linux/libc.js';
 import {Pidfd} from '../../../src/linux/pidfd.js';
 import {VfioContainer, VfioGroup} from '../../../src/linux/vfio.js';
+import {openingOf} from '../../support/errno-of.js';
 import type {Action} from './modelled-machine.js';
 import type {NoncoherentCount} from './noncoherent-count.js';
 import type {Machine, Observed} from './observed.js';
@@ -77,7 +78,7 @@ export class RealMachine implements Disposable {
     const tries = wbinvd === 'after each' || (wbinvd === 'after changes' && CHANGES.has(after));
     return {
       descriptors: Object.fromEntries([...this.#slots].map(([slot, held]) => [slot, seen(held)])),
-      groups: Object.fromEntries(this.#machine.groups.map(({id}) => [id, opens(id)])),
+      groups: Object.fromEntries(this.#machine.groups.map(({id}) => [id, openingOf(id)])),
       count: counted === null ? null : [counted[0] - this.#base[0], counted[1] - this.#base[1]],
       wbinvd: tries ? this.#wbinvd(expected ?? {}) : null,
     };
@@ -253,17 +254,6 @@ const askFor = (how: Nothing, device: KvmVfio): void => {
     }
     case 'run':
       ioctl(device.fd, 'KVM_RUN', 0);
-  }
-};
-
-/** Whether a group can be opened: tried, as nothing else tells. */
-const opens = (group: number): string => {
-  try {
-    VfioGroup.open(`/dev/vfio/${group}`)[Symbol.dispose]();
-    return 'done';
-  } catch (error) {
-    if (error instanceof SyscallError) return error.code;
-    throw error;
   }
 };
 
