@@ -56,7 +56,6 @@ const SUPPORT = [
   'kvfio',
   'owners',
   'plain-table',
-  'fake-groups',
   'bind-program',
   'spare-descriptors',
 ];

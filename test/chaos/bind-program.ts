@@ -11,7 +11,7 @@ import {bindDevices, type BindOptions} from '../../src/vfio/bind/bind.js';
 import {recoverDevices} from '../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../src/vfio/bind/unbind.js';
 import {SimulatedBus} from '../vfio/bind/simulated-bus.js';
-import {NATIVES} from './fake-groups.js';
+import {NATIVES} from '../support/two-groups.js';
 import {Chance} from './trial.js';
 
 const [, , root = '', log = '', seed = ''] = process.argv;

@@ -18,7 +18,7 @@ import {bindDevices, type BindOptions} from '../../src/vfio/bind/bind.js';
 import {recoverDevices} from '../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../src/vfio/bind/unbind.js';
 import {Arena} from '../vm/victim.js';
-import {GROUPS, NATIVES, twoGroups} from './fake-groups.js';
+import {GROUPS, NATIVES, twoGroups} from '../support/two-groups.js';
 import {SimulatedBus} from '../vfio/bind/simulated-bus.js';
 import {endsProperly, kvfio} from './kvfio.js';
 import {WatchedVictim, change} from './owners.js';

@@ -6,7 +6,7 @@ import {fileURLToPath} from 'node:url';
 import {recoverDevices} from '../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../src/vfio/bind/unbind.js';
 import {SimulatedBus} from '../vfio/bind/simulated-bus.js';
-import {GROUPS, NATIVES, twoGroups} from './fake-groups.js';
+import {GROUPS, NATIVES, twoGroups} from '../support/two-groups.js';
 import type {Tally, Trial} from './trial.js';
 
 const PROGRAM = fileURLToPath(new URL('bind-program.ts', import.meta.url));

@@ -11,38 +11,16 @@ import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {recoverDevices} from '../../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
-import {amd, folderOf, machine, pci, port, type Machine} from '../../support/machine.js';
+import {machine, pci, type Machine} from '../../support/machine.js';
+import {NATIVES, twoGroups} from '../../support/two-groups.js';
 import {SimulatedBus} from './simulated-bus.js';
-
-const unit = 'ivhd0';
-const switchPort = port('0000:03:00.0', {unit, acs: null});
 
 /** Where a journal is on disk at once, as in /run. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** A group behind a switch, as in the lab, with a function that has no driver, and one whose override is somebody's. */
 const build = (): {files: Machine; bus: SimulatedBus} & Disposable => {
-  const files = machine(
-    {
-      units: {[unit]: amd()},
-      groups: {
-        11: [
-          switchPort,
-          pci('0000:04:00.0', {unit, driver: 'e1000e', parent: folderOf(switchPort)}),
-          pci('0000:05:00.0', {unit, driver: 'xhci_hcd', classCode: '0c0330', override: 'xhci_hcd'}),
-          pci('0000:06:00.0', {unit, driver: null, classCode: '010601'}),
-        ],
-        12: [pci('0000:07:00.0', {unit, driver: 'e1000e'})],
-      },
-    },
-    MEMORY,
-  );
-  const bus = new SimulatedBus(files, {
-    '0000:04:00.0': 'e1000e',
-    '0000:05:00.0': 'xhci_hcd',
-    '0000:06:00.0': 'ahci',
-    '0000:07:00.0': 'e1000e',
-  });
+  const files = twoGroups(MEMORY);
+  const bus = new SimulatedBus(files, NATIVES);
   return {
     files,
     bus,
