@@ -1,10 +1,7 @@
 import {constants, ftruncateSync, openSync, readFileSync, writeSync} from 'node:fs';
 import {Descriptor} from './descriptor.js';
 import {SyscallError} from './errno.js';
-import {retryInterrupted, syscall} from './libc.js';
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
+import {lockedIfFree} from './flock.js';
 
 /**
  * A lock that everybody who asks for it respects (flock(2)). It belongs to the open file: a child process that inherits
@@ -19,15 +16,15 @@ export class FileLock extends Descriptor {
    * @throws {@link SyscallError} when the file cannot be opened
    */
   static tryTake(path: string): FileLock | null {
-    const lock = new FileLock(openLock(path), path);
+    const lock = lockedIfFree(new FileLock(openLock(path), path));
     try {
-      retryInterrupted(() => syscall('flock', [lock.fd, LOCK_EX | LOCK_NB]));
-      ftruncateSync(lock.fd);
-      writeSync(lock.fd, `${process.pid}\n`, 0);
+      if (lock !== null) {
+        ftruncateSync(lock.fd);
+        writeSync(lock.fd, `${process.pid}\n`, 0);
+      }
       return lock;
     } catch (error) {
-      lock[Symbol.dispose]();
-      if (error instanceof SyscallError && error.code === 'EAGAIN') return null;
+      lock?.[Symbol.dispose]();
       throw error;
     }
   }

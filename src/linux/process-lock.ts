@@ -1,10 +1,7 @@
 import {readFileSync, statSync} from 'node:fs';
 import {Descriptor} from './descriptor.js';
-import {SyscallError} from './errno.js';
-import {O_RDONLY, open, retryInterrupted, syscall} from './libc.js';
-
-const LOCK_EX = 2;
-const LOCK_NB = 4;
+import {lockedIfFree} from './flock.js';
+import {O_RDONLY, open} from './libc.js';
 
 /**
  * A lock on a process that all kvfios respect: flock(2) on its folder in /proc. Everybody may open that, it is one inode
@@ -21,15 +18,7 @@ export class ProcessLock extends Descriptor {
    */
   static tryTake(pid: number): ProcessLock | null {
     const path = `/proc/${pid}`;
-    const lock = new ProcessLock(open(path, O_RDONLY), path);
-    try {
-      retryInterrupted(() => syscall('flock', [lock.fd, LOCK_EX | LOCK_NB]));
-      return lock;
-    } catch (error) {
-      lock[Symbol.dispose]();
-      if (error instanceof SyscallError && error.code === 'EAGAIN') return null;
-      throw error;
-    }
+    return lockedIfFree(new ProcessLock(open(path, O_RDONLY), path));
   }
 }
 
