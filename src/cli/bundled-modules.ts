@@ -147,7 +147,6 @@ const SELDOM_USED: ReadonlySet<string> = new Set([
   'fs/promises',
   'readline',
   'tty',
-  'zlib',
   'node:child_process',
   'node:crypto',
   'node:fs/promises',
@@ -157,7 +156,5 @@ const SELDOM_USED: ReadonlySet<string> = new Set([
   'node:readline',
   'node:timers/promises',
   'node:tty',
-  'node:v8',
   'node:worker_threads',
-  'node:zlib',
 ]);
