@@ -83,14 +83,15 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
   const present = readGroupIds(attributes) ?? [];
   const wanted =
     options.onlyGroups === undefined ? present : present.filter((id) => options.onlyGroups?.includes(id));
-  const seen = {paths: new Set<string>(), addresses: new Set<string>()};
+  const groups = readGroups(context, wanted);
+  const unseen = new Unseen(attributes);
   return {
     origin: tree.origin,
     kernel,
     units,
-    groups: noting(readGroups(context, wanted), seen),
+    groups: options.onlyGroups === undefined ? unseen.without(groups) : groups,
     rest: () => {
-      const ungrouped = options.onlyGroups === undefined ? readUngrouped(context, seen) : [];
+      const ungrouped = options.onlyGroups === undefined ? readUngrouped(context, unseen) : [];
       const noGroups =
         present.length > 0 || options.onlyGroups?.length === 0
           ? null
@@ -100,19 +101,43 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
   };
 };
 
-/** The devices that groups have. */
-interface Seen {
-  paths: Set<string>;
-  addresses: Set<string>;
-}
+/** The PCI and mediated devices that no group has had so far. */
+class Unseen {
+  readonly #attributes: Attributes;
+  /** Names, with the folder of their bus. */
+  #left: Map<string, string> | undefined;
 
-function* noting(groups: Iterable<Group>, {paths, addresses}: Seen): Generator<Group> {
-  for (const group of groups) {
-    for (const {path, address} of group.devices) {
-      paths.add(path);
-      addresses.add(address);
+  constructor(attributes: Attributes) {
+    this.#attributes = attributes;
+  }
+
+  /** Gives the groups on, without whose devices it is afterwards. */
+  *without(groups: Iterable<Group>): Generator<Group> {
+    for (const group of groups) {
+      for (const {address} of group.devices) this.#names.delete(address);
+      yield group;
     }
-    yield group;
+  }
+
+  /** Their folders under /sys/devices. */
+  paths(): string[] {
+    return [...this.#names].flatMap(([name, folder]) => {
+      const path = this.#attributes.resolve(folder, name);
+      if (path === null) return [];
+      // a link has the name of its device (drivers/base/bus.c, bus_add_device)
+      if (path.endsWith(`/${name}`)) return [path];
+      this.#attributes.malformed(`${folder}/${name}`, `it links to ${path}, which has another name`);
+      return [];
+    });
+  }
+
+  /** Listed once the first group has been read, when who helps to read them is at work. */
+  get #names(): Map<string, string> {
+    return (this.#left ??= new Map(
+      ['/sys/bus/pci/devices', '/sys/bus/mdev/devices'].flatMap((folder) =>
+        (this.#attributes.names(folder) ?? []).map((name): [string, string] => [name, folder]),
+      ),
+    ));
   }
 }
 
@@ -136,14 +161,9 @@ export const requireGroups = (host: Host, ids: readonly number[]): void => {
 };
 
 /** Platform devices outside any group are left out: a machine has hundreds, and most do no DMA. */
-const readUngrouped = (context: GroupContext, {paths, addresses}: Seen): Device[] =>
-  ['/sys/bus/pci/devices', '/sys/bus/mdev/devices']
-    .flatMap((folder) =>
-      (context.attributes.names(folder) ?? [])
-        .filter((name) => !addresses.has(name))
-        .map((name) => context.attributes.resolve(folder, name)),
-    )
-    .filter((path) => path !== null && !paths.has(path))
-    .map((path) => readDevice(context, path as string))
+const readUngrouped = (context: GroupContext, unseen: Unseen): Device[] =>
+  unseen
+    .paths()
+    .map((path) => readDevice(context, path))
     .filter((device) => device !== null)
     .sort((a, b) => compareAddresses(a.address, b.address));
