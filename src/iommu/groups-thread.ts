@@ -10,7 +10,7 @@ const task = workerData as HelperTask;
 const context = {
   ...task.facts,
   attributes: new Attributes(new DirectoryTree(task.root)),
-  ids: new PciIds(''),
+  ids: PciIds.NONE,
   interned: new Interned(),
   hops: new Map<never, never>(),
 };

@@ -1,19 +1,26 @@
-import type {HostTree} from '../linux/host-tree.js';
+import {DirectoryTree} from '../linux/directory-tree.js';
+import {SyscallError} from '../linux/errno.js';
+import type {HostTree, ReadAt} from '../linux/host-tree.js';
 import {Attributes} from './attributes.js';
 
 /**
- * Names of vendors, devices and classes from one pci.ids text (format: the head of that file).
+ * Names of vendors, devices and classes from one pci.ids (format: the head of that file).
  *
- * The text has some 40,000 lines and a machine asks for a few dozen, so each vendor's block is found by searching,
+ * The file has some 40,000 lines and a machine asks for a few dozen, so each vendor's block is found by searching,
  * and a device in it likewise.
  */
 export class PciIds {
+  /** One that has no names. */
+  static readonly NONE = new PciIds(Buffer.of());
+
+  /** The bytes as if they were Latin-1: to decode all of it takes as long as all else that a small machine takes. */
   readonly #text: string;
   readonly #blocks = new Map<string, string>();
   readonly #names = new Map<string, string | null>();
 
-  constructor(text: string) {
-    this.#text = text;
+  /** @param bytes in UTF-8 */
+  constructor(bytes: Buffer) {
+    this.#text = bytes.toString('latin1');
   }
 
   vendor(vendorId: string): string | null {
@@ -92,7 +99,8 @@ const following = (block: string, text: string): string | null => {
   const start = block.indexOf(text);
   if (start === -1) return null;
   const end = block.indexOf('\n', start + text.length);
-  return block.slice(start + text.length, end === -1 ? undefined : end).trim();
+  const name = block.slice(start + text.length, end === -1 ? undefined : end);
+  return Buffer.from(name, 'latin1').toString().trim();
 };
 
 /** Usual places: Debian and its kin, Fedora and SUSE and theirs, Slackware, and pciutils' own update folder. */
@@ -104,14 +112,31 @@ export const PCI_IDS_PLACES = [
 ];
 
 const PCI_IDS_LIMIT = 16 * 1024 * 1024;
+/** The file has some 1.4 MB. */
+const USUAL = 2 * 1024 * 1024;
 
 /** The machine's pci.ids; one without a name in it when the machine has none, so that numbers remain. */
-export const readPciIds = (attributes: Attributes): {ids: PciIds; path: string | null} => {
+export const readPciIds = ({tree}: Attributes): {ids: PciIds; path: string | null} => {
   for (const path of PCI_IDS_PLACES) {
-    const text = attributes.tree.text(path, PCI_IDS_LIMIT);
-    if (typeof text === 'string') return {ids: new PciIds(text), path};
+    const bytes = readBytes(tree, path);
+    if (!(bytes instanceof SyscallError)) return {ids: new PciIds(bytes), path};
   }
-  return {ids: new PciIds(''), path: null};
+  return {ids: PciIds.NONE, path: null};
+};
+
+const readBytes = (tree: HostTree, path: string): Buffer | SyscallError => {
+  if (tree instanceof DirectoryTree) return tree.inspect(path, wholeOf);
+  // a recording keeps the text, of which an excerpt is made
+  const text = tree.text(path, PCI_IDS_LIMIT);
+  return typeof text === 'string' ? Buffer.from(text) : text;
+};
+
+/** Memory for the largest file there could be would have V8 look for garbage. */
+const wholeOf = (at: ReadAt): Buffer => {
+  for (let length = USUAL; ; length *= 2) {
+    const bytes = at(0, length);
+    if (bytes.length < length || length >= PCI_IDS_LIMIT) return bytes;
+  }
 };
 
 /** The machine's names, or those of another where it has none. */

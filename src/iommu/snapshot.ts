@@ -27,7 +27,7 @@ export const takeSnapshot = (
   for (const place of PCI_IDS_PLACES) {
     const text = texts[place];
     if (text === undefined) continue;
-    texts[place] = new PciIds(text).excerpt(
+    texts[place] = new PciIds(Buffer.from(text)).excerpt(
       devices.flatMap(({vendorId, deviceId}) =>
         vendorId === null || deviceId === null ? [] : [{vendorId, deviceId}],
       ),

@@ -14,6 +14,8 @@ export class DirectoryTree implements HostTree {
   /** The folder, `''` for this machine. */
   readonly root: string;
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
+  // of its own: who looks at one file may read another as text meanwhile
+  #part = Buffer.allocUnsafe(4096);
 
   constructor(root = '') {
     this.root = root;
@@ -37,10 +39,8 @@ export class DirectoryTree implements HostTree {
   inspect<T>(path: string, look: (at: ReadAt) => T): T | SyscallError {
     return this.#reading(path, (fd) =>
       look((offset, length) => {
-        // from the pool: memory of its own for each register would keep the collector busier than the reading
-        const bytes = Buffer.allocUnsafe(length);
-        const read = readSync(fd, bytes, 0, length, offset);
-        return read === length ? bytes : bytes.subarray(0, read);
+        const bytes = length <= this.#part.length ? this.#part : Buffer.allocUnsafe(length);
+        return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
       }),
     );
   }

@@ -7,7 +7,10 @@ export interface Origin {
   path: string;
 }
 
-/** Reads `length` bytes at `offset`; fewer at the end of the file or of what the reader may see. */
+/**
+ * Reads `length` bytes at `offset`; fewer at the end of the file or of what the reader may see. The next read may be into the
+ * same memory.
+ */
 export type ReadAt = (offset: number, length: number) => Buffer;
 
 /**

@@ -3,7 +3,8 @@ import {PciIds} from '../../src/iommu/pci-ids.js';
 import {pci, PCI_IDS} from '../support/machine.js';
 import {read} from '../support/read.js';
 
-const ids = new PciIds(PCI_IDS);
+const idsOf = (text: string): PciIds => new PciIds(Buffer.from(text));
+const ids = idsOf(PCI_IDS);
 
 describe('names from pci.ids', () => {
   it('has vendors, devices and classes', () => {
@@ -34,7 +35,7 @@ describe('names from pci.ids', () => {
   });
 
   it('finds the first vendor and the last class of a file without a line end', () => {
-    const tiny = new PciIds('0001  First\n\t0002  Its device\nC ff  Last\n\t00  Its class');
+    const tiny = idsOf('0001  First\n\t0002  Its device\nC ff  Last\n\t00  Its class');
     assert.equal(tiny.vendor('0001'), 'First');
     assert.equal(tiny.device('0001', '0002'), 'Its device');
     assert.equal(tiny.className('ff0000'), 'Its class');
@@ -42,9 +43,15 @@ describe('names from pci.ids', () => {
 
   it('reads past comments inside a block', () => {
     assert.equal(
-      new PciIds('0001  First\n# a comment\n\n\t0002  Its device\n').device('0001', '0002'),
+      idsOf('0001  First\n# a comment\n\n\t0002  Its device\n').device('0001', '0002'),
       'Its device',
     );
+  });
+
+  it('has names in other letters than those of ASCII', () => {
+    const foreign = idsOf('0001  Müller & Søn\n\t0002  µ-Gerät™\n');
+    assert.equal(foreign.vendor('0001'), 'Müller & Søn');
+    assert.equal(foreign.device('0001', '0002'), 'µ-Gerät™');
   });
 
   it('makes an excerpt that gives the same answers for what it was made for', () => {
@@ -55,13 +62,20 @@ describe('names from pci.ids', () => {
       {vendorId: 'abcd', deviceId: '0001'},
     ];
     const classes = ['020000', '027700', '040300', 'ff0000'];
-    const excerpt = new PciIds(ids.excerpt(asked, classes));
+    const excerpt = idsOf(ids.excerpt(asked, classes));
     for (const {vendorId, deviceId} of asked) {
       assert.equal(excerpt.vendor(vendorId), ids.vendor(vendorId));
       assert.equal(excerpt.device(vendorId, deviceId), ids.device(vendorId, deviceId));
     }
     for (const code of classes) assert.equal(excerpt.className(code), ids.className(code));
     assert.equal(excerpt.device('10de', '1b80'), null);
+  });
+
+  it('are found in a file however large', () => {
+    const pciIds = `${'# a comment\n'.repeat(400_000)}8086  Intel\n\t10d3  A card\nC 00  None\nC 02  A class\n`;
+    assert.ok(pciIds.length > 4 * 1024 * 1024);
+    const [device] = read({ungrouped: [pci('0000:01:00.0')], pciIds}).ungrouped;
+    assert.deepEqual([device?.vendor, device?.device, device?.class], ['Intel', 'A card', 'A class']);
   });
 
   it('leaves numbers where the machine has no pci.ids', () => {

@@ -55,7 +55,7 @@ const FACTS: GroupFacts = {
 
 const contextOf = (tree: DirectoryTree, facts: Partial<GroupFacts> = {}): GroupContext => ({
   attributes: new Attributes(tree),
-  ids: new PciIds(''),
+  ids: PciIds.NONE,
   interned: new Interned(),
   hops: new Map(),
   ...FACTS,

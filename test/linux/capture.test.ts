@@ -20,6 +20,8 @@ const replay = (source: HostTree, look: (tree: HostTree) => void): CaptureTree =
   return new CaptureTree(JSON.parse(JSON.stringify(recorder.capture)) as Capture, 'x');
 };
 
+const hex = (bytes: Buffer): string => bytes.toString('hex');
+
 describe('a capture', () => {
   it('replays texts, links, folders, parts and refusals', () => {
     using built = machine({
@@ -30,7 +32,7 @@ describe('a capture', () => {
       tree.text(`${DEVICE}/uevent`),
       tree.link(`${DEVICE}/iommu`),
       tree.list('/sys/kernel/iommu_groups'),
-      tree.inspect(`${DEVICE}/config`, (at) => [at(0, 64), at(0x60, 2)]),
+      tree.inspect(`${DEVICE}/config`, (at) => [hex(at(0, 64)), hex(at(0x60, 2))]),
       ...[
         tree.text(DEVICE),
         tree.list(`${DEVICE}/vendor`),
@@ -52,10 +54,10 @@ describe('a capture', () => {
       recorder.inspect(config, (at) => [at(0, 64), at(0x60, 2)]);
       recorder.inspect(config, (at) => at(0, 4));
     });
-    const look = (at: (offset: number, length: number) => Buffer): Buffer[] => [
-      at(0x68, 2),
-      at(0, 64),
-      at(0x60, 2),
+    const look = (at: (offset: number, length: number) => Buffer): string[] => [
+      hex(at(0x68, 2)),
+      hex(at(0, 64)),
+      hex(at(0x60, 2)),
     ];
     assert.deepEqual(tree.inspect(config, look), source.inspect(config, look));
   });

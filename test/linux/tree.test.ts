@@ -54,9 +54,21 @@ describe('a folder as a machine', () => {
   it('reads parts of a file, fewer bytes at its end', () => {
     write('/sys/config', Buffer.from([0, 1, 2, 3]));
     assert.deepEqual(
-      tree.inspect('/sys/config', (at) => [at(1, 2), at(3, 2), at(9, 2)].map((bytes) => [...bytes])),
+      tree.inspect('/sys/config', (at) => [[...at(1, 2)], [...at(3, 2)], [...at(9, 2)]]),
       [[1, 2], [3], []],
     );
+  });
+
+  it('reads a part that is larger than those before it, and a text meanwhile', () => {
+    const large = Buffer.alloc(100_000, 'abc');
+    write('/sys/large', large);
+    write('/sys/small', 'x');
+    const [few, text, all] = tree.inspect('/sys/large', (at) => {
+      const part = at(0, 3);
+      const meanwhile = tree.text('/sys/small');
+      return [part.toString(), meanwhile, at(0, 200_000).equals(large)];
+    }) as unknown[];
+    assert.deepEqual([few, text, all], ['abc', 'x', true]);
   });
 
   it('passes on what the reader of parts throws, and closes the file', () => {
