@@ -1,4 +1,5 @@
 /** A thread that helps to read the groups of a large machine (read-groups.ts), which adds the names of devices. */
+import {setFlagsFromString} from 'node:v8';
 import {workerData} from 'node:worker_threads';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Attributes} from './attributes.js';
@@ -6,6 +7,8 @@ import {Interned} from './interned.js';
 import {PciIds} from './pci-ids.js';
 import {claimNear, leave, partsOf, readPart, send, type HelperTask} from './read-groups.js';
 
+// of all threads, and as it was before this one was started
+setFlagsFromString('--no-opt');
 const task = workerData as HelperTask;
 const context = {
   ...task.facts,
