@@ -22,8 +22,9 @@ for (const line of LINES) {
 }
 setFlagsFromString('--no-lazy');
 WHOLE.forEach(load);
-// what is kept is for a V8 with the flags of start.ts
+// what is kept is for a V8 with its usual flags
 setFlagsFromString('--lazy');
+setFlagsFromString('--opt');
 for (const name of readdirSync(join(root, 'dist/bundle/commands'))) load(name.slice(0, -3));
 modules.save();
 // what a line said of this machine is no matter here

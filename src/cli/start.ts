@@ -1,5 +1,4 @@
 import {join} from 'node:path';
-import {setFlagsFromString} from 'node:v8';
 import {BundledModules} from './bundled-modules.js';
 import type {main as Main} from './main.js';
 import {written} from './written.js';
@@ -18,9 +17,5 @@ export const start = async (root: string): Promise<void> => {
 };
 
 /** As they are loaded by {@link start}, for the build to compile them in advance. */
-export const bundledModules = (root: string): BundledModules => {
-  // A command is over before optimised code pays: compiling it costs a third of the time of a scan of 5,000 devices.
-  // Before the first module, as V8 wants the flags that code was compiled with.
-  setFlagsFromString('--no-opt');
-  return new BundledModules(join(root, 'dist/bundle'), require);
-};
+export const bundledModules = (root: string): BundledModules =>
+  new BundledModules(join(root, 'dist/bundle'), require);

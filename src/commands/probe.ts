@@ -1,4 +1,3 @@
-import {setFlagsFromString} from 'node:v8';
 import {BaseCommand} from '../cli/base-command.js';
 import {compareLines} from '../cli/compare-text.js';
 import {EndingSignals} from '../cli/ending-signals.js';
@@ -67,8 +66,6 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
 
   async run(): Promise<ProbeDocument | CompareDocument | AgainstDocument> {
     const {flags} = await this.parse(Probe);
-    // the statistics of a million samples are worth compiling, unlike what other commands do
-    setFlagsFromString('--opt');
     if (flags.compare !== undefined) return this.#compare(flags.compare);
     return flags.against ? this.#against(flags) : this.#measure(flags);
   }

@@ -1,8 +1,8 @@
 import {createRequire} from 'node:module';
 import {availableParallelism} from 'node:os';
-import {setFlagsFromString} from 'node:v8';
 import type * as Threads from 'node:worker_threads';
 import {DirectoryTree} from '../linux/directory-tree.js';
+import {stopOptimising} from '../linux/stop-optimising.js';
 import type {Warning} from './attributes.js';
 import {readGroup, type Group, type GroupContext} from './group.js';
 import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
@@ -44,6 +44,8 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   const root =
     tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
   const helpers = root === null ? null : startHelpers(context, ids, root);
+  // a thread that helps does that once it has started
+  if (helpers === null && ids.length >= MANY) stopOptimising();
   const parts = new Map<number, Part>();
   try {
     for (let at = 0; at < partsOf(ids); at++) {
@@ -125,9 +127,6 @@ interface Helpers {
 }
 
 const startHelpers = (context: GroupContext, ids: readonly number[], root: string): Helpers => {
-  // What Node has compiled of itself in advance is taken only with V8's usual flags, and a thread starts twice as fast with
-  // it. Its first word is to change them back (groups-thread.ts).
-  setFlagsFromString('--opt');
   // loaded only here: most machines are small
   const {MessageChannel, receiveMessageOnPort, Worker} = process.getBuiltinModule('node:worker_threads');
   const progress = newProgress();
@@ -152,7 +151,7 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
     } catch (error) {
       // no more threads for this user
       if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
-      setFlagsFromString('--no-opt');
+      stopOptimising();
     }
     return port1;
   });

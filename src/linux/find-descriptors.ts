@@ -1,5 +1,6 @@
 import {closeSync, constants, openSync, readdirSync, readlinkSync} from 'node:fs';
 import {isProgram} from './is-program.js';
+import {stopOptimising} from './stop-optimising.js';
 
 export interface DescriptorSearch {
   /** Processes that have such a descriptor, by ascending id. */
@@ -27,7 +28,9 @@ export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearc
   // an unprivileged search is refused thousands of times, and nobody reads where from
   Error.stackTraceLimit = 0;
   try {
-    for (const name of readdirSync(proc)) {
+    const names = readdirSync(proc);
+    if (names.length >= MANY) stopOptimising();
+    for (const name of names) {
       const pid = Number(name);
       if (Number.isInteger(pid))
         lookInto(search, {pid, wanted, folder: `${proc}/${name}`, walks: home !== null});
@@ -39,6 +42,8 @@ export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearc
   search.pids.sort((a, b) => a - b);
   return search;
 };
+
+const MANY = 1000;
 
 /** The working directory, by a descriptor; null for one that its user may not enter (again). */
 const openHome = (): (Disposable & {comeBack: () => void}) | null => {
