@@ -93,6 +93,16 @@ export const ptrace = (request: number, tid: number, address: number, data: numb
 };
 
 /**
+ * {@link syscall} as fast as {@link ptrace}, and in the same way.
+ *
+ * @param name - of a call that may be made again, and answers with no more than an int
+ */
+export const fastSyscall = (name: SyscallName, args: readonly number[]): number => {
+  const answer = calls().fastSyscall(syscallNumber(name), args);
+  return answer === -1 ? syscall(name, args) : answer;
+};
+
+/**
  * waitpid(2), as fast as {@link ptrace}. It must not block, as a call that was interrupted is made again.
  *
  * @param status - address of an int
@@ -274,6 +284,7 @@ interface Calls {
   ioctlAt: (fd: number, request: number, argument: Buffer) => Answer;
   ioctlOf: (fd: number, request: number, argument: bigint) => Answer;
   syscall: (number: number, args: readonly (number | bigint)[]) => Answer;
+  fastSyscall: (number: number, args: readonly number[]) => number;
   ptrace: (request: number, tid: number, address: number, data: number) => number;
   waitpid: (tid: number, status: number, options: number) => number;
   socket: (family: number, type: number, protocol: number) => Answer;
@@ -391,6 +402,7 @@ const bind = ({
       return load(call);
     };
   };
+  const fast = withoutErrno('syscall', I64, I64, I64, I64, I64, I64, I64);
   return {
     open: returningInt('open', STRING, I32),
     close: returningInt('close', I32),
@@ -429,6 +441,7 @@ const bind = ({
       const {value, errnoCode} = load(call);
       return new Answer(value, errnoCode);
     },
+    fastSyscall: (number, [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0]) => fast(number, a, b, c, d, e, f),
     ptrace: withoutErrno('ptrace', I32, I32, I64, I64),
     waitpid: withoutErrno('waitpid', I32, I64, I32),
     pipe2: returningInt('pipe2', BYTES, I32),

@@ -1,6 +1,6 @@
 import {closeSync, openSync, readSync, writeSync} from 'node:fs';
 import {SyscallError} from './errno.js';
-import {addressOf, syscall} from './libc.js';
+import {addressOf, fastSyscall} from './libc.js';
 
 /** Bytes of kvfio's own whose address does not change, for system calls that take pointers. */
 export class PinnedMemory {
@@ -29,6 +29,12 @@ export class PinnedMemory {
 const inUse = new Array<PinnedMemory | undefined>(8);
 let next = 0;
 
+/** Some bytes of a process's memory. */
+export interface Place {
+  address: bigint;
+  size: number;
+}
+
 /**
  * The memory of another process, as it is when this is opened. After an execve nothing can be read or written here:
  * what is meant for one program never gets into another.
@@ -43,12 +49,12 @@ export class ProcessMemory implements Disposable {
 
   /**
    * @param tid - of a thread of the process
-   * @param capacity - the most bytes that {@link usable} is asked about
+   * @param capacity - the most bytes that {@link usable} is asked about, in at most three places
    */
   constructor(pid: number, tid: number, capacity: number) {
     this.#tid = tid;
     this.#path = `/proc/${pid}/task/${tid}/mem`;
-    this.#scratch = new PinnedMemory(2 * SIZEOF_IOVEC + capacity);
+    this.#scratch = new PinnedMemory(SIZEOF_IOVECS + capacity);
     this.#fd = this.#call(() => openSync(this.#path, 'r+'));
   }
 
@@ -67,31 +73,28 @@ export class ProcessMemory implements Disposable {
     this.#whole(bytes.length, () => writeSync(this.#fd, bytes, 0, bytes.length, Number(address)));
   }
 
-  /** Whether these bytes are there. */
-  holds({address, bytes}: {address: bigint; bytes: Buffer}): boolean {
-    try {
-      return this.read(address, bytes.length).equals(bytes);
-    } catch (error) {
-      if (error instanceof SyscallError && error.code === 'EIO') return false;
-      throw error;
-    }
-  }
-
   /**
-   * Bytes that the process itself can read, valid until the next call; null when it cannot read all of them: a guard
-   * page is not usable, nor is what is not mapped.
+   * Bytes at several places that the process itself can read, one behind the other and valid until the next call; fewer where
+   * one of them is not usable: neither a guard page is, nor what is not mapped. All in one call, for the process may be waiting.
    */
-  usable(address: bigint, size: number): Buffer | null {
+  usable(places: readonly Place[]): Buffer {
     const {bytes, words, at} = this.#scratch;
-    // two struct iovec: void *iov_base, size_t iov_len
-    words[0] = BigInt(at + 2 * SIZEOF_IOVEC);
-    words[2] = address;
-    words[1] = words[3] = BigInt(size);
+    let size = 0;
+    // struct iovec: void *iov_base, size_t iov_len
+    for (let index = 0; index < places.length; index += 1) {
+      const place = places[index] as Place;
+      words[2 * index + 2] = place.address;
+      words[2 * index + 3] = BigInt(place.size);
+      size += place.size;
+    }
+    words[0] = BigInt(at + SIZEOF_IOVECS);
+    words[1] = BigInt(size);
     try {
-      const read = syscall('process_vm_readv', [this.#tid, at, 1, at + SIZEOF_IOVEC, 1]);
-      return read === size ? bytes.subarray(2 * SIZEOF_IOVEC, 2 * SIZEOF_IOVEC + size) : null;
+      const remote = [at + SIZEOF_IOVEC, places.length] as const;
+      const read = fastSyscall('process_vm_readv', [this.#tid, at, 1, ...remote]);
+      return bytes.subarray(SIZEOF_IOVECS, SIZEOF_IOVECS + read);
     } catch (error) {
-      if (error instanceof SyscallError && error.code === 'EFAULT') return null;
+      if (error instanceof SyscallError && error.code === 'EFAULT') return bytes.subarray(0, 0);
       throw error;
     }
   }
@@ -112,4 +115,7 @@ export class ProcessMemory implements Disposable {
 }
 
 const SIZEOF_IOVEC = 16;
+const MOST_PLACES = 3;
+/** With the one for where to. */
+const SIZEOF_IOVECS = (1 + MOST_PLACES) * SIZEOF_IOVEC;
 const EIO = 5;

@@ -116,17 +116,24 @@ describe('The memory of a process', () => {
     using memory = new ProcessMemory(process.pid, process.pid, 8192);
     const maps = new Process(process.pid).maps();
     const code = maps.find(({name}) => name === process.execPath)?.start ?? 0n;
-    assert.ok(memory.holds({address: code, bytes: Buffer.from('\x7fELF', 'latin1')}));
-    assert.ok(!memory.holds({address: code, bytes: Buffer.from('MZ')}));
-    assert.ok(!memory.holds({address: 0n, bytes: Buffer.from('MZ')}));
     assert.throws(() => memory.read(0n, 8), {code: 'EIO'});
-    assert.ok(memory.usable(code, 4096)?.equals(memory.read(code, 4096)));
+    assert.ok(memory.usable([{address: code, size: 4096}]).equals(memory.read(code, 4096)));
+    const places = [
+      {address: code + 1n, size: 3},
+      {address: code, size: 1},
+    ];
+    assert.equal(memory.usable(places).toString('latin1'), 'ELF\x7f');
     const guard = maps.find(
       ({readable, end}, index) => !readable && maps[index + 1]?.start === end && maps[index + 1]?.readable,
     );
     assert.ok(guard !== undefined, 'a thread of Node has a guard page');
-    assert.equal(memory.usable(guard.end, 64)?.length, 64);
-    assert.equal(memory.usable(guard.end - 64n, 128), null);
+    assert.equal(memory.usable([{address: guard.end, size: 64}]).length, 64);
+    const overGuard = {address: guard.end - 64n, size: 128};
+    assert.equal(memory.usable([overGuard]).length, 0);
+    assert.equal(memory.usable([{address: 0n, size: 8}]).length, 0);
+    // what is there of the places before is read
+    assert.equal(memory.usable([{address: code, size: 8}, overGuard]).length, 8);
+    assert.equal(memory.usable([overGuard, {address: code, size: 8}]).length, 0);
   });
 });
 

@@ -8,7 +8,7 @@ import {Registers, USER_REGS, type RegisterName} from '../../src/linux/registers
 import {disturbance, type Task} from '../../src/vm/inject/candidates.js';
 import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {deadHandOvers} from '../../src/vm/inject/hand-over.js';
-import {makeHeapRoom} from '../../src/vm/inject/heap-room.js';
+import {calmEngine} from '../../src/vm/inject/calm-engine.js';
 import {continued, goingOn, isKvmRun} from '../../src/vm/inject/interrupted-call.js';
 import {ROOM, SignalFrame, XSAVE_AT} from '../../src/vm/inject/signal-frame.js';
 
@@ -123,7 +123,7 @@ describe('Before a stop', () => {
     for (let tries = 0; room() > 64 * 1024 && tries < 1e5; tries += 1)
       garbage[0] = new Array(1024).fill(tries);
     assert.ok(room() <= 64 * 1024, `${room()} bytes`);
-    makeHeapRoom();
+    calmEngine();
     assert.ok(room() >= 96 * 1024, `${room()} bytes`);
   });
 });

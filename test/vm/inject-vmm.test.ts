@@ -113,6 +113,8 @@ describe('Node as an injected owner', function () {
       process.stdout.write('ready\\n');`;
     const node = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', source], {
       stdio: ['pipe', 'pipe', 'inherit'],
+      // tsx looks through the folder of its cache whenever it likes, and has a descriptor of it meanwhile
+      env: {...process.env, TSX_DISABLE_CACHE: '1'},
     });
     try {
       const line = lines(node);

@@ -11,7 +11,7 @@ import {AUDIT_ARCH_X86_64, seccompVerdict, type SeccompVerdict} from '../../linu
 import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
 import type {CodeSite, CodeSites} from './code-sites.js';
 import {AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK} from './hand-over.js';
-import {makeHeapRoom} from './heap-room.js';
+import {calmEngine} from './calm-engine.js';
 import {SIZE_OF_CODE, goingOn, isKvmRun, type GoingOn} from './interrupted-call.js';
 import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
@@ -75,18 +75,19 @@ export const stopThread = ({
   isOwners,
 }: Preparation): StoppedThread | Unsuitable => {
   const thread = new Tracee(tid, Tracee.scratch(), observe);
-  const memory = new ProcessMemory(pid, tid, SignalFrame.capacity);
+  const code = Buffer.concat([sites.sigreturn.bytes, sites.syscall.bytes]);
+  const memory = new ProcessMemory(pid, tid, code.length + SignalFrame.capacity);
   try {
     const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
     const filteredCalls = filtered ? calls(suspendSeccomp) : null;
-    makeHeapRoom();
+    calmEngine();
     thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
     // all that need not be done while the thread waits comes before
     const belongs = isOwners();
     const outcome = whileThere(() => {
       thread.interrupt();
       untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => takeHold(grip, belongs, filteredCalls));
+      return detachingOnError(thread, () => takeHold(grip, code, {belongs, filtered: filteredCalls}));
     });
     if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
     return outcome;
@@ -119,10 +120,11 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
+/** @param code - the bytes of both code sites */
 const takeHold = (
   grip: Grip,
-  belongs: boolean,
-  filtered: FilteredCalls | null,
+  code: Buffer,
+  {belongs, filtered}: {belongs: boolean; filtered: FilteredCalls | null},
 ): StoppedThread | Unsuitable => {
   const {thread, memory} = grip;
   const registers = thread.registers();
@@ -132,7 +134,7 @@ const takeHold = (
     ? 'not-the-owners'
     : on === null
       ? 'unknown-call'
-      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, on));
+      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, code, on));
   if (outcome instanceof StoppedThread) return outcome;
   if (on !== null && on.registers !== registers) thread.setRegisters(on.registers);
   thread.detach();
@@ -150,14 +152,9 @@ const reasonAgainst = (
   registers: Registers,
   filtered: FilteredCalls | null,
 ): Unsuitable | null => {
-  const {
-    thread,
-    memory,
-    sites: {sigreturn, syscall},
-  } = grip;
+  const {thread, memory} = grip;
   if (isKvmRun(registers)) return 'kvm-run';
   if (registers.get('cs') !== USER_CS) return 'compat-mode';
-  if (!memory.holds(sigreturn) || !memory.holds(syscall)) return 'other-code';
   if (usesUserDispatch(thread)) return 'user-dispatch';
   if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
   return filtered === null ? null : reasonOfFilters(grip, filtered);
@@ -199,14 +196,25 @@ const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitabl
 };
 
 /** Writes the signal frame, and has the thread execute rt_sigreturn next. */
-const arm = (grip: Grip, {registers, inFrame}: GoingOn): StoppedThread | 'no-stack' => {
+const arm = (
+  grip: Grip,
+  code: Buffer,
+  {registers, inFrame}: GoingOn,
+): StoppedThread | 'no-stack' | 'other-code' => {
   const {thread, memory, frame, sites} = grip;
   const signalMask = thread.signalMask();
   const size = thread.extendedState(frame.memory, XSAVE_AT, MOST_XSAVE);
   frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
   const {bytes, stackForCalls} = frame;
-  const before = memory.usable(stackForCalls, bytes.length);
-  if (before === null) return 'no-stack';
+  const {sigreturn, syscall} = sites;
+  const found = memory.usable([
+    {address: sigreturn.address, size: sigreturn.bytes.length},
+    {address: syscall.address, size: syscall.bytes.length},
+    {address: stackForCalls, size: bytes.length},
+  ]);
+  if (!found.subarray(0, code.length).equals(code)) return 'other-code';
+  const before = found.subarray(code.length);
+  if (before.length < bytes.length) return 'no-stack';
   const putBack = (): void => {
     memory.write(stackForCalls, before);
   };
