@@ -29,7 +29,7 @@ const {values, positionals} = parseArgs({
 });
 const scale: Scale = {
   short: values.short,
-  soak: Number(values.soak ?? (values.short ? 60 : 300)),
+  soak: Number(values.soak ?? (values.short ? 60 : 3600)),
   seed: Number(values.seed ?? Math.floor(Math.random() * 2 ** 31)),
 };
 
