@@ -104,8 +104,7 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
 /** The PCI and mediated devices that no group has had so far. */
 class Unseen {
   readonly #attributes: Attributes;
-  /** Names, with the folder of their bus. */
-  #left: Map<string, string> | undefined;
+  #left: {bus: string; names: Set<string>}[] | undefined;
 
   constructor(attributes: Attributes) {
     this.#attributes = attributes;
@@ -114,30 +113,30 @@ class Unseen {
   /** Gives the groups on, without whose devices it is afterwards. */
   *without(groups: Iterable<Group>): Generator<Group> {
     for (const group of groups) {
-      for (const {address} of group.devices) this.#names.delete(address);
+      for (const {address} of group.devices) for (const {names} of this.#buses) names.delete(address);
       yield group;
     }
   }
 
   /** Their folders under /sys/devices. */
   paths(): string[] {
-    return [...this.#names].flatMap(([name, folder]) => {
-      const path = this.#attributes.resolve(folder, name);
-      if (path === null) return [];
-      // a link has the name of its device (drivers/base/bus.c, bus_add_device)
-      if (path.endsWith(`/${name}`)) return [path];
-      this.#attributes.malformed(`${folder}/${name}`, `it links to ${path}, which has another name`);
-      return [];
-    });
+    return this.#buses.flatMap(({bus, names}) => [...names].flatMap((name) => this.#pathOf(bus, name) ?? []));
+  }
+
+  #pathOf(bus: string, name: string): string | null {
+    const path = this.#attributes.resolve(bus, name);
+    // a link has the name of its device (drivers/base/bus.c, bus_add_device)
+    if (path === null || path.endsWith(`/${name}`)) return path;
+    this.#attributes.malformed(`${bus}/${name}`, `it links to ${path}, which has another name`);
+    return null;
   }
 
   /** Listed once the first group has been read, when who helps to read them is at work. */
-  get #names(): Map<string, string> {
-    return (this.#left ??= new Map(
-      ['/sys/bus/pci/devices', '/sys/bus/mdev/devices'].flatMap((folder) =>
-        (this.#attributes.names(folder) ?? []).map((name): [string, string] => [name, folder]),
-      ),
-    ));
+  get #buses(): {bus: string; names: Set<string>}[] {
+    return (this.#left ??= ['/sys/bus/pci/devices', '/sys/bus/mdev/devices'].map((bus) => ({
+      bus,
+      names: new Set(this.#attributes.names(bus) ?? []),
+    })));
   }
 }
 
