@@ -92,6 +92,11 @@ export class Attributes {
     this.#warn({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
   }
 
+  /** For what another scan may find. */
+  missed(path: string, message: string): void {
+    this.#warn({path, code: 'EAGAIN', message: `${path} was missed: ${message}`});
+  }
+
   #answer<T>(answer: T | SyscallError, path: string, expectation: Expectation): T | null {
     if (!(answer instanceof SyscallError)) return answer;
     const gone = isGone(answer);

@@ -122,13 +122,27 @@ class Unseen {
   /** Their folders under /sys/devices. */
   paths(): string[] {
     return [...this.#names].flatMap(([name, folder]) => {
-      const path = this.#attributes.resolve(folder, name);
+      // one that is unplugged during the scan is told of by its group, if it had any
+      const path = this.#attributes.resolve(folder, name, 'optional');
       if (path === null) return [];
       // a link has the name of its device (drivers/base/bus.c, bus_add_device)
-      if (path.endsWith(`/${name}`)) return [path];
-      this.#attributes.malformed(`${folder}/${name}`, `it links to ${path}, which has another name`);
+      if (!path.endsWith(`/${name}`)) {
+        this.#attributes.malformed(`${folder}/${name}`, `it links to ${path}, which has another name`);
+        return [];
+      }
+      const group = this.#attributes.linkName(`${path}/iommu_group`);
+      if (group === null || this.#isUnreadable(group, name)) return [path];
+      // plugged in since the groups were listed, or since its own was read
+      this.#attributes.missed(path, `it is in IOMMU group ${group} now, and was not met there`);
       return [];
     });
+  }
+
+  /** Whether that is why it was not met there, of which there is a warning. */
+  #isUnreadable(group: string, name: string): boolean {
+    return [GROUPS, `${GROUPS}/${group}/devices`, `${GROUPS}/${group}/devices/${name}`].some((path) =>
+      this.#attributes.failed(path),
+    );
   }
 
   /** Listed once the first group has been read, when who helps to read them is at work. */
