@@ -6,7 +6,7 @@ import type {HostTree} from '../linux/host-tree.js';
 export interface Warning {
   /** The file or folder. */
   path: string;
-  /** The kernel's error by name, or `MALFORMED`. */
+  /** The kernel's error by name, `MALFORMED`, or `EAGAIN` for what came while the machine was read. */
   code: string;
   message: string;
 }
@@ -90,6 +90,11 @@ export class Attributes {
 
   malformed(path: string, message: string): void {
     this.#warn({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
+  }
+
+  /** For what another scan may find. */
+  missed(path: string, message: string): void {
+    this.#warn({path, code: 'EAGAIN', message: `${path} was missed: ${message}`});
   }
 
   #answer<T>(answer: T | SyscallError, path: string, expectation: Expectation): T | null {

@@ -10,6 +10,7 @@ import {compareAddresses} from './pci-address.js';
 import {readNames} from './pci-ids.js';
 import {readGroups} from './read-groups.js';
 import {readUnits, type Unit} from './unit.js';
+import {UnseenDevices} from './unseen-devices.js';
 import {readVfioDevices} from './vfio-devices.js';
 
 /** A machine's IOMMU units and groups. */
@@ -84,7 +85,7 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
   const wanted =
     options.onlyGroups === undefined ? present : present.filter((id) => options.onlyGroups?.includes(id));
   const groups = readGroups(context, wanted);
-  const unseen = new Unseen(attributes);
+  const unseen = new UnseenDevices(attributes);
   return {
     origin: tree.origin,
     kernel,
@@ -100,45 +101,6 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
     },
   };
 };
-
-/** The PCI and mediated devices that no group has had so far. */
-class Unseen {
-  readonly #attributes: Attributes;
-  #left: {bus: string; names: Set<string>}[] | undefined;
-
-  constructor(attributes: Attributes) {
-    this.#attributes = attributes;
-  }
-
-  /** Gives the groups on, without whose devices it is afterwards. */
-  *without(groups: Iterable<Group>): Generator<Group> {
-    for (const group of groups) {
-      for (const {address} of group.devices) for (const {names} of this.#buses) names.delete(address);
-      yield group;
-    }
-  }
-
-  /** Their folders under /sys/devices. */
-  paths(): string[] {
-    return this.#buses.flatMap(({bus, names}) => [...names].flatMap((name) => this.#pathOf(bus, name) ?? []));
-  }
-
-  #pathOf(bus: string, name: string): string | null {
-    const path = this.#attributes.resolve(bus, name);
-    // a link has the name of its device (drivers/base/bus.c, bus_add_device)
-    if (path === null || path.endsWith(`/${name}`)) return path;
-    this.#attributes.malformed(`${bus}/${name}`, `it links to ${path}, which has another name`);
-    return null;
-  }
-
-  /** Listed once the first group has been read, when who helps to read them is at work. */
-  get #buses(): {bus: string; names: Set<string>}[] {
-    return (this.#left ??= ['/sys/bus/pci/devices', '/sys/bus/mdev/devices'].map((bus) => ({
-      bus,
-      names: new Set(this.#attributes.names(bus) ?? []),
-    })));
-  }
-}
 
 /** @throws Failure for the first of `ids` that the machine does not have */
 export const requireGroups = (host: Host, ids: readonly number[]): void => {
@@ -160,7 +122,7 @@ export const requireGroups = (host: Host, ids: readonly number[]): void => {
 };
 
 /** Platform devices outside any group are left out: a machine has hundreds, and most do no DMA. */
-const readUngrouped = (context: GroupContext, unseen: Unseen): Device[] =>
+const readUngrouped = (context: GroupContext, unseen: UnseenDevices): Device[] =>
   unseen
     .paths()
     .map((path) => readDevice(context, path))

@@ -1,3 +1,4 @@
+import {constants} from 'node:os';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree, ReadAt} from '../linux/host-tree.js';
@@ -125,17 +126,23 @@ export const readPciIds = ({tree}: Attributes): {ids: PciIds; path: string | nul
 };
 
 const readBytes = (tree: HostTree, path: string): Buffer | SyscallError => {
-  if (tree instanceof DirectoryTree) return tree.inspect(path, wholeOf);
+  if (tree instanceof DirectoryTree) {
+    const bytes = tree.inspect(path, wholeOf);
+    // as a text of that length is
+    return bytes instanceof SyscallError || bytes.length <= PCI_IDS_LIMIT
+      ? bytes
+      : new SyscallError('read', constants.errno.EFBIG, path);
+  }
   // a recording keeps the text, of which an excerpt is made
   const text = tree.text(path, PCI_IDS_LIMIT);
   return typeof text === 'string' ? Buffer.from(text) : text;
 };
 
-/** Memory for the largest file there could be would have V8 look for garbage. */
+/** All of it, or more than the limit. Memory for the largest file there could be would have V8 look for garbage. */
 const wholeOf = (at: ReadAt): Buffer => {
-  for (let length = USUAL; ; length *= 2) {
+  for (let length = USUAL; ; length = Math.min(2 * length, PCI_IDS_LIMIT + 1)) {
     const bytes = at(0, length);
-    if (bytes.length < length || length >= PCI_IDS_LIMIT) return bytes;
+    if (bytes.length < length || length > PCI_IDS_LIMIT) return bytes;
   }
 };
 

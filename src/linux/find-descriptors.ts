@@ -25,17 +25,19 @@ export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearc
   const search: DescriptorSearch = {pids: [], hidden: 0, looked: 0};
   const limit = Error.stackTraceLimit;
   using home = openHome();
+  let stopped: Disposable | undefined;
   // an unprivileged search is refused thousands of times, and nobody reads where from
   Error.stackTraceLimit = 0;
   try {
     const names = readdirSync(proc);
-    if (names.length >= MANY) stopOptimising();
+    if (names.length >= MANY) stopped = stopOptimising();
     for (const name of names) {
       const pid = Number(name);
       if (Number.isInteger(pid))
         lookInto(search, {pid, wanted, folder: `${proc}/${name}`, walks: home !== null});
     }
   } finally {
+    stopped?.[Symbol.dispose]();
     Error.stackTraceLimit = limit;
     home?.comeBack();
   }

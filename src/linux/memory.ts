@@ -73,6 +73,16 @@ export class ProcessMemory implements Disposable {
     this.#whole(bytes.length, () => writeSync(this.#fd, bytes, 0, bytes.length, Number(address)));
   }
 
+  /** Whether these bytes are there, be it where the process itself may not read. */
+  holds({address, bytes}: {address: bigint; bytes: Buffer}): boolean {
+    try {
+      return this.read(address, bytes.length).equals(bytes);
+    } catch (error) {
+      if (error instanceof SyscallError && error.code === 'EIO') return false;
+      throw error;
+    }
+  }
+
   /**
    * Bytes at several places that the process itself can read, one behind the other and valid until the next call; fewer where
    * one of them is not usable: neither a guard page is, nor what is not mapped. All in one call, for the process may be waiting.

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
-import {PciIds} from '../../src/iommu/pci-ids.js';
-import {pci, PCI_IDS} from '../support/machine.js';
+import {Attributes} from '../../src/iommu/attributes.js';
+import {PciIds, readPciIds} from '../../src/iommu/pci-ids.js';
+import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {machine, pci, PCI_IDS} from '../support/machine.js';
 import {read} from '../support/read.js';
 
 const idsOf = (text: string): PciIds => new PciIds(Buffer.from(text));
@@ -76,6 +78,15 @@ describe('names from pci.ids', () => {
     assert.ok(pciIds.length > 4 * 1024 * 1024);
     const [device] = read({ungrouped: [pci('0000:01:00.0')], pciIds}).ungrouped;
     assert.deepEqual([device?.vendor, device?.device, device?.class], ['Intel', 'A card', 'A class']);
+  });
+
+  it('are those of the next place where the first has a file that is too large', () => {
+    using built = machine({pciIds: '8086  First\n'.padEnd(16 * 1024 * 1024 + 1, '#')});
+    built.write('usr/share/hwdata/pci.ids', '8086  Next\n');
+    const {ids: found, path} = readPciIds(new Attributes(new DirectoryTree(built.root)));
+    assert.deepEqual([path, found.vendor('8086')], ['/usr/share/hwdata/pci.ids', 'Next']);
+    built.write('usr/share/misc/pci.ids', '8086  First\n'.padEnd(16 * 1024 * 1024, '#'));
+    assert.equal(readPciIds(new Attributes(new DirectoryTree(built.root))).ids.vendor('8086'), 'First');
   });
 
   it('leaves numbers where the machine has no pci.ids', () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {rmSync} from 'node:fs';
+import {existsSync, renameSync, rmSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {intel, machine, pci} from '../support/machine.js';
@@ -45,6 +45,44 @@ describe('devices in no group', () => {
     assert.deepEqual(
       warnings.map(({path, code}) => [path, code]),
       [['/sys/bus/pci/devices/0000:0f:00.0', 'MALFORMED']],
+    );
+  });
+
+  it('are not those that are plugged in during the scan, into a group of their own', () => {
+    for (const moment of ['/sys/kernel/iommu_groups/0/devices', '/sys/bus/pci/devices']) {
+      using built = machine(SPEC);
+      const hidden = built.path('sys/hidden');
+      const folder = built.path('sys/kernel/iommu_groups/1');
+      renameSync(folder, hidden);
+      const tree = new WatchedTree(new DirectoryTree(built.root), (path) => {
+        if (path === moment && existsSync(hidden)) renameSync(hidden, folder);
+        return undefined;
+      });
+      const {groups, ungrouped, warnings} = readHost(tree);
+      assert.deepEqual([groups.length, ungrouped.length], [1, 2]);
+      assert.deepEqual(
+        warnings.map(({path, code, message}) => [path, code, /IOMMU group 1 now/.test(message)]),
+        [['/sys/devices/pci0000:02/0000:02:00.0', 'EAGAIN', true]],
+      );
+    }
+  });
+
+  it('cost one warning where one is unplugged with its group after the bus was listed', () => {
+    const groups = Array.from({length: 60}, (_, id) => [
+      pci(`0000:${id.toString(16).padStart(2, '0')}:00.0`, {unit: 'dmar0'}),
+    ]);
+    using built = machine({units: SPEC.units, groups: Object.fromEntries(groups.entries())});
+    const tree = new WatchedTree(new DirectoryTree(built.root), (path) => {
+      if (path !== '/sys/kernel/iommu_groups/59/devices') return undefined;
+      for (const gone of ['kernel/iommu_groups/59', 'bus/pci/devices/0000:3b:00.0', 'devices/pci0000:3b'])
+        built.remove(`sys/${gone}`);
+      return undefined;
+    });
+    const {ungrouped, warnings} = readHost(tree);
+    assert.deepEqual(ungrouped, []);
+    assert.deepEqual(
+      warnings.map(({path}) => path),
+      ['/sys/kernel/iommu_groups/59/devices'],
     );
   });
 

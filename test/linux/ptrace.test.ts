@@ -116,6 +116,9 @@ describe('The memory of a process', () => {
     using memory = new ProcessMemory(process.pid, process.pid, 8192);
     const maps = new Process(process.pid).maps();
     const code = maps.find(({name}) => name === process.execPath)?.start ?? 0n;
+    assert.ok(memory.holds({address: code, bytes: Buffer.from('\x7fELF', 'latin1')}));
+    assert.ok(!memory.holds({address: code, bytes: Buffer.from('MZ')}));
+    assert.ok(!memory.holds({address: 0n, bytes: Buffer.from('MZ')}));
     assert.throws(() => memory.read(0n, 8), {code: 'EIO'});
     assert.ok(memory.usable([{address: code, size: 4096}]).equals(memory.read(code, 4096)));
     const places = [

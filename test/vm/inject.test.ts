@@ -141,6 +141,14 @@ describe('An injected owner', function () {
     }
   });
 
+  it('makes the calls also where its code may be executed only', async () => {
+    const victim = await arena.victim(['poll', 'unreadable']);
+    assert.ok(new Process(victim.pid).maps().some(({name, readable}) => name.includes('/libc') && !readable));
+    using owner = InjectedOwner.open(victim.pid);
+    owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    await victim.isWell();
+  });
+
   it('makes no call when it is not the process that is meant', async () => {
     const victim = await arena.victim(['poll']);
     const before = victim.descriptors();

@@ -16,6 +16,7 @@
  *   vcpus      one more thread, that runs a vCPU
  *   execs      one more thread, that executes sleep when it is told to
  *   undumpable not dumpable
+ *   unreadable its C library's code may be executed only, not read
  *   filtered   a seccomp filter that kills for anything but what the mode needs
  *   mute       the same, and rt_sigreturn kills too
  */
@@ -370,6 +371,18 @@ static void filter(int sigreturn_too)
 	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) { perror("seccomp"); exit(1); }
 }
 
+/* What Linux takes from a page of code is the reading of it by system calls. */
+static void hide_code(void)
+{
+	char line[512], rights[8];
+	unsigned long start, end;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	while (fgets(line, sizeof line, maps))
+		if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) == 3 && rights[2] == 'x' && strstr(line, "/libc"))
+			if (mprotect((void *)start, end - start, PROT_EXEC)) exit(1);
+	fclose(maps);
+}
+
 int main(int argc, char **argv)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL); /* nothing is left of a test that is interrupted */
@@ -396,6 +409,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "vcpus")) pthread_create(&thread, NULL, run_vcpu, NULL);
 		if (!strcmp(argv[i], "execs")) pthread_create(&thread, NULL, execute, NULL);
 		if (!strcmp(argv[i], "undumpable")) prctl(PR_SET_DUMPABLE, 0);
+		if (!strcmp(argv[i], "unreadable")) hide_code();
 		if (!strcmp(argv[i], "filtered") || !strcmp(argv[i], "mute")) filter_program = argv[i];
 	}
 	void (*first)(void) = wait_for_ever;

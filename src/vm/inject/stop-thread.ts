@@ -207,13 +207,19 @@ const arm = (
   frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
   const {bytes, stackForCalls} = frame;
   const {sigreturn, syscall} = sites;
+  const stack = {address: stackForCalls, size: bytes.length};
   const found = memory.usable([
     {address: sigreturn.address, size: sigreturn.bytes.length},
     {address: syscall.address, size: syscall.bytes.length},
-    {address: stackForCalls, size: bytes.length},
+    stack,
   ]);
-  if (!found.subarray(0, code.length).equals(code)) return 'other-code';
-  const before = found.subarray(code.length);
+  // code may be there that the thread executes and cannot read
+  const isReadable = found.length >= code.length;
+  const isThere = isReadable
+    ? found.subarray(0, code.length).equals(code)
+    : memory.holds(sigreturn) && memory.holds(syscall);
+  if (!isThere) return 'other-code';
+  const before = isReadable ? found.subarray(code.length) : memory.usable([stack]);
   if (before.length < bytes.length) return 'no-stack';
   const putBack = (): void => {
     memory.write(stackForCalls, before);
