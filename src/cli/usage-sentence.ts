@@ -17,7 +17,7 @@ export const usageSentence = (message: string): string => {
 /** Whether oclif says that a command does not exist: when it runs one, and in other words for help of one. */
 export const isUnknownCommand = (message: string): boolean => UNKNOWN_COMMAND.test(message);
 
-const UNKNOWN_COMMAND = /^command (.+) not found\.?$/i;
+const UNKNOWN_COMMAND = /^command (.*) not found\.?$/i;
 
 const inOurWords = (line: string): string =>
   SENTENCES.reduce(
@@ -38,7 +38,7 @@ const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] 
   [/^Flag (--\S+) can only be specified once$/, '$1 is given more than once'],
   [/^Expected (--\S+?)=(.*) to be one of: (.*)$/, '$1 takes one of $3, not "$2"'],
   [/^Expected (.*) to be one of: (.*)$/, 'It takes one of $2, not "$1"'],
-  [/^Parsing (--\S+) Expected an integer but received: (.*)$/, '$1 takes a whole number, not "$2"'],
+  [/^Parsing (--\S+) Expected an integer but received: ?(.*)$/, '$1 takes a whole number, not "$2"'],
   [
     /^Parsing (--\S+) Expected an integer greater than or equal to (\S+) but received: (.*)$/,
     '$1 takes a whole number from $2 on, not $3',

@@ -8,10 +8,12 @@ import {start, buildOnce, PROJECT} from '../support/run.js';
 describe('a command line that is not understood', () => {
   const ROWS: readonly (readonly [argv: string[], why: string])[] = [
     [['nonsense'], 'There is no command "nonsense".'],
+    [[''], 'There is no command "".'],
     [['groups', '--grup', '1'], 'There is no flag --grup.'],
     [['snapshot', 'a', 'b'], '"b" is more than the command takes.'],
     [['groups', '--group'], '--group takes a value, and none is given.'],
     [['groups', '--group', 'x'], '--group takes a whole number, not "x".'],
+    [['groups', '--group', ''], '--group takes a whole number, not "".'],
     [['groups', '--group', '-1'], '--group takes a whole number from 0 on, not -1.'],
     [['doctor', '--for', 'fun'], '--for takes one of attach, probe, passthrough, not "fun".'],
     [['status', '--pid', '1', '--pid', '2'], '--pid is given more than once.'],
