@@ -5,6 +5,7 @@ import {completePciAddress} from '../iommu/pci-address.js';
 import {GUARDS, type GuardName} from '../vfio/bind/bind-document.js';
 import type {NewOwner} from '../vfio/bind/plan.js';
 import {usageFailure} from './usage-failure.js';
+import {INT_MAX} from './int-max.js';
 
 /** What each guard protects, as its flag says it. */
 const GUARD_FLAGS = {
@@ -47,6 +48,7 @@ export const memberFlags = {
     description: 'an IOMMU group with all its devices; several are all or none',
     multiple: true,
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
   }),
   device: Flags.string({

@@ -2,6 +2,7 @@ import {Flags} from '@oclif/core';
 import {SAMPLES_MAX} from '../probe/run.js';
 import {OPERATIONS, type Operation} from '../probe/series.js';
 import {vmFlags} from './vm-flags.js';
+import {INT_MAX} from './int-max.js';
 
 const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, timeout, wait} = vmFlags;
 
@@ -49,12 +50,14 @@ export const probeFlags = {
   cpu: Flags.integer({
     helpGroup: 'CONDITIONS',
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
     description: 'keep the vCPU on this CPU of the host',
   }),
   'cpus-visited': Flags.integer({
     helpGroup: 'CONDITIONS',
     min: 1,
+    max: INT_MAX,
     helpValue: 'N',
     description:
       'move the vCPU over N CPUs of the host before each sample: KVM flushes all those where it has been',
@@ -73,6 +76,7 @@ export const probeFlags = {
     char: 'g',
     multiple: true,
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
     helpGroup: 'GROUPS',
     description: 'measure before, with and after this IOMMU group; several are added together',

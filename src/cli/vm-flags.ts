@@ -4,6 +4,7 @@ import {Deadline} from '../linux/deadline.js';
 import type {FileId} from '../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner.js';
 import {usageFailure} from './usage-failure.js';
+import {INT_MAX} from './int-max.js';
 
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {
@@ -12,10 +13,17 @@ export const vmFlags = {
     helpValue: 'PATH|@ABSTRACT',
     helpGroup: 'VM',
   }),
-  pid: Flags.integer({description: 'process that has the VM', min: 1, helpValue: 'PID', helpGroup: 'VM'}),
+  pid: Flags.integer({
+    description: 'process that has the VM',
+    min: 1,
+    max: INT_MAX,
+    helpValue: 'PID',
+    helpGroup: 'VM',
+  }),
   'vm-fd': Flags.integer({
     description: 'number of the VM in that process, when it has several',
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
     helpGroup: 'VM',
     dependsOn: ['pid'],
@@ -35,6 +43,7 @@ export const vmFlags = {
   'device-fd': Flags.integer({
     description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
     helpGroup: 'OWNER',
   }),
@@ -64,6 +73,7 @@ export const fileFlags = {
     description: 'an IOMMU group; several are all or none',
     multiple: true,
     min: 0,
+    max: INT_MAX,
     helpValue: 'N',
   }),
   cdev: Flags.string({

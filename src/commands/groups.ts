@@ -12,6 +12,7 @@ import {selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {openTree} from '../linux/open-tree.js';
+import {INT_MAX} from '../cli/int-max.js';
 
 export default class Groups extends BaseCommand {
   static override summary =
@@ -43,7 +44,14 @@ Filters choose devices; in --json their groups stay whole, and each device says 
   ];
 
   static override flags = {
-    group: Flags.integer({char: 'g', description: 'only this group', multiple: true, min: 0, helpValue: 'N'}),
+    group: Flags.integer({
+      char: 'g',
+      description: 'only this group',
+      multiple: true,
+      min: 0,
+      max: INT_MAX,
+      helpValue: 'N',
+    }),
     class: Flags.option({options: Object.keys(CLASS_FILTERS) as ClassFilter[], multiple: true})({
       char: 'c',
       description: 'only devices of this kind',

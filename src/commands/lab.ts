@@ -70,7 +70,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
     out: Flags.string({
       helpValue: 'DIR',
       description:
-        'folder of the host that the guest may write to, under the same path and as $KVFIO_LAB_OUT',
+        'folder of the host that the guest may write to, under the same path and as $KVFIO_LAB_OUT; made where it is missing',
     }),
     pci: Flags.string({
       multiple: true,

@@ -161,5 +161,5 @@ const noSuchDevice = ({pid}: ReachedVm, fd: number, devices: readonly number[]):
       devices.length === 0
         ? `None of its descriptors is ${KVM_VFIO}.`
         : `Its kvm-vfio devices: ${devices.join(', ')}.`,
-    hint: 'Leave out --device-fd, or name one of these.',
+    hint: devices.length === 0 ? 'Leave out --device-fd.' : 'Leave out --device-fd, or name one of these.',
   });

@@ -51,7 +51,10 @@ export const checkReplaceable = (path: string, {force}: {force: boolean}): void 
 
 const notWritten = (path: string, error: unknown): Failure => {
   const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-  const [kind, why] = REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
+  const [kind, why] =
+    errno === 'EEXIST' && isSpecial(path)
+      ? (['refused', 'It exists, and is no regular file: such are never replaced.'] as const)
+      : (REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const));
   return new Failure({
     code: 'NOT_WRITTEN',
     kind,
@@ -59,7 +62,9 @@ const notWritten = (path: string, error: unknown): Failure => {
     why,
     hint:
       errno === 'EEXIST'
-        ? 'Name another file, or replace a regular one with --force.'
+        ? isSpecial(path)
+          ? 'Name another file.'
+          : 'Name another file, or replace this one with --force.'
         : 'Name a file in a folder that exists and that you may write to.',
     errno,
     cause: error,

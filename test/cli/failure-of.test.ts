@@ -15,6 +15,11 @@ describe('a command line that is not understood', () => {
     [['groups', '--group', 'x'], '--group takes a whole number, not "x".'],
     [['groups', '--group', ''], '--group takes a whole number, not "".'],
     [['groups', '--group', '-1'], '--group takes a whole number from 0 on, not -1.'],
+    [
+      ['groups', '--group', '99999999999999999999'],
+      '--group takes a whole number up to 2147483647, not 99999999999999999999.',
+    ],
+    [['groups', '--device', ''], '--device takes an address or ids, and none is given.'],
     [['doctor', '--for', 'fun'], '--for takes one of attach, probe, passthrough, not "fun".'],
     [['status', '--pid', '1', '--pid', '2'], '--pid is given more than once.'],
     [['groups', '--reverse'], '--reverse needs --sort.'],

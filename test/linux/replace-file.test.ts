@@ -86,6 +86,12 @@ describe('writing a whole file', () => {
       }),
       ['EEXIST', 5],
     );
+    assert.throws(
+      () => {
+        write('a', 'new', true);
+      },
+      {why: 'It exists, and is no regular file: such are never replaced.', hint: 'Name another file.'},
+    );
     assert.ok(lstatSync(join(folder, 'a')).isFIFO());
   });
 
