@@ -83,6 +83,9 @@ const properly = (name: string, spare: number, ending: Ending): void => {
   }
 };
 
+/** What Node says when it does not get to the first line of kvfio, the last being that it cannot open the file. */
+const NODE = /Assertion|uv_|node::|error while loading shared|EMFILE: .*, open '\S+\/bin\/run\.js'/;
+
 /** Below some number it is Node that does not start, which is told apart by what it says. */
 const fromTheStart = async (tally: Tally, owner: WatchedVictim, short: boolean): Promise<string> => {
   let [node, kvfios] = [0, 0];
@@ -91,8 +94,7 @@ const fromTheStart = async (tally: Tally, owner: WatchedVictim, short: boolean):
       const argv = change(owner.hasDevice, '--pid', String(owner.pid), '--json');
       const ending = await kvfio(argv, {wrap: ['prlimit', `--nofile=${limit}`]});
       await owner.check(tally, `limited to ${limit}`);
-      if (ending.signal !== null || /Assertion|uv_|node::|error while loading shared/.test(ending.stderr))
-        node += 1;
+      if (ending.signal !== null || NODE.test(ending.stderr)) node += 1;
       else {
         kvfios += 1;
         endsProperly(ending);

@@ -84,9 +84,18 @@ const describe = (pid: number): string[] =>
 const answersOthers = async (socket: string, tidy = false): Promise<void> => {
   using received = await receiveVm(socket, {deadline: Deadline.after(20_000)});
   const agent = new AgentClient(received);
-  for (const {fd, kind} of agent.held()) if (tidy || kind === 'device') agent.closeDescriptor(fd);
+  for (const {fd, kind} of agent.held()) if (tidy || kind === 'device') closeIfOpen(agent, fd);
   const device = agent.createDevice(agent.vmFd, KVM_DEV_TYPE_VFIO);
   agent.closeDescriptor(device);
+};
+
+/** A hostile client that is served meanwhile may have closed it. */
+const closeIfOpen = (agent: AgentClient, fd: number): void => {
+  try {
+    agent.closeDescriptor(fd);
+  } catch (error) {
+    if (!(error instanceof SyscallError && error.code === 'EBADF')) throw error;
+  }
 };
 
 /** Sends until the agent has enough, or some. @returns how many messages */
