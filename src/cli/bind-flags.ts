@@ -4,8 +4,8 @@ import {Failure} from '../failure.js';
 import {completePciAddress} from '../iommu/pci-address.js';
 import {GUARDS, type GuardName} from '../vfio/bind/bind-document.js';
 import type {NewOwner} from '../vfio/bind/plan.js';
-import {usageFailure} from './usage-failure.js';
 import {INT_MAX} from './int-max.js';
+import {usageFailure} from './usage-failure.js';
 
 /** What each guard protects, as its flag says it. */
 const GUARD_FLAGS = {

@@ -1,8 +1,8 @@
 import {Flags} from '@oclif/core';
 import {SAMPLES_MAX} from '../probe/run.js';
 import {OPERATIONS, type Operation} from '../probe/series.js';
-import {vmFlags} from './vm-flags.js';
 import {INT_MAX} from './int-max.js';
+import {vmFlags} from './vm-flags.js';
 
 const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, timeout, wait} = vmFlags;
 

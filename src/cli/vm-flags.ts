@@ -3,8 +3,8 @@ import {completePciAddress} from '../iommu/pci-address.js';
 import {Deadline} from '../linux/deadline.js';
 import type {FileId} from '../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner.js';
-import {usageFailure} from './usage-failure.js';
 import {INT_MAX} from './int-max.js';
+import {usageFailure} from './usage-failure.js';
 
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {

@@ -1,6 +1,7 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
+import {INT_MAX} from '../cli/int-max.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
@@ -12,7 +13,6 @@ import {selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {openTree} from '../linux/open-tree.js';
-import {INT_MAX} from '../cli/int-max.js';
 
 export default class Groups extends BaseCommand {
   static override summary =
