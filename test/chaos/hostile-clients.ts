@@ -8,7 +8,7 @@ import {UnixSocket} from '../../src/linux/unix-socket.js';
 import {AgentClient} from '../../src/vm/agent-client.js';
 import {AGENT_OPS, encodeRequest} from '../../src/vm/agent-protocol.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
-import {countDescriptors, scratch, startKvfioVm, type Vmm} from '../vm/vmm.js';
+import {countDescriptors, scratch, settled, startKvfioVm, type Vmm} from '../vm/vmm.js';
 import {descriptorsAtRest, killed, residentOf, startExample} from './owners.js';
 import {Chance, missing, type Tally, type Trial} from './trial.js';
 
@@ -46,7 +46,7 @@ const attack = async (
 ): Promise<string> => {
   using files = new Ammunition();
   await answersOthers(socket);
-  const idle = await descriptorsAtRest(vmm.pid, countDescriptors(vmm.pid));
+  const idle = await settled(() => countDescriptors(vmm.pid));
   const links = describe(vmm.pid);
   let [warm, sent, connections] = [0, 0, 0];
   while (sent < messages) {

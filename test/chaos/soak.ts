@@ -3,7 +3,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Deadline} from '../../src/linux/deadline.js';
 import {UnixSocket} from '../../src/linux/unix-socket.js';
 import {Arena} from '../vm/victim.js';
-import {countDescriptors, startKvfioVm} from '../vm/vmm.js';
+import {countDescriptors, settled, startKvfioVm} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, residentOf} from './owners.js';
 import {Chance, missing, type Tally, type Trial} from './trial.js';
@@ -22,7 +22,7 @@ export const trial: Trial = {
     await using vm = await startKvfioVm(['--sock', socket]);
     const at = ['--vm-sock', socket];
     await kvfio(['status', ...at]);
-    const idle = await descriptorsAtRest(vm.pid, countDescriptors(vm.pid));
+    const idle = await settled(() => countDescriptors(vm.pid));
     let warm = {vm: 0, own: 0};
     let done = 0;
     const begin = Date.now();

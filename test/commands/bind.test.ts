@@ -23,7 +23,7 @@ describe('kvfio bind and kvfio unbind', () => {
   });
 
   it('say what is not there', async () => {
-    assert.deepEqual(await errorOf(Bind, ['--group', '4294967295']), [3, 'GROUP_NOT_FOUND']);
+    assert.deepEqual(await errorOf(Bind, ['--group', '2147483647']), [3, 'GROUP_NOT_FOUND']);
     assert.deepEqual(await errorOf(Unbind, ['--device', 'ffff:ff:1f.7']), [3, 'DEVICE_NOT_FOUND']);
     assert.deepEqual(await errorOf(Bind, ['--group', '1', '--user', 'no such user']), [3, 'USER_NOT_FOUND']);
   });

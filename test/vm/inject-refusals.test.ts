@@ -47,6 +47,8 @@ describe('An owner that is not made to execute anything', function () {
   it('runs nothing but vCPUs, and its KVM_RUN does not even return', async () => {
     const victim = await arena.victim(['vcpu']);
     await victim.until(({other1}) => other1 > 0);
+    // it says so right before KVM_RUN
+    await setTimeout(100);
     const failure = refusalOf(victim.pid, victim.report.vmFd);
     assert.equal(failure.code, 'OWNER_ONLY_VCPUS');
     assert.equal(failure.kind, 'refused');
