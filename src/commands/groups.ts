@@ -5,6 +5,7 @@ import {INT_MAX} from '../cli/int-max.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
+import {usageFailure} from '../cli/usage-failure.js';
 import type {Device} from '../iommu/device.js';
 import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
 import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
@@ -85,6 +86,11 @@ Filters choose devices; in --json their groups stay whole, and each device says 
 
   async run(): Promise<GroupsDocument | null> {
     const {flags} = await this.parse(Groups);
+    if (flags.device?.some((name) => name.trim() === '') === true)
+      throw usageFailure(
+        '--device takes an address or ids, and none is given.',
+        'Run "kvfio groups" to see the devices there are.',
+      );
     const table = tableChoice(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, flags);
     const opened = openHost(openTree(flags.sysroot), {
       onlyGroups: flags.group,

@@ -43,7 +43,6 @@ const deviceTest = (
     return ({vendorId, deviceId}) =>
       vendorId !== null && (vendor ?? vendorId) === vendorId && (device ?? deviceId) === deviceId;
   }
-  if (text.trim() === '') throw noDeviceNamed();
   const address = completePciAddress(text) ?? text;
   const matches = (device: Device): boolean => device.address === address;
   if (!host.ungrouped.some(matches) && !host.groups.some((group) => group.devices.some(matches))) {
@@ -57,12 +56,3 @@ const deviceTest = (
   }
   return matches;
 };
-
-const noDeviceNamed = (): Failure =>
-  new Failure({
-    code: 'USAGE',
-    kind: 'usage',
-    what: 'The command line is not understood.',
-    why: '--device takes an address or ids, and none is given.',
-    hint: 'Run "kvfio groups" to see the devices there are.',
-  });

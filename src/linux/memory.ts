@@ -36,8 +36,8 @@ export interface Place {
 }
 
 /**
- * The memory of another process, as it is when this is opened. After an execve nothing can be read or written here:
- * what is meant for one program never gets into another.
+ * The memory of another process, as it is when this is opened. After an execve nothing can be read or written here, but for
+ * what {@link usable} reads of the new one: what is meant for one program never gets into another.
  *
  * Needs the right to trace the process. Every method throws a {@link SyscallError}; EIO when there is no such memory.
  */
@@ -87,12 +87,13 @@ export class ProcessMemory implements Disposable {
    * Bytes at several places that the process itself can read, one behind the other and valid until the next call; fewer where
    * one of them is not usable: neither a guard page is, nor what is not mapped. All in one call, for the process may be waiting.
    */
-  usable(places: readonly Place[]): Buffer {
+  usable(places: readonly [Place, Place?, Place?]): Buffer {
     const {bytes, words, at} = this.#scratch;
     let size = 0;
     // struct iovec: void *iov_base, size_t iov_len
     for (let index = 0; index < places.length; index += 1) {
-      const place = places[index] as Place;
+      const place = places[index];
+      if (place === undefined) break;
       words[2 * index + 2] = place.address;
       words[2 * index + 3] = BigInt(place.size);
       size += place.size;

@@ -51,21 +51,14 @@ export const checkReplaceable = (path: string, {force}: {force: boolean}): void 
 
 const notWritten = (path: string, error: unknown): Failure => {
   const errno = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
-  const [kind, why] =
-    errno === 'EEXIST' && isSpecial(path)
-      ? (['refused', 'It exists, and is no regular file: such are never replaced.'] as const)
-      : (REASONS[errno] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const));
+  const reason = errno === 'EEXIST' && isSpecial(path) ? SPECIAL : errno;
+  const [kind, why] = REASONS[reason] ?? (['kernelRefused', `The kernel answered ${errno}.`] as const);
   return new Failure({
     code: 'NOT_WRITTEN',
     kind,
     what: `${path} was not written.`,
     why,
-    hint:
-      errno === 'EEXIST'
-        ? isSpecial(path)
-          ? 'Name another file.'
-          : 'Name another file, or replace this one with --force.'
-        : 'Name a file in a folder that exists and that you may write to.',
+    hint: HINTS[reason] ?? 'Name a file in a folder that exists and that you may write to.',
     errno,
     cause: error,
   });
@@ -77,10 +70,18 @@ const isSpecial = (path: string): boolean => {
   return stats !== undefined && !stats.isFile() && !stats.isSymbolicLink() && !stats.isDirectory();
 };
 
+const SPECIAL = 'EEXIST of a special file';
+
+const HINTS: Record<string, string> = {
+  EEXIST: 'Name another file, or replace this one with --force.',
+  [SPECIAL]: 'Name another file.',
+};
+
 const REASONS: Record<string, readonly [Failure['kind'], string]> = {
   ENOENT: ['notFound', 'Its folder does not exist.'],
   ENOTDIR: ['notFound', 'A part of its path is not a folder.'],
   EEXIST: ['refused', 'It exists already.'],
+  [SPECIAL]: ['refused', 'It exists, and is no regular file: such are never replaced.'],
   EISDIR: ['usage', 'It is a folder.'],
   EACCES: ['permission', 'Its folder may not be written to.'],
   EROFS: ['permission', 'Its file system is read-only.'],

@@ -124,7 +124,7 @@ describe('The memory of a process', () => {
     const places = [
       {address: code + 1n, size: 3},
       {address: code, size: 1},
-    ];
+    ] as const;
     assert.equal(memory.usable(places).toString('latin1'), 'ELF\x7f');
     const guard = maps.find(
       ({readable, end}, index) => !readable && maps[index + 1]?.start === end && maps[index + 1]?.readable,

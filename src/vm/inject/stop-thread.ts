@@ -1,4 +1,4 @@
-import {ProcessMemory} from '../../linux/memory.js';
+import {ProcessMemory, type Place} from '../../linux/memory.js';
 import {
   PTRACE_O_SUSPEND_SECCOMP,
   PTRACE_O_TRACESYSGOOD,
@@ -75,8 +75,7 @@ export const stopThread = ({
   isOwners,
 }: Preparation): StoppedThread | Unsuitable => {
   const thread = new Tracee(tid, Tracee.scratch(), observe);
-  const code = Buffer.concat([sites.sigreturn.bytes, sites.syscall.bytes]);
-  const memory = new ProcessMemory(pid, tid, code.length + SignalFrame.capacity);
+  const memory = new ProcessMemory(pid, tid, sizeOfCode(sites) + SignalFrame.capacity);
   try {
     const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
     const filteredCalls = filtered ? calls(suspendSeccomp) : null;
@@ -87,7 +86,7 @@ export const stopThread = ({
     const outcome = whileThere(() => {
       thread.interrupt();
       untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => takeHold(grip, code, {belongs, filtered: filteredCalls}));
+      return detachingOnError(thread, () => takeHold(grip, belongs, filteredCalls));
     });
     if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
     return outcome;
@@ -120,11 +119,10 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
-/** @param code - the bytes of both code sites */
 const takeHold = (
   grip: Grip,
-  code: Buffer,
-  {belongs, filtered}: {belongs: boolean; filtered: FilteredCalls | null},
+  belongs: boolean,
+  filtered: FilteredCalls | null,
 ): StoppedThread | Unsuitable => {
   const {thread, memory} = grip;
   const registers = thread.registers();
@@ -134,7 +132,7 @@ const takeHold = (
     ? 'not-the-owners'
     : on === null
       ? 'unknown-call'
-      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, code, on));
+      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, on));
   if (outcome instanceof StoppedThread) return outcome;
   if (on !== null && on.registers !== registers) thread.setRegisters(on.registers);
   thread.detach();
@@ -196,31 +194,14 @@ const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitabl
 };
 
 /** Writes the signal frame, and has the thread execute rt_sigreturn next. */
-const arm = (
-  grip: Grip,
-  code: Buffer,
-  {registers, inFrame}: GoingOn,
-): StoppedThread | 'no-stack' | 'other-code' => {
+const arm = (grip: Grip, {registers, inFrame}: GoingOn): StoppedThread | 'no-stack' | 'other-code' => {
   const {thread, memory, frame, sites} = grip;
   const signalMask = thread.signalMask();
   const size = thread.extendedState(frame.memory, XSAVE_AT, MOST_XSAVE);
   frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
   const {bytes, stackForCalls} = frame;
-  const {sigreturn, syscall} = sites;
-  const stack = {address: stackForCalls, size: bytes.length};
-  const found = memory.usable([
-    {address: sigreturn.address, size: sigreturn.bytes.length},
-    {address: syscall.address, size: syscall.bytes.length},
-    stack,
-  ]);
-  // code may be there that the thread executes and cannot read
-  const isReadable = found.length >= code.length;
-  const isThere = isReadable
-    ? found.subarray(0, code.length).equals(code)
-    : memory.holds(sigreturn) && memory.holds(syscall);
-  if (!isThere) return 'other-code';
-  const before = isReadable ? found.subarray(code.length) : memory.usable([stack]);
-  if (before.length < bytes.length) return 'no-stack';
+  const before = stackBelow(grip, {address: stackForCalls, size: bytes.length});
+  if (typeof before === 'string') return before;
   const putBack = (): void => {
     memory.write(stackForCalls, before);
   };
@@ -240,6 +221,28 @@ const arm = (
   thread.setSignalMask(ALL_SIGNALS);
   return new StoppedThread(grip, {registers, signalMask, putBack});
 };
+
+/** What is at `stack`, if the process can use that and still has the code, all of which is read at once. */
+const stackBelow = ({memory, sites}: Grip, stack: Place): Buffer | 'no-stack' | 'other-code' => {
+  const {sigreturn, syscall} = sites;
+  const found = memory.usable([
+    {address: sigreturn.address, size: sigreturn.bytes.length},
+    {address: syscall.address, size: syscall.bytes.length},
+    stack,
+  ]);
+  const size = sizeOfCode(sites);
+  // code may be there that the thread executes and cannot read
+  const isReadable = found.length >= size;
+  const isThere = isReadable
+    ? found.subarray(0, sigreturn.bytes.length).equals(sigreturn.bytes) &&
+      found.subarray(sigreturn.bytes.length, size).equals(syscall.bytes)
+    : memory.holds(sigreturn) && memory.holds(syscall);
+  if (!isThere) return 'other-code';
+  const before = isReadable ? found.subarray(size) : memory.usable([stack]);
+  return before.length < stack.size ? 'no-stack' : before;
+};
+
+const sizeOfCode = ({sigreturn, syscall}: CodeSites): number => sigreturn.bytes.length + syscall.bytes.length;
 
 const ALL_SIGNALS = (1n << 64n) - 1n;
 
