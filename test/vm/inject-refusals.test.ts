@@ -65,6 +65,18 @@ describe('An owner that is not made to execute anything', function () {
     await victim.isWell();
   });
 
+  it('is not one that another kvfio lets go in half a second, as it may on a busy host', async () => {
+    const victim = await arena.victim(['poll']);
+    const holder = startChild({pid: victim.pid, work: 'hold'});
+    assert.deepEqual(await firstLine(holder), {holding: true});
+    // this thread waits for it, so another process has to end it
+    const killer = spawn('sh', ['-c', `sleep 0.5; kill -KILL ${holder.pid ?? 0}`]);
+    using owner = InjectedOwner.open(victim.pid);
+    owner.closeDescriptor(owner.createDevice(victim.report.vmFd, 4));
+    if (killer.exitCode === null) await once(killer, 'exit');
+    await victim.isWell();
+  });
+
   it('is traced already', async () => {
     const victim = await arena.victim(['poll']);
     const holder = startChild({pid: victim.pid, work: 'hold'});

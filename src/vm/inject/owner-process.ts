@@ -161,7 +161,7 @@ export class OwnerProcess implements Disposable {
 
   /** Who traces the process, for longer than another kvfio does. */
   #tracer(): string | null {
-    const giveUp = performance.now() + HOPE;
+    const giveUp = performance.now() + TRACED;
     for (;;) {
       const {tracerPid} = this.process.status();
       if (tracerPid === null || tracerPid === 0) return null;
@@ -215,8 +215,11 @@ export class OwnerProcess implements Disposable {
   }
 }
 
-/** Milliseconds for what passes by itself: another kvfio at work, an unlucky moment of a thread. */
+/** Milliseconds for what passes by itself: an unlucky moment of a thread. */
 const HOPE = 200;
+
+/** Milliseconds in which another kvfio lets an owner go, also where it has to wait for a CPU meanwhile. */
+const TRACED = 1000;
 
 /** What does not pass by itself. */
 const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
