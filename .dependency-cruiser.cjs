@@ -2,7 +2,7 @@
 const layers = [
   ['commands'],
   ['cli'],
-  ['lab', 'probe', 'doctor'],
+  ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],
   ['vm', 'vfio'],
   ['iommu'],

@@ -3,7 +3,7 @@ import {mkdirSync, writeFileSync} from 'node:fs';
 import {createGenerator} from 'ts-json-schema-generator';
 
 const DOCUMENTS = [
-  ['groups', 'src/iommu/groups-document.ts', 'GroupsDocument'],
+  ['groups', 'src/groups/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],

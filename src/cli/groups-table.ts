@@ -1,5 +1,5 @@
 import type {ChalkInstance} from 'chalk';
-import type {GroupsDocument, ListedDevice, ListedGroup} from '../iommu/groups-document.js';
+import type {GroupsDocument, ListedDevice, ListedGroup} from '../groups/groups-document.js';
 import {compareAddresses} from '../iommu/pci-address.js';
 import type {Evidence, Verdict} from '../iommu/snoop-control.js';
 import type {Column} from './table.js';

@@ -1,5 +1,5 @@
 import type {ChalkInstance} from 'chalk';
-import type {GroupsDocument, ListedGroup} from '../iommu/groups-document.js';
+import type {GroupsDocument, ListedGroup} from '../groups/groups-document.js';
 import type {NoGroups} from '../iommu/no-groups.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import {groupsRows, type GroupsRow} from './groups-table.js';

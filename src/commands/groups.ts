@@ -7,7 +7,7 @@ import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/group
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import type {Device} from '../iommu/device.js';
-import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../iommu/groups-document.js';
+import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../groups/groups-document.js';
 import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
 import {selector} from '../iommu/select.js';

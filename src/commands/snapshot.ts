@@ -6,7 +6,7 @@ import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import type {Failure} from '../failure.js';
 import type {Warning} from '../iommu/attributes.js';
-import {takeSnapshot} from '../iommu/snapshot.js';
+import {takeSnapshot} from '../groups/snapshot.js';
 import {openTree} from '../linux/open-tree.js';
 import {replaceFile} from '../linux/replace-file.js';
 

@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import {USUAL_GROUPS_COLUMNS} from '../../src/cli/groups-table.js';
 import type {ErrorDocument} from '../../src/cli/report.js';
 import Groups from '../../src/commands/groups.js';
-import type {GroupsDocument} from '../../src/iommu/groups-document.js';
+import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci, type Machine} from '../support/machine.js';
 import {buildOnce, PROJECT, run, start} from '../support/run.js';

@@ -6,7 +6,7 @@ import {gunzipSync, gzipSync} from 'node:zlib';
 import type {ErrorDocument} from '../../src/cli/report.js';
 import Groups from '../../src/commands/groups.js';
 import Snapshot, {type SnapshotDocument} from '../../src/commands/snapshot.js';
-import type {GroupsDocument} from '../../src/iommu/groups-document.js';
+import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import type {Capture} from '../../src/linux/capture.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci} from '../support/machine.js';

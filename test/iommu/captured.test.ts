@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {fileURLToPath} from 'node:url';
-import {explainGroup} from '../../src/iommu/explain.js';
+import {explainGroup} from '../../src/groups/explain.js';
 import {readHost, type Host} from '../../src/iommu/host.js';
 import {openTree} from '../../src/linux/open-tree.js';
 

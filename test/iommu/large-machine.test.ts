@@ -3,7 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {availableParallelism, tmpdir} from 'node:os';
 import {existsSync} from 'node:fs';
 import {printableJson} from '../../src/cli/printable.js';
-import {groupsDocument, type GroupsDocument} from '../../src/iommu/groups-document.js';
+import {groupsDocument, type GroupsDocument} from '../../src/groups/groups-document.js';
 import {readHost, type HostOptions} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import type {HostTree} from '../../src/linux/host-tree.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import Groups from '../../src/commands/groups.js';
-import type {GroupsDocument} from '../../src/iommu/groups-document.js';
+import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {comparable, parseLspci, type LspciRecord} from '../support/lspci.js';
 import {machine, type Machine} from '../support/machine.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import type {GroupsDocument} from '../../src/iommu/groups-document.js';
+import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
 import type {LabIommu} from '../../src/lab/iommu-choice.js';
 import {guestProgram} from '../support/guest-program.js';

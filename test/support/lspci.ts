@@ -1,4 +1,4 @@
-import type {GroupsDocument, ListedDevice} from '../../src/iommu/groups-document.js';
+import type {GroupsDocument, ListedDevice} from '../../src/groups/groups-document.js';
 
 /** What both `kvfio groups --json` and `lspci -Dvmmnnk` say of a PCI device, in lspci's spelling. */
 export type LspciRecord = Record<(typeof FIELDS)[number], string | undefined>;

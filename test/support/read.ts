@@ -1,4 +1,4 @@
-import {groupsDocument, type GroupsDocument} from '../../src/iommu/groups-document.js';
+import {groupsDocument, type GroupsDocument} from '../../src/groups/groups-document.js';
 import {readHost, type Host, type HostOptions} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {machine, type MachineSpec} from './machine.js';

@@ -1,12 +1,12 @@
 import type {Origin} from '../linux/host-tree.js';
-import type {Warning} from './attributes.js';
-import type {Device} from './device.js';
+import type {Warning} from '../iommu/attributes.js';
+import type {Device} from '../iommu/device.js';
 import {explainGroup, explainUngrouped} from './explain.js';
-import type {Group} from './group.js';
-import type {Host, OpenHost} from './host.js';
-import type {Kernel} from './kernel.js';
-import type {NoGroups} from './no-groups.js';
-import type {Unit} from './unit.js';
+import type {Group} from '../iommu/group.js';
+import type {Host, OpenHost} from '../iommu/host.js';
+import type {Kernel} from '../iommu/kernel.js';
+import type {NoGroups} from '../iommu/no-groups.js';
+import type {Unit} from '../iommu/unit.js';
 
 /** A device, and whether the filters of the call select it. */
 export type ListedDevice = Device & {matched: boolean};

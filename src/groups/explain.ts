@@ -1,13 +1,13 @@
 import {isAtLeast, parseKernelRelease} from '../linux/kernel-release.js';
-import type {Device} from './device.js';
-import {groupBy} from './group-by.js';
-import type {Group} from './group.js';
-import type {Host} from './host.js';
-import type {Kernel} from './kernel.js';
-import {isPciBridge} from './pci-class.js';
-import {missingAcs, type Hop} from './pci-path.js';
-import type {SnoopControl} from './snoop-control.js';
-import type {Unit, UnitType} from './unit.js';
+import type {Device} from '../iommu/device.js';
+import {groupBy} from '../iommu/group-by.js';
+import type {Group} from '../iommu/group.js';
+import type {Host} from '../iommu/host.js';
+import type {Kernel} from '../iommu/kernel.js';
+import {isPciBridge} from '../iommu/pci-class.js';
+import {missingAcs, type Hop} from '../iommu/pci-path.js';
+import type {SnoopControl} from '../iommu/snoop-control.js';
+import type {Unit, UnitType} from '../iommu/unit.js';
 
 /** What is to be known beside the group. */
 type Machine = Pick<Host, 'kernel' | 'units'>;

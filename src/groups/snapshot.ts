@@ -1,9 +1,9 @@
 import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
 import type {HostTree} from '../linux/host-tree.js';
-import {readHost, type Host} from './host.js';
-import {cutKernelConfig} from './kernel-config.js';
-import {relevantParameters} from './kernel.js';
-import {PCI_IDS_PLACES, PciIds} from './pci-ids.js';
+import {readHost, type Host} from '../iommu/host.js';
+import {cutKernelConfig} from '../iommu/kernel-config.js';
+import {relevantParameters} from '../iommu/kernel.js';
+import {PCI_IDS_PLACES, PciIds} from '../iommu/pci-ids.js';
 
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
