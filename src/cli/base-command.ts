@@ -1,11 +1,28 @@
-import {Command, Flags, type Interfaces} from '@oclif/core';
+import {Command, Errors, Flags, type Interfaces} from '@oclif/core';
 import type {ChalkInstance} from 'chalk';
 import {colourFor} from './colour.js';
 import {failureOf} from './failure-of.js';
 import {jsonPieces} from './json-pieces.js';
 import {printable, printableJson} from './printable.js';
 import {reportFailure} from './report.js';
+import {withUsageHint} from './usage-hint.js';
 import {linePieces, writePieces} from './write-pieces.js';
+
+/**
+ * oclif takes the words after `--flag=value` for more values where the flag may be given several times.
+ *
+ * @throws a usage error of oclif's
+ */
+const refuseLooseWords = (argv: readonly string[], flags: Readonly<Record<string, object>>): void => {
+  for (const [index, word] of argv.entries()) {
+    if (word === '--') return;
+    const name = /^--([^=]+)=/.exec(word)?.[1] ?? '';
+    const next = argv[index + 1];
+    const flag = flags[name];
+    const isList = flag !== undefined && 'multiple' in flag && flag.multiple === true;
+    if (isList && next?.startsWith('-') === false) throw new Errors.CLIError(`Unexpected argument: ${next}`);
+  }
+};
 
 /** Warnings beyond this number are counted, not printed: the JSON document has them all. */
 const WARNINGS_SHOWN = 20;
@@ -79,6 +96,12 @@ export abstract class BaseCommand extends Command {
     process.stderr.write(`${lines.join('\n')}\n`);
   }
 
+  protected override async init(): Promise<void> {
+    await super.init();
+    // a command without flags has none, whatever the type says
+    refuseLooseWords(this.argv, (this.ctor as {flags?: Record<string, object>}).flags ?? {});
+  }
+
   override logJson(document: unknown): void {
     if (!this.#printed) process.stdout.write(`${printableJson(document, 2)}\n`);
   }
@@ -86,14 +109,21 @@ export abstract class BaseCommand extends Command {
   protected override async catch(error: Error): Promise<void> {
     // oclif ends a command early with an ExitError, which is not a failure
     if ('code' in error && error.code === 'EEXIT') throw error;
-    process.exitCode = await reportFailure(failureOf(error), {
+    const argv = [this.id ?? '', ...this.argv];
+    const failure = await withUsageHint(failureOf(error), {argv, commands: this.config.commands});
+    process.exitCode = await reportFailure(failure, {
       json: this.jsonEnabled() && !this.#printed,
       colour: this.colour,
     });
   }
 
   private get colour(): boolean {
+    return !this.isGiven('--no-color');
+  }
+
+  /** Whether a flag without a value is given, also when the command line was not understood. */
+  private isGiven(flag: string): boolean {
     const end = this.argv.indexOf('--');
-    return !(end === -1 ? this.argv : this.argv.slice(0, end)).includes('--no-color');
+    return (end === -1 ? this.argv : this.argv.slice(0, end)).includes(flag);
   }
 }

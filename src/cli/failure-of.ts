@@ -13,6 +13,9 @@ const EXHAUSTED: Record<string, [why: string, hint: string]> = {
   ENOMEM: ['there is no memory left', 'Free some memory, or raise the limit of the cgroup or process.'],
 };
 
+/** The hint where no command is near to what was typed. */
+export const ALL_COMMANDS = 'Run "kvfio --help" to see the commands there are.';
+
 const exhaustion = (error: unknown): Failure | null => {
   if (!(error instanceof Error && 'code' in error && 'syscall' in error)) return null;
   const {code, syscall} = error;
@@ -39,9 +42,7 @@ export const failureOf = (error: unknown): Failure => {
   if (error instanceof Errors.CLIError) {
     return usageFailure(
       usageSentence(error.message),
-      isUnknownCommand(error.message)
-        ? 'Run "kvfio --help" to see the commands there are.'
-        : 'Run the command with --help to see what it takes.',
+      isUnknownCommand(error.message) ? ALL_COMMANDS : 'Run the command with --help to see what it takes.',
       error,
     );
   }

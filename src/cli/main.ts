@@ -1,8 +1,10 @@
-import {run} from '@oclif/core';
+import {Errors, run} from '@oclif/core';
 import {EXIT_CODES} from '../failure.js';
 import {failureOf} from './failure-of.js';
+import type {CommandShape} from './likely-command.js';
 import {Program, type CommandOf} from './program.js';
 import {reportFailure} from './report.js';
+import {withUsageHint} from './usage-hint.js';
 import {writeWholly} from './whole-writes.js';
 import {written} from './written.js';
 
@@ -14,6 +16,7 @@ import {written} from './written.js';
  */
 export const main = async ({root, commandOf}: {root: string; commandOf: CommandOf}): Promise<void> => {
   const argv = process.argv.slice(2);
+  let commands: readonly CommandShape[] = [];
   // before oclif's own listener, which throws
   process.stdout.prependListener('error', endOfOutput);
   writeWholly(process.stdout);
@@ -23,6 +26,8 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
     // kvfio has neither plugins nor themes of its users, and need not look for them in a home that may be somebody else's
     process.env['KVFIO_DISABLE_THEME'] = 'true';
     const program = new Program(root, commandOf);
+    ({commands} = program);
+    requireCommand(argv);
     await run(argv, {root, plugins: new Map([[program.name, program]])});
     // or until its reader has gone away: `| head` is no failure
     await written(process.stdout);
@@ -34,11 +39,25 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
     }
     const passThrough = argv.indexOf('--');
     const own = passThrough === -1 ? argv : argv.slice(0, passThrough);
-    process.exitCode = await reportFailure(failureOf(error), {
+    const failure = await withUsageHint(failureOf(error), {argv, commands});
+    process.exitCode = await reportFailure(failure, {
       json: own.includes('--json'),
       colour: !own.includes('--no-color'),
     });
   }
+};
+
+/** What may stand in place of a command. */
+const ROOT_FLAGS = ['--help', '-h', '--version'];
+
+/** @throws a usage error for a flag that stands where a command is expected, which oclif takes for a command */
+const requireCommand = ([first, ...others]: readonly string[]): void => {
+  if (first?.startsWith('-') !== true || ROOT_FLAGS.some((flag) => [first, ...others].includes(flag))) return;
+  throw new Errors.CLIError(
+    others.some((word) => !word.startsWith('-'))
+      ? `${first} stands before the command`
+      : `There is no command, and no flag ${first} without one`,
+  );
 };
 
 /** Ends the process when stdout takes nothing more: in peace when its reader went away, else with the reason. */

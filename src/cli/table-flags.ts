@@ -1,5 +1,6 @@
 import {Flags} from '@oclif/core';
 import {Failure} from '../failure.js';
+import {nearest} from './nearest.js';
 import type {Column} from './table.js';
 
 /** Flags of every command that prints a table, for the columns that it has. */
@@ -51,11 +52,15 @@ export const tableChoice = <Row>(
 const findColumn = <Row>(all: readonly Column<Row>[], name: string): Column<Row> => {
   const column = all.find((candidate) => candidate.name === name.toLowerCase());
   if (column !== undefined) return column;
+  const near = nearest(
+    name,
+    all.map((candidate) => candidate.name),
+  );
   throw new Failure({
     code: 'NO_SUCH_COLUMN',
     kind: 'usage',
     what: `There is no column "${name}".`,
     why: `The columns are ${all.map((candidate) => candidate.name).join(', ')}.`,
-    hint: 'Name one or more of these, separated by commas.',
+    hint: near === undefined ? 'Name one or more of these, separated by commas.' : `Did you mean "${near}"?`,
   });
 };

@@ -1,3 +1,5 @@
+import {kindOfWord} from './word-kind.js';
+
 /**
  * What oclif's parser says, in the words that kvfio has for it and on one line: each sentence says what is wrong with
  * which flag. What is not known here stays as it is.
@@ -26,11 +28,20 @@ const inOurWords = (line: string): string =>
     line,
   );
 
+const surplus = (word: string): string => `"${word}" is ${KIND_IN_WORDS[kindOfWord(word)]}`;
+
+const KIND_IN_WORDS = {
+  number: 'a number that follows no flag',
+  address: 'a PCI address that follows no flag',
+  path: 'a path that follows no flag',
+  word: 'more than the command takes',
+};
+
 /** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js, lib/help/index.js and lib/errors of @oclif/core 4), and ours. */
 const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] = [
-  [UNKNOWN_COMMAND, (_, id = '') => `There is no command "${id.replaceAll(':', ' ')}"`],
+  [UNKNOWN_COMMAND, (_, id = '') => `There is no command "${id}"`],
   [/^Nonexistent flags?: (.*)$/, 'There is no flag $1'],
-  [/^Unexpected arguments?: (.*)$/, '"$1" is more than the command takes'],
+  [/^Unexpected arguments?: (.*)$/, (_, words = '') => words.split(', ').map(surplus).join('; ')],
   [/^Missing \d+ required args?: (.*)$/, (_, name = '') => `The argument ${name.toUpperCase()} is missing`],
   [/^Missing required flag (.*)$/, 'The flag --$1 is missing'],
   [/^Flag (--\S+) expects a value$/, '$1 takes a value, and none is given'],

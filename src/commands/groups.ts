@@ -91,6 +91,12 @@ Filters choose devices; in --json their groups stay whole, and each device says 
         '--device takes an address or ids, and none is given.',
         'Run "kvfio groups" to see the devices there are.',
       );
+    const list = flags.device?.find((name) => name.includes(','));
+    if (list !== undefined)
+      throw usageFailure(
+        `--device takes one address or one pair of ids, not "${list}".`,
+        'Give each device a --device of its own.',
+      );
     const table = tableChoice(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, flags);
     const opened = openHost(openTree(flags.sysroot), {
       onlyGroups: flags.group,

@@ -5,8 +5,6 @@ import KvfioHelp from '../cli/help.js';
 export default class Help extends Command {
   static override description = 'Display help for <%= config.bin %>.';
 
-  static override strict = false;
-
   static override args = {command: Args.string({description: 'Command to show help for.'})};
 
   static override flags = {

@@ -48,7 +48,6 @@ describe('a command line that is not understood', () => {
     [['no such'], 'no such'],
     [['nope', '--help'], 'nope'],
     [['help', 'nope'], 'nope'],
-    [['help', 'groups', 'nope'], 'groups nope'],
   ] as const) {
     it(`names a command that there is not, and where all are: ${argv.join(' ')}`, () => {
       const {exit, stdout, stderr} = start(argv);
