@@ -45,6 +45,10 @@ export abstract class BaseCommand extends Command {
       description: 'plain output; NO_COLOR and FORCE_COLOR are honoured too',
       helpGroup: 'GLOBAL',
     }),
+    quiet: Flags.boolean({
+      description: 'no notes and warnings on stderr; errors are printed, and --json has the warnings',
+      helpGroup: 'GLOBAL',
+    }),
   };
 
   /** How text on stdout may look: its colours, and the width of the terminal (null when it is none). */
@@ -83,12 +87,13 @@ export abstract class BaseCommand extends Command {
 
   /** Writes one line about the answer to stderr. */
   protected note(line: string): void {
+    if (this.isGiven('--quiet')) return;
     process.stderr.write(`kvfio: ${printable(line)}\n`);
   }
 
   /** Writes warnings to stderr, the first of many and the number of the others. */
   protected async warnOf(warnings: readonly {message: string}[]): Promise<void> {
-    if (warnings.length === 0) return;
+    if (warnings.length === 0 || this.isGiven('--quiet')) return;
     const label = (await colourFor('stderr', this.colour)).yellow('warning:');
     const lines = warnings.slice(0, WARNINGS_SHOWN).map(({message}) => `${label} ${printable(message)}`);
     const rest = warnings.length - lines.length;

@@ -51,3 +51,29 @@ describe('a failure while a document is printed', () => {
     assert.equal(stderr, '');
   });
 });
+
+describe('--quiet', () => {
+  class Noted extends BaseCommand {
+    static override id = 'noted';
+
+    async run(): Promise<null> {
+      await this.parse();
+      this.note('something to know');
+      await this.warnOf([{message: 'something to mind'}]);
+      return null;
+    }
+  }
+
+  it('leaves notes and warnings out', async () => {
+    assert.equal((await run(Noted, ['--quiet'])).stderr, '');
+    const {stderr} = await run(Noted, []);
+    assert.match(stderr, /something to know/);
+    assert.match(stderr, /something to mind/);
+  });
+
+  it('does not leave errors out', async () => {
+    const {exit, stderr} = await run(Noted, ['--quiet', '--frobnicate']);
+    assert.equal(exit, 2);
+    assert.match(stderr, /There is no flag --frobnicate/);
+  });
+});
