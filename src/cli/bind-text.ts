@@ -49,9 +49,12 @@ const groupLine = (
     blockers.length === 0
       ? ''
       : ` because of ${blockers.map(({address, driver}) => `${address} (${driver})`).join(', ')}`;
-  const where = node === null || dryRun ? '' : `, ${node} of user ${uid ?? 'unknown'}`;
+  const where = node === null || dryRun ? '' : `, ${node} owned by ${ownerText(uid)}`;
   return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
 };
+
+const ownerText = (uid: number | null): string =>
+  uid === null ? 'an unknown user' : uid === 0 ? 'root' : `user ${uid}`;
 
 const wordFor = (viable: boolean | null, paint: ChalkInstance): string => {
   if (viable === null) return 'viable unless the kernel finds a driver';

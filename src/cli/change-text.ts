@@ -14,6 +14,7 @@ export const changeLines = (document: ChangeDocument, paint: ChalkInstance): str
     ...(dryRun ? stepLines(document) : []),
     `before: ${coherencyText(before, paint)}`,
     `${dryRun ? 'then' : 'now'}: ${coherencyText(after, paint)}`,
+    ...(!dryRun && document.changed === false ? ['nothing to do'] : []),
   ];
 };
 

@@ -26,14 +26,13 @@ export const doctorLines = (
     ];
   };
   const about = [distribution, kernel === null ? null : `Linux ${kernel}`].filter((part) => part !== null);
-  const what = purpose === null ? 'everything' : purpose;
   return [
     ...(about.length === 0 ? [] : [printable(about.join(', '))]),
     ...checks.flatMap(line),
     '',
     failed === 0
-      ? `Nothing that is needed for ${what} fails${undecided === 0 ? '' : `; ${undecided} could not be told`}.`
-      : `${failed} of what is needed for ${what} ${failed === 1 ? 'fails' : 'fail'}.`,
+      ? `${purpose === null ? 'No check fails' : `No check that ${purpose} needs fails`}${undecided === 0 ? '' : `; ${undecided} could not be decided`}.`
+      : `${failed} ${failed === 1 ? 'check fails' : 'checks fail'}${purpose === null ? '' : ` that ${purpose} needs`}.`,
   ];
 };
 

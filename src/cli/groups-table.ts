@@ -21,7 +21,7 @@ export const groupsRows = (document: GroupsDocument): GroupsRow[] => {
   return rows;
 };
 
-/** What is printed without `--columns`. */
+/** What is printed without `--columns`. With a filter `members` is added, so that a hidden member of a group is in sight. */
 export const USUAL_GROUPS_COLUMNS = ['group', 'address', 'name', 'driver', 'iommu', 'snoop', 'viable'];
 
 const verdictPaint = (text: string, verdict: Verdict | undefined, paint: ChalkInstance): string => {
@@ -55,6 +55,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     text: ({group}) => String(group?.id ?? ''),
     compare: (a, b) => (a.group?.id ?? Infinity) - (b.group?.id ?? Infinity) || 0,
   },
+  {name: 'members', text: ({group}) => (group === null ? '' : membersText(group))},
   {name: 'type', needs: 'details', text: ({group}) => group?.type ?? ''},
   {
     name: 'address',
@@ -116,6 +117,12 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   },
   {name: 'reset', needs: 'details', text: ({device}) => device?.resetMethods?.join(' ') ?? ''},
 ];
+
+/** How many devices the group has, and how many of them a filter leaves out: `3 (2 hidden)`. */
+const membersText = ({devices}: ListedGroup): string => {
+  const hidden = devices.filter(({matched}) => !matched).length;
+  return hidden === 0 ? String(devices.length) : `${devices.length} (${hidden} hidden)`;
+};
 
 /** Class, vendor and device in one, as lspci puts it; numbers where there are no names. */
 const deviceName = (device: ListedDevice): string => {

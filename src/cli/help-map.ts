@@ -42,5 +42,6 @@ export const ROUND: readonly (readonly [line: string, text: string])[] = [
   ['bind --group 12', 'to vfio-pci; then start the VM'],
   ['vms', 'which process is it?'],
   ['attach --pid 4711 --group 12', 'tell KVM (--dry-run first)'],
-  ['unbind --group 12', 'when the VM has ended'],
+  ['probe --group 12', 'what does its WBINVD cost?'],
+  ['detach --pid 4711 --group 12', 'undo it; then: unbind --group 12'],
 ];

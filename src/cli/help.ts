@@ -34,7 +34,7 @@ export default class KvfioHelp extends Help {
       '',
       'A round with group 12, and the VM of process 4711:',
       ...round,
-      '"kvfio COMMAND --help" tells all of a command; every command has --json.',
+      '"kvfio COMMAND --help" explains a command; all but help have --json.',
     ].join('\n');
   }
 }

@@ -14,6 +14,18 @@ export const statusLines = (document: StatusDocument, paint: ChalkInstance): str
   ];
 };
 
+/** Why a VM is not in the state that `--expect` asks for: it is in the other, nobody has looked, or a look did not decide. */
+export const unexpectedLine = (
+  {asExpected, expected, coherency, via}: StatusDocument,
+  {verify}: {verify: boolean},
+): string => {
+  if (asExpected === false)
+    return `The VM is ${coherency.state}, and --expect asks for ${expected ?? ''}: ${coherency.wbinvd}.`;
+  return verify
+    ? `Whether the VM is ${expected ?? ''} is unknown: kvfio looked by ${via}, and the look did not decide it. The warnings say why.`
+    : `Whether the VM is ${expected ?? ''} is unknown, because kvfio has not asked KVM. Add --verify to ask.`;
+};
+
 const deviceText = ({fd, all}: StatusDocument['device']): string => {
   if (fd !== null) return `descriptor ${fd}`;
   return all.length === 0 ? 'none' : `one of descriptors ${all.join(', ')}`;

@@ -97,7 +97,11 @@ Filters choose devices; in --json their groups stay whole, and each device says 
         `--device takes one address or one pair of ids, not "${list}".`,
         'Give each device a --device of its own.',
       );
-    const table = tableChoice(GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, flags);
+    const isFiltered = [flags.class, flags.driver, flags.snoop, flags.device].some(
+      (each) => each !== undefined,
+    );
+    const usual = isFiltered ? [...USUAL_GROUPS_COLUMNS, 'members'] : USUAL_GROUPS_COLUMNS;
+    const table = tableChoice(GROUPS_COLUMNS, usual, flags);
     const opened = openHost(openTree(flags.sysroot), {
       onlyGroups: flags.group,
       paths: flags.explain,

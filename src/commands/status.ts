@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {statusLines} from '../cli/status-text.js';
+import {statusLines, unexpectedLine} from '../cli/status-text.js';
 import {reachOptions, vmFlags, vmPlace} from '../cli/vm-flags.js';
 import {EXIT_CODES} from '../failure.js';
 import {EXPECTATIONS, vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
@@ -34,7 +34,7 @@ KVM looks at a group when it is added, or when another is added or deleted, and 
   static override flags = {
     verify: Flags.boolean({default: false, description: 'find out what is registered, by adding it'}),
     expect: Flags.option({options: EXPECTATIONS})({
-      description: 'end with exit code 7 when the VM is the other, and with 8 when that is unknown',
+      description: 'exit 7 if the VM is in the other state, 8 if its state is unknown',
     }),
     ...vmFlags,
   };
@@ -49,9 +49,7 @@ KVM looks at a group when it is added, or when another is added or deleted, and 
     if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);
     if (document.expected !== null && document.asExpected !== true) {
-      this.note(
-        `The VM is not known to be ${document.expected}. It is ${document.coherency.state}: ${document.coherency.wbinvd}. Look at what is attached to it with "kvfio status --verify".`,
-      );
+      this.note(unexpectedLine(document, {verify: flags.verify}));
       process.exitCode = EXIT_CODES[document.asExpected === false ? 'checkFailed' : 'cannotDecide'];
     }
     return document;

@@ -59,7 +59,8 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
       this.printLines(await this.#lines(rows, table));
     }
     await this.#about(document);
-    if (document.vms.length === 0) this.note(document.hidden === 0 ? 'no VMs.' : 'no VMs that you may see.');
+    if (document.vms.length === 0)
+      this.note(document.hidden === 0 ? 'no VMs.' : 'no VM is visible to this user.');
     return document;
   }
 
@@ -103,7 +104,7 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     if (hidden === 0) return;
     const remedy =
       process.geteuid?.() === 0
-        ? 'more rights than those of this root are needed'
+        ? 'this root may not trace them (CAP_SYS_PTRACE in their user namespace)'
         : 'root sees the VMs of all users';
     this.note(`${hidden} ${hidden === 1 ? 'process' : 'processes'} could not be looked into; ${remedy}.`);
   }

@@ -219,7 +219,7 @@ const notReadable = (subject: string, error: SyscallError): Failure => {
         : `The kernel answered ${error.code} to ${error.syscall}.`,
     hint: denied
       ? toSeeOthers()
-      : 'Look for the process with "pgrep -a qemu", and name its process id, not that of a thread.',
+      : 'Run "kvfio vms" to see the processes that have a VM. Name the id of a process, not of a thread.',
     errno: error.code,
     cause: error,
   });

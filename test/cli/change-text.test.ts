@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
 import {changeLines} from '../../src/cli/change-text.js';
-import {statusLines} from '../../src/cli/status-text.js';
+import {statusLines, unexpectedLine} from '../../src/cli/status-text.js';
 import type {ChangeDocument, FileIdentity} from '../../src/kvm-vfio/change-document.js';
 import type {StatusDocument, StatusFile} from '../../src/kvm-vfio/status.js';
 
@@ -47,5 +47,33 @@ describe('files of VFIO', () => {
       'group 12: registered, snoop control enforced, descriptor 30, 0000:07:00.0',
       'cdev 0000:07:00.0 of group 13: not registered, snoop control enforced, descriptor 31, handed over by kvfio',
     ]);
+  });
+});
+
+describe('a change of nothing', () => {
+  it('is said to be nothing to do', () => {
+    const document: ChangeDocument = {
+      ...{schemaVersion: 1, command: 'attach', dryRun: false, changed: false, vm, via: 'inject', files: []},
+      ...{device: {fd: 29, state: 'found'}, steps: [], before: coherency, after: coherency, warnings: []},
+    };
+    assert.equal(changeLines(document, paint).at(-1), 'nothing to do');
+    assert.notEqual(changeLines({...document, changed: true}, paint).at(-1), 'nothing to do');
+  });
+});
+
+describe('a VM that is not as --expect asks', () => {
+  const of = (asExpected: boolean | null, state: 'coherent' | 'non-coherent' | 'unknown', verify: boolean) =>
+    unexpectedLine(
+      {
+        ...{schemaVersion: 1, vm, via: 'inject', device: {fd: 29, all: [29]}, files: [], verified: verify},
+        ...{coherency: {state, wbinvd: 'WBINVD is executed'}, expected: 'coherent', asExpected, warnings: []},
+      },
+      {verify},
+    );
+
+  it('is in the other state, or was not looked at, or the look decided nothing: three sentences', () => {
+    assert.match(of(false, 'non-coherent', true), /^The VM is non-coherent, and --expect asks for coherent/);
+    assert.match(of(null, 'unknown', false), /Add --verify/);
+    assert.doesNotMatch(of(null, 'unknown', true), /--verify/);
   });
 });

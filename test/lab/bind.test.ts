@@ -103,7 +103,7 @@ describe('changing drivers for real (lab)', function () {
   const provisioned = (text: (name: string) => string): void => {
     const said = `${text('provision.out')}${text('provision.err')}`;
     assert.equal(text('provision.exit').trim(), '0', said);
-    assert.match(text('provision.out'), /^group \d+: viable, \/dev\/vfio\/\d+ of user 0$/m);
+    assert.match(text('provision.out'), /^group \d+: viable, \/dev\/vfio\/\d+ owned by root$/m);
     assert.match(text('provision.out'), /^group \d+: added, snoop control not enforced/m);
     assert.match(text('provision.out'), /^group \d+: registered, /m);
     assert.match(text('provision.out'), new RegExp(`^${NIC} .*: vfio-pci -> e1000e$`, 'm'));
