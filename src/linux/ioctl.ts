@@ -81,9 +81,6 @@ export type IoctlName = keyof typeof IOCTLS;
 /** The only answer to KVM_GET_API_VERSION that a program may accept. */
 export const KVM_API_VERSION = 12;
 
-// KVM_CHECK_EXTENSION
-export const KVM_CAP_DEVICE_CTRL = 89;
-
 // KVM_CREATE_DEVICE
 export const KVM_DEV_TYPE_VFIO = 4;
 export const KVM_CREATE_DEVICE_TEST = 1;

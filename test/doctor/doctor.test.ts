@@ -18,7 +18,7 @@ interface Odd extends MachineSpec {
 const ROOT: User = {uid: 0, capabilities: (1n << 41n) - 1n, memlock: Infinity};
 const USER: User = {uid: 1000, capabilities: 0n, memlock: 8 * 1024 * 1024};
 
-const KVM: KvmAnswers = {opened: true, deviceControl: true, createVm: null, vfio: true};
+const KVM = {opened: true, createVm: null, createDevice: null} as const;
 const refused = (errno: string): KvmAnswers => ({opened: false, errno});
 
 /** A machine where all is well: Intel with snoop control, VFIO loaded, a group bound, by root. */
@@ -114,10 +114,18 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ],
   ['kvm-access', 'no KVM', {kvm: refused('ENOENT')}, 'unknown', /ENOENT/],
   ['kvm-access', 'no system calls', {kvm: null, nodes: {'/dev/kvm': 'EACCES'}}, 'fail', /EACCES/],
-  ['kvm-access', 'a KVM that makes no VM', {kvm: {...KVM, createVm: 'EBUSY', vfio: null}}, 'fail', /EBUSY/],
-  ['kvm-device-control', 'an old KVM', {kvm: {...KVM, deviceControl: false}}, 'fail', /3\.10/],
+  ['kvm-access', 'a KVM that makes no VM', {kvm: {opened: true, createVm: 'EBUSY'}}, 'fail', /EBUSY/],
+  ['kvm-device-control', 'an old KVM', {kvm: {...KVM, createDevice: 'ENOTTY'}}, 'fail', /3\.10/],
+  [
+    'kvm-device-control',
+    'a KVM without kvm-vfio',
+    {kvm: {...KVM, createDevice: 'ENODEV'}},
+    'pass',
+    /KVM_CREATE_DEVICE/,
+  ],
   ['kvm-device-control', 'no permission', {kvm: refused('EACCES')}, 'unknown', /could not be asked/],
-  ['kvm-vfio', 'a KVM without it', {kvm: {...KVM, vfio: false}}, 'fail', /CONFIG_KVM_VFIO/],
+  ['kvm-vfio', 'a KVM without it', {kvm: {...KVM, createDevice: 'ENODEV'}}, 'fail', /CONFIG_KVM_VFIO/],
+  ['kvm-vfio', 'a KVM that has no memory', {kvm: {...KVM, createDevice: 'ENOMEM'}}, 'unknown', /ENOMEM/],
   ['kvm-vfio', 'no permission', {kvm: refused('EACCES')}, 'unknown', /could not be asked/],
   ['iommu', 'an IOMMU', {}, 'pass', /1 group behind dmar0/],
   [

@@ -39,7 +39,6 @@ const NUMBERS: Record<uapi.IoctlName, number> = {
 
 const CONSTANTS = {
   KVM_API_VERSION: 12,
-  KVM_CAP_DEVICE_CTRL: 89,
   KVM_DEV_TYPE_VFIO: 4,
   KVM_CREATE_DEVICE_TEST: 1,
   KVM_DEV_VFIO_FILE: 1,

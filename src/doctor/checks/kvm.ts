@@ -69,15 +69,15 @@ export const KVM_CHECKS: readonly Check[] = [
   },
   {
     id: 'kvm-device-control',
-    title: 'KVM makes devices (KVM_CAP_DEVICE_CTRL)',
+    title: 'KVM makes devices (KVM_CREATE_DEVICE)',
     matters: 'the kvm-vfio device is created through this interface',
     neededFor: ['attach', 'passthrough'],
-    look: ({kvm, distribution}) =>
-      kvm?.opened !== true
-        ? unknown('KVM could not be asked')
-        : kvm.deviceControl
-          ? pass('KVM says yes')
-          : fail('KVM says no', distribution.otherKernel('Linux 3.10 or newer')),
+    look: ({kvm, distribution}) => {
+      if (kvm?.opened !== true || kvm.createVm !== null) return unknown('KVM could not be asked');
+      return kvm.createDevice === 'ENOTTY'
+        ? fail('KVM_CREATE_DEVICE is answered ENOTTY', distribution.otherKernel('Linux 3.10 or newer'))
+        : pass('KVM knows KVM_CREATE_DEVICE');
+    },
   },
   {
     id: 'kvm-vfio',
@@ -86,10 +86,12 @@ export const KVM_CHECKS: readonly Check[] = [
       'without one KVM is not told of VFIO groups, and a VM with such a device may be coherent only in name',
     neededFor: ['attach', 'passthrough'],
     look: ({kvm, distribution}) => {
-      if (kvm?.opened !== true || kvm.vfio === null) return unknown('KVM could not be asked');
-      return kvm.vfio
-        ? pass('KVM_CREATE_DEVICE_TEST says yes')
-        : fail('KVM_CREATE_DEVICE_TEST is answered ENODEV', distribution.otherKernel('CONFIG_KVM_VFIO'));
+      if (kvm?.opened !== true || kvm.createVm !== null) return unknown('KVM could not be asked');
+      if (kvm.createDevice === null) return pass('KVM_CREATE_DEVICE made one');
+      const seen = `KVM_CREATE_DEVICE is answered ${kvm.createDevice}`;
+      return kvm.createDevice === 'ENODEV'
+        ? fail(seen, distribution.otherKernel('CONFIG_KVM_VFIO'))
+        : unknown(seen);
     },
   },
 ];
