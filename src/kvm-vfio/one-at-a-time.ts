@@ -2,7 +2,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
 import {SyscallError} from '../linux/errno.js';
-import {ProcessLock, whoLocked} from '../linux/process-lock.js';
+import {ProcessLock, whoLocked, type LockHolder} from '../linux/process-lock.js';
 
 /**
  * Keeps all other kvfios from changing anything in the owner of a VM, from the first look at it to the last change.
@@ -19,16 +19,16 @@ export const oneAtATime = async (pid: number, deadline: Deadline): Promise<Dispo
       if (error instanceof SyscallError && ['ENOENT', 'ESRCH', 'EACCES'].includes(error.code)) return null;
       throw error;
     }
-    if (deadline.passed) throw inUse(pid, whoLocked(pid));
+    if (deadline.passed) throw inUse(pid, whoLocked(ProcessLock.pathOf(pid)));
     await sleep(deadline.remaining(10));
   }
 };
 
-const inUse = (pid: number, by: number | null): Failure =>
+const inUse = (pid: number, by: LockHolder | null): Failure =>
   new Failure({
     code: 'OWNER_IN_USE',
     kind: 'timeout',
     what: `The VM's owner, process ${pid}, was left alone.`,
-    why: `Another kvfio${by === null ? '' : `, process ${by},`} is changing something in it, and did not end within the time limit.`,
-    hint: 'Try again when that is done, or give it longer with --timeout.',
+    why: `${by === null ? 'Another process' : `Process ${by.pid} (${by.comm === '' ? 'which has ended, and left it to another' : by.comm})`} has its lock (flock on ${ProcessLock.pathOf(pid)}), as a kvfio has while it changes something in an owner, and did not let go within the time limit.`,
+    hint: 'Try again when that is done, give it longer with --timeout, or end that process.',
   });

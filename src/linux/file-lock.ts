@@ -1,5 +1,6 @@
-import {constants, ftruncateSync, openSync, readFileSync, writeSync} from 'node:fs';
-import {Descriptor} from './descriptor.js';
+import {constants, fstatSync, openSync} from 'node:fs';
+import {constants as os} from 'node:os';
+import {Descriptor, checked} from './descriptor.js';
 import {SyscallError} from './errno.js';
 import {lockedIfFree} from './flock.js';
 
@@ -9,35 +10,22 @@ import {lockedIfFree} from './flock.js';
  */
 export class FileLock extends Descriptor {
   /**
-   * Takes the lock if it is free. Its file is made where it is missing, names the process, and is never removed:
-   * two processes could then lock two files of one name.
+   * Takes the lock if it is free. Its file is made where it is missing, and never removed: two processes could then lock two
+   * files of one name.
    *
    * @returns null when somebody has it
-   * @throws {@link SyscallError} when the file cannot be opened
+   * @throws {@link SyscallError} when the file cannot be opened; EPERM when others than its user and root may open it, and so
+   * keep everybody from the lock
    */
   static tryTake(path: string): FileLock | null {
-    const lock = lockedIfFree(new FileLock(openLock(path), path));
-    try {
-      if (lock !== null) {
-        ftruncateSync(lock.fd);
-        writeSync(lock.fd, `${process.pid}\n`, 0);
-      }
-      return lock;
-    } catch (error) {
-      lock?.[Symbol.dispose]();
-      throw error;
-    }
+    return lockedIfFree(checked(new FileLock(openLock(path), path), checkPrivate));
   }
 }
 
-/** The process that took a lock last, which may have ended; null when the file does not tell. */
-export const lockedBy = (path: string): number | null => {
-  try {
-    const text = readFileSync(path, 'utf8').trim();
-    return /^[1-9]\d{0,8}$/.test(text) ? Number(text) : null;
-  } catch {
-    return null;
-  }
+const checkPrivate = ({fd, path}: Descriptor): void => {
+  const {uid, mode} = fstatSync(fd);
+  const isPrivate = (uid === 0 || uid === process.geteuid?.()) && (mode & 0o077) === 0;
+  if (!isPrivate) throw new SyscallError('open', os.errno.EPERM, path);
 };
 
 const openLock = (path: string): number => {

@@ -13,7 +13,7 @@ import {join} from 'node:path';
 import {Failure} from '../../failure.js';
 import {parsePciAddress} from '../../iommu/pci-address.js';
 import {pause} from '../../linux/pause.js';
-import {lockedBy} from '../../linux/file-lock.js';
+import {whoLocked, type LockHolder} from '../../linux/process-lock.js';
 import type {Binding, BindTarget} from './binding.js';
 import {tryLock} from './try-lock.js';
 
@@ -166,7 +166,7 @@ export class Journal {
           if (!(lock instanceof Failure)) lock[Symbol.dispose]();
         }
       }
-      if (waited >= this.#patience) throw busy(this.#folder, lockedBy(path));
+      if (waited >= this.#patience) throw busy(this.#folder, whoLocked(path));
       pause(PAUSE);
     }
   }
@@ -303,12 +303,12 @@ const fields = (value: unknown): Record<string, unknown> =>
 /** Milliseconds. */
 const PAUSE = 5;
 
-const busy = (folder: string, pid: number | null): Failure =>
+const busy = (folder: string, holder: LockHolder | null): Failure =>
   new Failure({
     code: 'JOURNAL_BUSY',
     kind: 'timeout',
     what: `The journals in ${folder} are in use.`,
-    why: `${pid === null ? 'A process' : `Process ${pid}`} reads or writes them and does not come to an end; it may be stopped.`,
+    why: `${holder === null ? 'A process' : `Process ${holder.pid} (${holder.comm})`} reads or writes them and does not come to an end; it may be stopped.`,
     hint: 'Let it go on, or end it, and try again.',
   });
 

@@ -1,8 +1,8 @@
-import {existsSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../failure.js';
 import {Deadline} from '../../linux/deadline.js';
-import {lockedBy, type FileLock} from '../../linux/file-lock.js';
+import type {FileLock} from '../../linux/file-lock.js';
+import {whoLocked, type LockHolder} from '../../linux/process-lock.js';
 import {Journal} from './journal.js';
 import type {BindSetting} from './setting.js';
 import type {BindMachine} from './transaction.js';
@@ -46,20 +46,20 @@ const take = async (address: string, path: string, deadline: Deadline): Promise<
     const lock = tryLock(path);
     if (lock instanceof Failure) throw lock;
     if (lock !== null) return lock;
-    if (deadline.passed) throw busy(address, lockedBy(path));
+    if (deadline.passed) throw busy(address, whoLocked(path));
     await sleep(Math.min(50, deadline.remaining(50)));
   }
 };
 
-const busy = (address: string, pid: number | null): Failure =>
+const busy = (address: string, holder: LockHolder | null): Failure =>
   new Failure({
     code: 'DEVICE_BUSY',
     kind: 'timeout',
     what: `Somebody else is changing the driver of ${address}.`,
     why:
-      pid !== null && existsSync(`/proc/${pid}`)
-        ? `Another kvfio, process ${pid}, is at work with it.`
-        : 'A kvfio that has ended made a write which the kernel is still busy with.',
+      holder?.comm === ''
+        ? 'A kvfio that has ended made a write which the kernel is still busy with.'
+        : `${holder === null ? 'Another process' : `Process ${holder.pid} (${holder.comm})`} has its lock, as a kvfio has that is at work with it.`,
     hint: 'Wait until it is done, longer with --timeout; dmesg may say what the kernel waits for.',
   });
 

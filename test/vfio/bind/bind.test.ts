@@ -359,7 +359,7 @@ describe('bind and unbind', () => {
     assert.ok(lock);
     const busy = await failureOf(unbindDevices(group(12), options(bus)));
     assert.deepEqual([busy.code, busy.exitCode], ['DEVICE_BUSY', 124]);
-    assert.match(busy.why, new RegExp(`process ${process.pid}`));
+    assert.match(busy.why, new RegExp(`Process ${process.pid} \\(node`));
   });
 
   it('are not undone by a recovery that has not locked their devices', async () => {
