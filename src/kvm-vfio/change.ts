@@ -16,7 +16,6 @@ import {
   deviceWithAddress,
   groupWithId,
   readFacts,
-  settleIfPossible,
   type HeldFile,
   type VmFacts,
 } from './facts.js';
@@ -24,7 +23,7 @@ import {foreseenRefusal} from './foreseen.js';
 import {KnownFiles, type FoundFile} from './known-files.js';
 import {deviceCoherency, groupCoherency} from './model/told.js';
 import {noteDecisions, noteDoubts} from './note-decisions.js';
-import {oneAtATime} from './one-at-a-time.js';
+import {inTurn} from './one-at-a-time.js';
 import {
   addPlan,
   attachPlan,
@@ -55,11 +54,12 @@ export const changeVm = async (
   options: ChangeOptions,
 ): Promise<ChangeDocument> => {
   using vm = await reachVm(place, options);
-  const alone = await settled(vm, options);
+  // also to look ahead: what another kvfio is changing is not what there will be
+  const turn = await inTurn(vm, options.deadline);
   try {
     return changeReached(vm, change, options);
   } finally {
-    alone?.[Symbol.dispose]();
+    turn?.[Symbol.dispose]();
   }
 };
 
@@ -73,24 +73,12 @@ const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): C
       : named.flatMap((id) => targetsOf(facts, id, change));
   const plan = planOf(change, facts, targets);
   if (options.dryRun) {
-    for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
-    const refusal = foreseenRefusal({facts, targets, plan}, vm.way);
-    if (refusal !== null) throw refusal;
+    lookAhead(vm, plan, {facts, targets});
     return documentOf({vm, change, facts, targets, plan, outcome: null});
   }
   options.beforeChange?.();
   const outcome = execute(vm, plan, {facts, targets});
   return documentOf({vm, change, facts, targets, plan, outcome});
-};
-
-/** Makes sure who the owner is, and that nobody else changes anything in it. Who only looks need not. */
-const settled = async (vm: ReachedVm, {dryRun, deadline}: ChangeOptions): Promise<Disposable | null> => {
-  if (dryRun) {
-    settleIfPossible(vm);
-    return null;
-  }
-  vm.settle();
-  return oneAtATime(vm.pid, deadline);
 };
 
 const distinct = (ids: readonly FileId[]): FileId[] => [
@@ -163,6 +151,19 @@ const requireDevice = (facts: VmFacts): number => {
   return device;
 };
 
+/** Throws what {@link execute} would, as far as that is seen without stopping or changing anything. */
+const lookAhead = (
+  vm: ReachedVm,
+  plan: Plan,
+  {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
+): void => {
+  using owner = plan.steps.length === 0 ? null : vm.open();
+  if (owner !== null) KnownFiles.of(owner, foundFiles(plan, facts))[Symbol.dispose]();
+  for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
+  const refusal = foreseenRefusal({facts, targets, plan}, vm.way);
+  if (refusal !== null) throw refusal;
+};
+
 const execute = (
   vm: ReachedVm,
   plan: Plan,
@@ -180,10 +181,7 @@ const execute = (
       check: (fd) => {
         known.check(fd);
       },
-      open: (file) => {
-        vm.checkTrust();
-        return openFile(file, facts, vm.pid);
-      },
+      open: (file) => openFile(file, facts, vm.pid),
     }),
   );
   noteDecisions(owner, outcome, {facts, targets});

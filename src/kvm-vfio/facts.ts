@@ -83,15 +83,6 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
   };
 };
 
-/** For those who only look: where kvfio may not ask, the likeliest process is taken for the owner. */
-export const settleIfPossible = (vm: ReachedVm): void => {
-  try {
-    vm.settle();
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-  }
-};
-
 /**
  * The descriptor of the VM's kvm-vfio device in its owner, null when it has none.
  *

@@ -3,6 +3,43 @@ import {Failure} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
 import {SyscallError} from '../linux/errno.js';
 import {ProcessLock, whoLocked, type LockHolder} from '../linux/process-lock.js';
+import type {ReachedVm} from '../vm/reach-owner.js';
+
+/**
+ * Takes the turn at the owner of a VM, having made sure who that is: nobody is stopped outside of a turn, nor for a VM that
+ * may not be touched.
+ *
+ * @returns as {@link oneAtATime}
+ * @throws {@link Failure}
+ */
+export const inTurn = async (vm: ReachedVm, deadline: Deadline): Promise<Disposable | null> => {
+  vm.checkTrust();
+  for (;;) {
+    const {pid} = vm;
+    const turn = await oneAtATime(pid, deadline);
+    try {
+      vm.settle();
+      if (vm.pid === pid) return turn;
+    } catch (error) {
+      turn?.[Symbol.dispose]();
+      throw error;
+    }
+    turn?.[Symbol.dispose]();
+  }
+};
+
+/**
+ * {@link inTurn} for those who only look: where that cannot be, the likeliest process is taken for the owner.
+ */
+export const inTurnIfPossible = async (vm: ReachedVm, deadline: Deadline): Promise<Disposable | null> => {
+  if (!vm.isUndecided()) return null;
+  try {
+    return await inTurn(vm, deadline);
+  } catch (error) {
+    if (error instanceof Failure) return null;
+    throw error;
+  }
+};
 
 /**
  * Keeps all other kvfios from changing anything in the owner of a VM, from the first look at it to the last change.
@@ -10,7 +47,7 @@ import {ProcessLock, whoLocked, type LockHolder} from '../linux/process-lock.js'
  * @returns to be disposed of; null when the owner is not to be seen in this /proc, as an agent's may be
  * @throws {@link Failure}: timeout when somebody keeps at it
  */
-export const oneAtATime = async (pid: number, deadline: Deadline): Promise<Disposable | null> => {
+const oneAtATime = async (pid: number, deadline: Deadline): Promise<Disposable | null> => {
   for (;;) {
     try {
       const lock = ProcessLock.tryTake(pid);

@@ -12,9 +12,9 @@ import {
   type VmIdentity,
 } from './change-document.js';
 import {vmCoherency, type Coherency} from './coherency.js';
-import {certainDevice, devicesOf, readFacts, settleIfPossible, type HeldFile, type VmFacts} from './facts.js';
+import {certainDevice, devicesOf, readFacts, type HeldFile, type VmFacts} from './facts.js';
 import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
-import {oneAtATime} from './one-at-a-time.js';
+import {inTurn, inTurnIfPossible} from './one-at-a-time.js';
 import {verifyHeld} from './verify.js';
 
 /** A group or a device that the VM's owner has open. */
@@ -81,13 +81,12 @@ export interface StatusOptions extends ReachOptions {
  */
 export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
   using vm = await reachVm(place, options);
-  settleIfPossible(vm);
   // what finding out does to the owner is no other kvfio's to see
-  const alone = options.verify ? await oneAtATime(vm.pid, options.deadline) : null;
+  const turn = await (options.verify ? inTurn : inTurnIfPossible)(vm, options.deadline);
   try {
     return statusOf(vm, options);
   } finally {
-    alone?.[Symbol.dispose]();
+    turn?.[Symbol.dispose]();
   }
 };
 

@@ -9,6 +9,8 @@ export interface ProcessStatus {
   tracerPid: number | null;
   /** Effective user id. */
   uid: number | null;
+  /** Real, effective, saved and file system user id. */
+  uids: number[] | null;
   threads: number | null;
   /** Bytes of its memory that are resident, without huge pages of hugetlbfs (VmRSS). */
   resident: number | null;
@@ -41,6 +43,7 @@ export const parseProcessStatus = (text: string): ProcessStatus => {
     tgid: number('Tgid'),
     tracerPid: number('TracerPid'),
     uid: number('Uid', 1),
+    uids: words('Uid')?.map(Number) ?? null,
     threads: number('Threads'),
     resident: bytes(number('VmRSS')),
     hugetlb: bytes(number('HugetlbPages')),

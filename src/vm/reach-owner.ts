@@ -10,6 +10,7 @@ import {InjectedOwner, type InjectOptions} from './inject/injected-owner.js';
 import type {Owner, OwnerWay} from './owner.js';
 import {receiveVm, type ReceivedVm} from './receive-vm.js';
 import {refuseStranger} from './refuse-stranger.js';
+import {userOf, vouchesFor, voucherOfPeer, voucherOfProcess, type Voucher} from './voucher.js';
 
 /** What can be asked for: one way, or the first that can work. */
 export const VIAS = ['auto', 'direct', 'agent', 'inject'] as const;
@@ -37,19 +38,24 @@ export interface ReachedVm extends OwnerCandidate, Disposable {
   /** The agent of its owner; null for other ways. */
   agent: AgentClient | null;
   /**
-   * Makes sure who the owner is when several processes have the VM and KVM does not say who created it: each makes a
-   * request that creates nothing, which KVM refuses to the creator for another reason than to the others.
+   * Throws unless something may be done with it: see {@link refuseStranger}. Everything below does so by itself; who is to
+   * take a turn at the owner asks before.
+   */
+  checkTrust: () => void;
+  /** Several processes have it, and KVM does not say who created it. */
+  isUndecided: () => boolean;
+  /**
+   * Makes sure who the owner is. When it is undecided, each that may be asked makes a request that creates nothing, which
+   * KVM refuses to the creator for another reason than to the others. To be called by one kvfio at a time.
    *
    * @throws {@link Failure} as {@link open} does
    */
   settle: () => void;
-  /** Throws unless descriptors may be handed to its owner: see {@link refuseStranger}. */
-  checkTrust: () => void;
   /**
    * Makes its owner usable. The caller disposes of it, before the VM.
    *
-   * @throws {@link Failure} when it cannot be made to execute anything; kernelRefused when none of the processes that
-   * have the VM created it
+   * @throws {@link Failure} when it cannot be made to execute anything; refused when it may belong to a user for whom who
+   * handed it out does not speak; kernelRefused when none of the processes that have the VM created it
    */
   open: () => Owner;
 }
@@ -65,7 +71,7 @@ export const reachVm = async (place: VmPlace, options: ReachOptions): Promise<Re
   if (options.via === 'agent') throw noSocket();
   const vm = await waitForVm(place, options);
   try {
-    return injected(vm, {hint: place.pid, socket: null, ...options});
+    return injected(vm, {voucher: voucherOfProcess(place.pid), socket: null, ...options});
   } catch (error) {
     vm[Symbol.dispose]();
     throw error;
@@ -77,7 +83,7 @@ const received = (vm: ReceivedVm, options: ReachOptions): ReachedVm => {
     const byAgent = options.via === 'agent' || (options.via === 'auto' && vm.agent !== null);
     return byAgent
       ? throughAgent(vm, options)
-      : injected(vm.vm, {hint: vm.peer.pid, socket: vm.address, received: vm, ...options});
+      : injected(vm.vm, {voucher: voucherOfPeer(vm.peer), socket: vm.address, received: vm, ...options});
   } catch (error) {
     vm[Symbol.dispose]();
     throw error;
@@ -91,17 +97,22 @@ const throughAgent = (vm: ReceivedVm, {patience}: ReachOptions): ReachedVm => {
   // who listens may be a helper of the owner
   const owner = holdsVm(vm.vm, listener) ? listener : (likeliest(vm) ?? listener);
   const client = new AgentClient(vm, owner.pid, patience);
+  const checkTrust = (): void => {
+    refuseStranger(vm);
+  };
   return {
     ...owner,
     vmFd: agent.vmFd,
     way: 'agent',
     socket: vm.address,
     agent: client,
-    settle: () => undefined,
-    checkTrust: () => {
-      refuseStranger(vm);
+    checkTrust,
+    isUndecided: () => false,
+    settle: checkTrust,
+    open: () => {
+      checkTrust();
+      return client;
     },
-    open: () => client,
     [Symbol.dispose]: () => {
       vm[Symbol.dispose]();
     },
@@ -110,8 +121,9 @@ const throughAgent = (vm: ReceivedVm, {patience}: ReachOptions): ReachedVm => {
 
 /** An agent needs no permission to look at processes, so finding its owner may fail. */
 const likeliest = (vm: ReceivedVm): OwnerCandidate | null => {
+  const voucher = voucherOfPeer(vm.peer);
   try {
-    return findOwners(vm.vm, {hint: vm.peer.pid})[0];
+    return findOwners(vm.vm, {hint: voucher.pid}).find(({pid}) => vouchesFor(voucher, pid)) ?? null;
   } catch (error) {
     if (error instanceof Failure) return null;
     throw error;
@@ -119,7 +131,7 @@ const likeliest = (vm: ReceivedVm): OwnerCandidate | null => {
 };
 
 interface InjectedPlace {
-  hint: number;
+  voucher: Voucher;
   socket: string | null;
   received?: ReceivedVm;
   patience: number;
@@ -128,11 +140,17 @@ interface InjectedPlace {
 
 const injected = (
   vm: Descriptor,
-  {hint, socket, received: from, patience, suspendSeccomp = false}: InjectedPlace,
+  {voucher, socket, received: from, patience, suspendSeccomp = false}: InjectedPlace,
 ): ReachedVm => {
-  let candidates: readonly [OwnerCandidate, ...OwnerCandidate[]] = findOwners(vm, {hint});
+  const find = (): readonly [OwnerCandidate, ...OwnerCandidate[]] => findOwners(vm, {hint: voucher.pid});
+  let candidates = find();
+  let settled = false;
+  const checkTrust = (): void => {
+    if (from !== undefined) refuseStranger(from);
+  };
   const open = (): Owner => {
-    const {owner, candidate} = openFirst(vm, candidates, {patience, suspendSeccomp});
+    checkTrust();
+    const {owner, candidate} = openFirst(vm, {candidates, voucher}, {patience, suspendSeccomp});
     candidates = [candidate];
     Object.assign(reached, candidate);
     return owner;
@@ -142,11 +160,15 @@ const injected = (
     way: 'inject',
     socket,
     agent: null,
-    checkTrust: () => {
-      if (from !== undefined) refuseStranger(from);
-    },
+    checkTrust,
+    isUndecided: () => candidates.length > 1,
     settle: () => {
-      if (candidates.length > 1) open()[Symbol.dispose]();
+      if (settled) return;
+      // who had it for a moment, such as another kvfio that was at work, may have let go of it
+      candidates = find();
+      if (candidates.length > 1 || !vouchesFor(voucher, candidates[0].pid)) open()[Symbol.dispose]();
+      else Object.assign(reached, candidates[0]);
+      settled = true;
     },
     open,
     [Symbol.dispose]: () => {
@@ -159,17 +181,23 @@ const injected = (
 /** The first candidate that created the VM. When there is only one, what it is asked for shows whether it did. */
 const openFirst = (
   vm: Descriptor,
-  candidates: readonly OwnerCandidate[],
+  {candidates, voucher}: {candidates: readonly OwnerCandidate[]; voucher: Voucher},
   options: InjectOptions,
 ): {owner: InjectedOwner; candidate: OwnerCandidate} => {
+  const others: OwnerCandidate[] = [];
   for (const candidate of candidates) {
-    const owner = InjectedOwner.open(candidate.pid, {
-      ...options,
-      isRight: () => holdsVm(vm, candidate),
-    });
+    const {pid} = candidate;
+    const user = userOf(pid);
+    if (!vouchesFor(voucher, pid)) {
+      others.push(candidate);
+      continue;
+    }
+    // a program that it executes meanwhile may be of another user (set-user-ID)
+    const isRight = (): boolean => holdsVm(vm, candidate) && userOf(pid) === user;
+    const owner = InjectedOwner.open(pid, {...options, isRight});
     try {
       // from here on the process is held, so it is now that it must be the right one
-      if (!holdsVm(vm, candidate)) throw ownerChanged(candidate);
+      if (!isRight()) throw ownerChanged(candidate);
       if (candidates.length === 1 || isCreator(owner, candidate)) return {owner, candidate};
     } catch (error) {
       owner[Symbol.dispose]();
@@ -177,7 +205,7 @@ const openFirst = (
     }
     owner[Symbol.dispose]();
   }
-  throw noCreator(candidates);
+  throw others.length > 0 ? ofAnotherUser(others) : noCreator(candidates);
 };
 
 /** No device has this type, so the creator is told ENODEV, and nothing is created. */
@@ -244,6 +272,15 @@ const ownerChanged = ({pid}: OwnerCandidate): Failure =>
     what: `The VM's owner, process ${pid}, was not used.`,
     why: 'It has closed the VM, or ended, since it was found.',
     hint: 'Start the VM and try again.',
+  });
+
+const ofAnotherUser = (candidates: readonly OwnerCandidate[]): Failure =>
+  new Failure({
+    code: 'OWNER_OF_ANOTHER_USER',
+    kind: 'refused',
+    what: 'The owner of the VM was not made to execute anything.',
+    why: `It may be ${candidates.map(({pid, comm}) => `process ${pid} (${comm}) of user ${userOf(pid) ?? 'unknown'}`).join(', or ')}: anybody can pass it a VM, and who handed this one out does not speak for that user.`,
+    hint: 'Name the process with --pid if it is the VMM.',
   });
 
 const noCreator = (candidates: readonly OwnerCandidate[]): Failure =>

@@ -2,23 +2,27 @@ import {lstatSync, readlinkSync, type Stats} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {Failure} from '../failure.js';
 import {isAbstract} from '../linux/socket-address.js';
+import {isOneUser} from '../linux/user-ids.js';
 import type {VmSource} from './receive-vm.js';
+import {trustedUsers} from './trusted-users.js';
 
 /**
- * Throws unless descriptors may be handed to whoever sent this VM.
+ * Throws unless something may be done with a VM, and descriptors be handed to whoever sent it.
  *
  * Anybody can be first to listen at an abstract name, or to make a folder in one that others may write to, and wait
  * there for somebody to bring a VFIO group. So there only root and the user's own processes are trusted.
  */
 export const refuseStranger = ({address, peer}: VmSource): void => {
-  const own = process.geteuid?.() ?? 0;
-  if (peer.uid === 0 || peer.uid === own) return;
-  if (!isAbstract(address) && isReserved(address, new Set([0, own]), peer.uid)) return;
+  const trusted = trustedUsers();
+  if (trusted.has(peer.uid)) return;
+  if (isOneUser(peer.uid) && !isAbstract(address) && isReserved(address, trusted, peer.uid)) return;
   throw new Failure({
     code: 'SOCKET_OF_STRANGER',
     kind: 'refused',
     what: `The VM at ${address} was not touched.`,
-    why: `Process ${peer.pid} of user ${peer.uid} listens there, and another user of this host could have come first.`,
+    why: isOneUser(peer.uid)
+      ? `Process ${peer.pid} of user ${peer.uid} listens there, and another user of this host could have come first.`
+      : `Process ${peer.pid} listens there, and which user it belongs to cannot be seen in this user namespace.`,
     hint: 'Use a socket to which every folder on the way belongs to root, to you or to its user, who alone may write to it; or name the VM with --pid.',
   });
 };

@@ -8,6 +8,7 @@ import {commOf} from '../linux/process.js';
 import {UnixListener, type PeerCredentials, type UnixSocket} from '../linux/unix-socket.js';
 import {AgentServer} from './agent-server.js';
 import {ADDRESS_REFUSALS, type SocketRefusals} from './socket-refusals.js';
+import {trustedUsers} from './trusted-users.js';
 
 /** Further clients wait in the listener's queue. */
 const MOST_CLIENTS = 32;
@@ -146,7 +147,7 @@ const acceptNext = async (
 };
 
 /** The mode of a socket file sees to that too, but an abstract name has none. */
-const isTrusted = ({uid}: PeerCredentials): boolean => uid === 0 || uid === process.geteuid?.();
+const isTrusted = ({uid}: PeerCredentials): boolean => trustedUsers().has(uid);
 
 const turnedAway = ({pid, uid}: PeerCredentials): string => {
   const comm = commOf(pid);
