@@ -9,13 +9,14 @@ import {usageFailure} from './usage-failure.js';
 
 /** What each guard protects, as its flag says it. */
 const GUARD_FLAGS = {
-  'force-mounted': 'although a file system on it is mounted',
+  'force-mounted': 'although a file system on it, or that it carries to another host, is mounted',
   'force-swap': 'although there is swap space in use on it',
   'force-storage':
     'although it is a member of LVM, RAID or ZFS, in exclusive use, or open in a program, also as /dev/nvme0 or /dev/sg0',
   'force-network': 'although an interface of it has an address or a default route, or a program uses it',
   'force-display': 'although it is the boot display, or a program has it open',
-  'force-console': "although it is the only way to the kernel's console",
+  'force-console': 'although it has a console of the kernel, or is the last display of one',
+  'force-platform': 'although it carries a TPM, or a watchdog that a program has open',
   'force-sriov': 'although it has virtual functions',
   'force-held': 'although a VM or another process has its group open',
 } as const satisfies Record<`force-${GuardName}`, string>;
@@ -33,6 +34,7 @@ export const guardFlags = {
   'force-network': forceFlag('network'),
   'force-display': forceFlag('display'),
   'force-console': forceFlag('console'),
+  'force-platform': forceFlag('platform'),
   'force-sriov': forceFlag('sriov'),
   ...heldFlag,
 };

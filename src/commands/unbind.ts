@@ -5,6 +5,7 @@ import {bindLines} from '../cli/bind-text.js';
 import {dryRunFlag} from '../cli/vm-flags.js';
 import type {UnbindDocument} from '../vfio/bind/bind-document.js';
 import {recoverDevices} from '../vfio/bind/recover.js';
+import {EXIT_CODES} from '../failure.js';
 import {unbindDevices} from '../vfio/bind/unbind.js';
 
 export default class Unbind extends BaseCommand {
@@ -50,6 +51,8 @@ A group that a VM holds is refused: its driver would wait for the VM to let go.`
       : await unbindDevices(memberRequest(flags), options);
     if (!this.jsonEnabled()) this.printLines(bindLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);
+    // as without --dry-run
+    if (document.refused.length > 0) process.exitCode = EXIT_CODES.refused;
     return document;
   }
 }

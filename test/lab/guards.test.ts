@@ -13,6 +13,7 @@ const SERIAL = '0000:00:04.0';
 const SCSI = '0000:00:05.0';
 const NIC = '0000:00:06.0';
 const VIRTIO_CONSOLE = '0000:00:07.0';
+const ROOT = '0000:00:1b.0';
 const PF = '0000:01:00.0';
 
 const DEVICES = [
@@ -129,6 +130,12 @@ say unseen-dry bind --device ${DISK} --dry-run
 AS=
 kill $holder
 say freed bind --device ${DISK}
+
+# the root of this guest, and what has nothing to do with it
+findmnt -n -o FSTYPE,SOURCE / > $out/root
+say root bind --device ${ROOT}
+say root-dry bind --device ${ROOT} --dry-run
+say root-driver groups --device ${ROOT} --columns driver --no-header
 
 # the kernel's consoles are a virtio console, the serial card, and the display
 cat /proc/consoles > $out/consoles
@@ -253,6 +260,7 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
   it('refuses a disk for everything that is built on it or uses it', () => {
     assert.deepEqual(refused('disk'), [
       'dm-2 (upper) on dm-1 (lower) on nvmeNn1p4 is mounted at /mnt',
+      'nvmeNn1p7 is mounted at /media',
       'nvmeNn1p1 is swap space in use',
       'dm-0 (vg-lv) on nvmeNn1p2 is swap space in use',
       'nvmeNn1p2 carries dm-0',
@@ -261,7 +269,6 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
       'dm-1 (lower) on nvmeNn1p4 carries dm-2',
       'nvmeNn1p5 is a member of LVM',
       'nvmeNn1p6 is a member of a RAID array (md)',
-      'nvmeNn1p7 is in exclusive use, by a pool or in another mount namespace (open with O_EXCL answers EBUSY)',
     ]);
     assert.match(said('disk', 5), /--force-mounted --force-swap --force-storage\.$/m);
     assert.match(said('freed', 0), /nvme -> vfio-pci/);
@@ -292,18 +299,35 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
     assert.match(said('unseen-dry', 0), /has \S+ or \/dev\/\S+ open cannot be told/);
   });
 
-  it('refuses to take the last ways to the console together', () => {
+  it('refuses to take a serial or virtio console, and all ways to the console together', () => {
     assert.deepEqual(
       text('consoles').match(/^\S+/gm)?.sort(),
       ['hvc0', 'tty0', 'ttyS3'],
       'the kernel has no other consoles',
     );
-    assert.doesNotMatch(said('two-consoles', 0), /refused/);
+    const two = said('two-consoles', 5);
+    for (const console of ['hvc0', 'ttyS3'])
+      assert.match(
+        two,
+        new RegExp(`refused: .* it is the only way to the console ${console} \\(--force-console\\)`),
+      );
+    assert.doesNotMatch(two, /tty0/);
     assert.deepEqual(refused('consoles').sort(), [
       'it is the only way to the console hvc0, and no other console would be left',
       'it is the only way to the console tty0, and no other console would be left',
       'it is the only way to the console ttyS3, and no other console would be left',
     ]);
+  });
+
+  it('refuses the device that carries the root of this guest, and so does a dry run', () => {
+    assert.match(text('root'), /^9p +host$/m);
+    assert.match(said('root', 5), /the 9p file system host of virtio\d+ is mounted at \/[,\s]/);
+    assert.match(said('root', 5), /--force-mounted/);
+    assert.match(
+      said('root-dry', 5),
+      /refused: .*the 9p file system host of virtio\d+ is mounted at \/[,\s]/,
+    );
+    assert.equal(said('root-driver', 0).trim(), 'virtio-pci');
   });
 
   it('refuses a physical function while it has virtual ones, as vfio-pci does', () => {

@@ -15,6 +15,7 @@ export const GUARDS = [
   'network',
   'display',
   'console',
+  'platform',
   'sriov',
   'held',
 ] as const;

@@ -546,6 +546,101 @@ describe('guards', () => {
     });
   });
 
+  describe('of file systems without a block device', () => {
+    const SHARE = 'sys/devices/pci0000:01/0000:01:00.0/virtio0';
+    const share = (files: Machine, driver: string, index: number, path: string, tag?: string): void => {
+      files.write(`${path}/uevent`, '');
+      files.link(`sys/bus/virtio/drivers/${driver}/virtio${index}`, path);
+      if (tag !== undefined) files.write(`${path}/mount_tag`, `${tag}\0`);
+    };
+
+    it('find the device that carries the root of a virtual machine over 9p', () => {
+      using files = withDevices(
+        pci(DISK, {driver: 'virtio-pci'}),
+        pci('0000:02:00.0', {driver: 'virtio-pci'}),
+      );
+      share(files, '9pnet_virtio', 0, SHARE, 'host');
+      share(files, '9pnet_virtio', 1, 'sys/devices/pci0000:02/0000:02:00.0/virtio1', 'spare');
+      mounts(files, ['0:22', '/', '9p', 'host']);
+      assert.deepEqual(found(files), ['mounted: the 9p file system host of virtio0 is mounted at /']);
+    });
+
+    it('find a mount of another mount namespace', () => {
+      using files = withDevices(pci(DISK, {driver: 'virtio-pci'}));
+      share(files, '9pnet_virtio', 0, SHARE, 'data');
+      mounts(files);
+      files.write('proc/4711/mountinfo', '30 1 0:22 / /srv rw - 9p data rw\n');
+      assert.deepEqual(found(files), ['mounted: the 9p file system data of virtio0 is mounted at /srv']);
+    });
+
+    it('find each device that may carry a virtiofs whose tag sysfs does not tell', () => {
+      using files = withDevices(pci(DISK, {driver: 'virtio-pci'}));
+      share(files, 'virtiofs', 0, SHARE);
+      mounts(files, ['0:22', '/work', 'virtiofs', 'work']);
+      assert.deepEqual(found(files), [
+        'mounted: virtio0 may carry the virtiofs file system work, which is mounted at /work',
+      ]);
+      files.write('sys/fs/virtiofs/3/tag', 'other\n');
+      files.link('sys/fs/virtiofs/3/device', SHARE);
+      assert.deepEqual(found(files), []);
+    });
+
+    it('find flash memory with a file system', () => {
+      using files = withDevices(pci(DISK, {classCode: '0c8000', driver: 'intel-spi'}));
+      files.write(`${FOLDER}/mtd/mtd0/type`, 'nor\n');
+      files.link('sys/class/mtd/mtd0', `${FOLDER}/mtd/mtd0`);
+      files.write('sys/class/ubi/ubi1/mtd_num', '0\n');
+      for (const [type, source] of [
+        ['jffs2', 'mtd0'],
+        ['jffs2', '/dev/mtdblock0'],
+        ['ubifs', 'ubi1:root'],
+        ['ubifs', '/dev/ubi1_0'],
+      ] as const) {
+        mounts(files, ['0:22', '/flash', type, source]);
+        assert.deepEqual(found(files), ['mounted: the flash memory mtd0 is mounted at /flash'], source);
+      }
+      mounts(files, ['0:22', '/flash', 'ubifs', 'ubi0:root']);
+      assert.deepEqual(found(files), []);
+    });
+  });
+
+  describe('of what the machine itself needs', () => {
+    it('find a TPM below the device, or below it in the tree of the firmware', () => {
+      using files = withDevices(pci(DISK, {classCode: '060100', driver: 'lpc_ich'}));
+      const node = 'sys/devices/LNXSYSTM:00/LNXSYBUS:00/PNP0A08:00/device:1f';
+      files.write(`${node}/MSFT0101:00/hid`, 'MSFT0101\n');
+      files.link(`${FOLDER}/firmware_node`, node);
+      files.write('sys/devices/platform/MSFT0101:00/tpm/tpm0/tpm_version_major', '2\n');
+      files.link('sys/devices/platform/MSFT0101:00/tpm/tpm0/device', 'sys/devices/platform/MSFT0101:00');
+      files.link('sys/class/tpm/tpm0', 'sys/devices/platform/MSFT0101:00/tpm/tpm0');
+      assert.deepEqual(found(files), []);
+      files.link('sys/devices/platform/MSFT0101:00/firmware_node', `${node}/MSFT0101:00`);
+      assert.deepEqual(found(files), ['platform: it carries the TPM tpm0']);
+    });
+
+    it('find a watchdog that runs', () => {
+      using files = withDevices(pci(DISK, {classCode: '060100', driver: 'lpc_ich'}));
+      files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/state`, 'inactive\n');
+      files.link('sys/class/watchdog/watchdog0', `${FOLDER}/iTCO_wdt/watchdog/watchdog0`);
+      assert.deepEqual(found(files), []);
+      files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/state`, 'active\n');
+      assert.deepEqual(found(files), ['platform: it carries the watchdog watchdog0, which runs']);
+    });
+
+    it('find an interface whose link-local address a TCP connection uses', () => {
+      using files = withDevices(pci(DISK, {classCode: '020000', driver: 'e1000e'}));
+      files.write(`${FOLDER}/net/enp1s0/ifindex`, '3\n');
+      files.link('sys/class/net/enp1s0', `${FOLDER}/net/enp1s0`);
+      const addresses = [{index: 3, address: 'fe80::5054:ff:fe12:3456/64', linkLocal: true}];
+      const line = (state: string): string =>
+        `  sl  local_address\n   0: 000080FE00000000FF005450563412FE:0016 000080FE00000000FF005450563412FF:C350 ${state} 0\n`;
+      files.write('proc/net/tcp6', line('0A'));
+      assert.deepEqual(found(files, {addresses}), []);
+      files.write('proc/net/tcp6', line('01'));
+      assert.deepEqual(found(files, {addresses}), ['network: enp1s0 has 1 established TCP connection']);
+    });
+  });
+
   describe('of displays and consoles', () => {
     const CONSOLES = 'tty0                 -WU (EC p  )    4:1\n';
     const gpu = (address: string, driver = 'i915'): DeviceSpec => pci(address, {classCode: '030000', driver});
@@ -568,13 +663,14 @@ describe('guards', () => {
       assert.deepEqual(found(files, {only: [DISK]}), []);
     });
 
-    it('find the card of the only serial console, and both ways when both go', () => {
+    it('find the card of a serial console, whatever other console is left', () => {
       using files = withDevices(pci(DISK, {classCode: '070002', driver: 'serial'}), gpu('0000:02:00.0'));
       files.link('sys/class/tty/ttyS4', `${FOLDER}/tty/ttyS4`);
       files.write('proc/consoles', 'ttyS4 -W- (EC p a) 4:68\n');
       assert.match(found(files, {only: [DISK]}).join(), /the console ttyS4/);
       files.write('proc/consoles', `${CONSOLES}ttyS4 -W- (EC p a) 4:68\n`);
-      assert.deepEqual(found(files, {only: [DISK]}), []);
+      assert.deepEqual(found(files, {only: [DISK]}), ['console: it is the only way to the console ttyS4']);
+      assert.deepEqual(found(files, {only: ['0000:02:00.0']}), []);
       assert.equal(found(files).length, 2);
     });
   });

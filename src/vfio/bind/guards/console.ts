@@ -3,23 +3,28 @@ import {isOfClass} from '../../../iommu/pci-class.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
 
-/** The last console of the kernel: none would be left to see why the machine does not come back. */
+/**
+ * A console of the kernel that the machine would lose. A terminal of displays counts when no other console is left; a serial
+ * or virtio console always does, because somebody has set it up to reach the machine by.
+ */
 export const consoleGuard: Guard = ({tree, devices, allDevices}) => {
   const consoles = readConsoles(tree).map((name) => ({
     name,
     losers: losersOf(tree, name, {devices, allDevices}),
   }));
-  if (consoles.some(({losers}) => losers.length === 0)) return [];
-  const losers = new Set(consoles.flatMap(({losers}) => losers));
-  return [...losers].map(({address}) => {
-    const names = consoles.filter(({losers}) => losers.some((loser) => loser.address === address));
+  const oneStays = consoles.some(({losers}) => losers.length === 0);
+  const lost = consoles.filter(({name, losers}) => losers.length > 0 && !(oneStays && isOfDisplays(name)));
+  return [...new Set(lost.flatMap(({losers}) => losers))].map((device) => {
+    const names = lost.filter(({losers}) => losers.includes(device)).map(({name}) => name);
     return {
       guard: 'console' as const,
-      device: address,
-      found: `it is the only way to the console ${names.map(({name}) => name).join(', ')}, and no other console would be left`,
+      device: device.address,
+      found: `it is the only way to the console ${names.join(', ')}${oneStays ? '' : ', and no other console would be left'}`,
     };
   });
 };
+
+const isOfDisplays = (name: string): boolean => /^tty\d+$/.test(name);
 
 /** Enabled consoles by name (proc(5), /proc/consoles). */
 const readConsoles = (tree: HostTree): string[] =>
@@ -34,7 +39,7 @@ const losersOf = (
   name: string,
   {devices, allDevices}: {devices: readonly Device[]; allDevices: readonly Device[]},
 ): Device[] => {
-  if (/^tty\d+$/.test(name)) {
+  if (isOfDisplays(name)) {
     const taken = devices.filter(isDisplay);
     const stays = allDevices.some(
       (device) =>

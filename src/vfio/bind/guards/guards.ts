@@ -7,6 +7,7 @@ import type {Guard, GuardContext} from './guard.js';
 import {heldGuard} from './held.js';
 import {mountedGuard} from './mounted.js';
 import {networkGuard} from './network.js';
+import {platformGuard} from './platform.js';
 import {sriovGuard} from './sriov.js';
 import {storageGuard} from './storage.js';
 import {swapGuard} from './swap.js';
@@ -18,6 +19,7 @@ const BY_NAME: Record<GuardName, Guard> = {
   network: networkGuard,
   display: displayGuard,
   console: consoleGuard,
+  platform: platformGuard,
   sriov: sriovGuard,
   held: heldGuard,
 };

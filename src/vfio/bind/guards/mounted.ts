@@ -1,32 +1,39 @@
 import type {HostTree} from '../../../linux/host-tree.js';
 import {blockDevicesOf, blockName, isNodeOf, type BlockDevice} from './block-devices.js';
-import {namesIn, textOf, type Guard} from './guard.js';
+import {namesIn, type Guard} from './guard.js';
+import {readMounts, type Mount} from './mounts.js';
+import {shareMountsOf} from './share-mounts.js';
 
-/** A mounted file system: of a disk, a partition, or anything that is built on one. */
+/**
+ * A mounted file system: of a disk, a partition, or anything that is built on one, of flash memory, or one that the device
+ * carries to another host.
+ */
 export const mountedGuard: Guard = ({tree, devices}) => {
   const mounts = readMounts(tree);
   return devices.flatMap(({address, path}) =>
-    blockDevicesOf(tree, path).flatMap((block) => {
-      const points = mountPointsOf(tree, block, mounts);
-      return points.length === 0
-        ? []
-        : [
-            {
-              guard: 'mounted' as const,
-              device: address,
-              found: `${blockName(block)} is mounted at ${points.join(', ')}`,
-            },
-          ];
-    }),
+    [
+      ...blockDevicesOf(tree, path).map((block) => ({
+        what: blockName(block),
+        points: mountPointsOf(tree, block, mounts),
+      })),
+      ...shareMountsOf(tree, path, mounts),
+    ]
+      .filter(({points}) => points.length > 0)
+      .map(({what, points}) => ({
+        guard: 'mounted' as const,
+        device: address,
+        found: `${what} is mounted at ${listed(points)}`,
+      })),
   );
 };
 
-export interface Mount {
-  /** `259:2`; of btrfs and others a number that no device has. */
-  number: string;
-  point: string;
-  source: string;
-}
+/** Containers mount one file system in very many places. */
+const listed = (points: readonly string[]): string =>
+  points.length > NAMED
+    ? `${points.slice(0, NAMED).join(', ')} and ${points.length - NAMED} more places`
+    : points.join(', ');
+
+const NAMED = 8;
 
 /** Where a block device is mounted. */
 export const mountPointsOf = (tree: HostTree, block: BlockDevice, mounts: readonly Mount[]): string[] => {
@@ -46,24 +53,6 @@ export const mountPointsOf = (tree: HostTree, block: BlockDevice, mounts: readon
     ? [`an unknown place, as part of a btrfs on ${partners.join(', ')}`]
     : [...new Set(points)];
 };
-
-/** Mounts as this process and the first one see them: those of other mount namespaces show as exclusive use. */
-export const readMounts = (tree: HostTree): Mount[] =>
-  ['/proc/self/mountinfo', '/proc/1/mountinfo'].flatMap((path) => parseMountInfo(textOf(tree, path) ?? ''));
-
-/** proc(5), /proc/pid/mountinfo. */
-export const parseMountInfo = (text: string): Mount[] =>
-  text.split('\n').flatMap((line) => {
-    const fields = line.split(' ');
-    const dash = fields.indexOf('-', 6);
-    const [number, point, source] = [fields[2], fields[4], fields[dash + 2]];
-    if (dash === -1 || number === undefined || point === undefined || source === undefined) return [];
-    return [{number, point: unescaped(point), source: unescaped(source)}];
-  });
-
-/** Blanks and their like are octal in tables of /proc (fs/seq_file.c, mangle_path). */
-export const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
 
 /** Names of all devices of the btrfs that a block device is part of; mountinfo names one of them. */
 const btrfsPartners = (tree: HostTree, {name}: BlockDevice): string[] =>

@@ -2,6 +2,7 @@ import {isOfClass} from '../../../iommu/pci-class.js';
 import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {openedNodes} from './character-nodes.js';
+import {connectionsOf} from './tcp-connections.js';
 import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
 
 const NET = '/sys/class/net';
@@ -75,10 +76,18 @@ const usesOf = (
   {addresses, routes}: {addresses: Parameters<Guard>[0]['addresses']; routes: ReadonlySet<string>},
 ): string[] => {
   const index = Number(textOf(tree, `${NET}/${name}/ifindex`));
-  const own = addresses().filter((address) => address.index === index && !address.linkLocal);
+  const all = addresses().filter((address) => address.index === index);
+  const own = all.filter(({linkLocal}) => !linkLocal);
+  const connected = connectionsOf(
+    tree,
+    all.filter(({linkLocal}) => linkLocal).map(({address}) => address.replace(/\/.*/, '')),
+  );
   return [
     ...(own.length > 0 ? [`has the address ${own.map(({address}) => address).join(', ')}`] : []),
     ...(routes.has(name) ? ['has a default route'] : []),
+    ...(connected > 0
+      ? [`has ${connected} established TCP ${connected === 1 ? 'connection' : 'connections'}`]
+      : []),
     // its ports' addresses are those of interfaces that nothing links to them
     ...(name === 'ovs-system' ? ['makes it a port of Open vSwitch'] : []),
   ];

@@ -7,7 +7,8 @@ import {blockDevicesOf, blockName, type BlockDevice} from './block-devices.js';
 import {openedNodes} from './character-nodes.js';
 import {ENOMEDIUM, memberSignature} from './member-signature.js';
 import {isBelow, textOf, type Guard, type GuardContext} from './guard.js';
-import {mountPointsOf, readMounts} from './mounted.js';
+import {mountPointsOf} from './mounted.js';
+import {readMounts} from './mounts.js';
 import {isSwap, readSwaps} from './swap.js';
 import {unseen} from './unseen.js';
 

@@ -1,7 +1,7 @@
 import type {HostTree} from '../../../linux/host-tree.js';
 import {blockDevicesOf, blockName, isNodeOf, type BlockDevice} from './block-devices.js';
 import {textOf, type Guard} from './guard.js';
-import {unescaped} from './mounted.js';
+import {unescaped} from './mounts.js';
 
 /** Swap space: without it the kernel kills what was swapped out. A swap file counts as its mounted file system. */
 export const swapGuard: Guard = ({tree, devices}) => {

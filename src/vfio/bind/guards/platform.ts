@@ -1,0 +1,43 @@
+import type {HostTree} from '../../../linux/host-tree.js';
+import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
+import {openedNodes} from './character-nodes.js';
+
+/**
+ * What the machine itself needs of a device: a TPM, which may hold the keys of its disks, and a watchdog that a program has
+ * started, which resets the machine when nobody feeds it.
+ */
+export const platformGuard: Guard = (context) =>
+  context.devices.flatMap(({address, path}) =>
+    [
+      ...tpmsOf(context.tree, path).map((name) => `it carries the TPM ${name}`),
+      ...runningWatchdogsOf(context.tree, path).map((name) => `it carries the watchdog ${name}, which runs`),
+      ...openedNodes(context, path, ['watchdog']),
+    ].map((found) => ({guard: 'platform' as const, device: address, found})),
+  );
+
+/** Of a kernel with CONFIG_WATCHDOG_SYSFS (drivers/watchdog/watchdog_dev.c, state_show). */
+const runningWatchdogsOf = (tree: HostTree, devicePath: string): string[] =>
+  namesIn(tree, WATCHDOG).filter(
+    (name) =>
+      isBelow(resolved(tree, WATCHDOG, name) ?? '', devicePath) &&
+      textOf(tree, `${WATCHDOG}/${name}/state`) === 'active',
+  );
+
+const WATCHDOG = '/sys/class/watchdog';
+
+const TPM = '/sys/class/tpm';
+
+/** TPMs below a device, in sysfs or in the firmware's tree of devices: that of an LPC bridge is no child of it in sysfs. */
+const tpmsOf = (tree: HostTree, devicePath: string): string[] => {
+  const firmware = resolved(tree, devicePath, 'firmware_node');
+  return namesIn(tree, TPM)
+    .filter((name) => /^tpm\d+$/.test(name))
+    .filter((name) => {
+      const path = resolved(tree, TPM, name);
+      if (path === null) return false;
+      if (isBelow(path, devicePath)) return true;
+      const device = resolved(tree, path, 'device');
+      const node = device === null ? null : resolved(tree, device, 'firmware_node');
+      return firmware !== null && node !== null && isBelow(node, firmware);
+    });
+};
