@@ -9,7 +9,7 @@ import {groupsOf, planBind, stepsOf, VFIO_PCI, type NewOwner, type PlannedDevice
 import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type Step} from './steps.js';
-import {conclude, runTransaction} from './transaction.js';
+import {conclude, runTransaction, type Goals} from './transaction.js';
 
 export interface DriverOptions {
   dryRun: boolean;
@@ -33,7 +33,7 @@ export interface BindOptions extends DriverOptions {
  * @throws {@link Failure}: notFound, refused by a guard, permission, timeout; rolledBack when it failed half-way
  */
 export const bindDevices = async (request: Request, options: BindOptions): Promise<BindDocument> => {
-  const {setting = hostSetting(), timeout, dryRun} = options;
+  const {setting = hostSetting(), dryRun} = options;
   const host = readBindHost(setting);
   const addresses = membersOf(host, request).map(({device}) => device.address);
   const answer = (change: Change): BindDocument => ({
@@ -41,12 +41,12 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
     command: 'bind',
   });
   if (dryRun) return answer(bindChange(setting, host, request, options));
-  return whileLocked(setting, addresses, timeout, async (machine) => {
+  return whileLocked(setting, addresses, options, async (machine) => {
     // what was read before the devices were locked may be true no more
     const change = bindChange(setting, readBindHost(setting), request, options);
     const {plan, steps} = change;
     refuseInterrupted(
-      machine.journal.entries(),
+      machine.journal.entries(plan.map(({target}) => target.address)),
       plan.map(({target}) => target.address),
     );
     refuse(change.refused, 'The devices were not given to vfio-pci.');
@@ -71,7 +71,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
         step.action === 'own' ? journalledNode(setting.tree, setting.nodes, step.group) : [],
       ),
     });
-    await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
+    await runTransaction(machine, entry, {steps, before: bindingsBefore(plan), goals: goalsOf(plan)});
     conclude(() => {
       machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
       if (entry.devices.length === 0) machine.journal.remove(entry);
@@ -85,6 +85,9 @@ export const changes = ({goal}: PlannedDevice): boolean => goal !== null;
 
 export const bindingsBefore = (plan: readonly PlannedDevice[]): Map<string, PlannedDevice['before']> =>
   new Map(plan.map(({target, before}) => [target.path, before]));
+
+export const goalsOf = (plan: readonly PlannedDevice[]): Goals =>
+  new Map(plan.flatMap(({target, goal}) => (goal === null ? [] : [[target.path, goal] as const])));
 
 const bindChange = (
   setting: BindSetting,

@@ -1,6 +1,8 @@
 import {
   closeSync,
   fsyncSync,
+  constants,
+  lstatSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -9,7 +11,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import {Failure} from '../../failure.js';
 import {parsePciAddress} from '../../iommu/pci-address.js';
 import {pause} from '../../linux/pause.js';
@@ -95,6 +97,7 @@ export class Journal {
     try {
       mkdirSync(join(this.#folder, '..'), {recursive: true, mode: 0o755});
       mkdirSync(this.#folder, {recursive: true, mode: 0o700});
+      requirePrivate(this.#folder);
       this.#alone(() => {
         // who writes has the lock: these are of processes that were killed, before they changed anything
         for (const name of readdirSync(this.#folder))
@@ -113,11 +116,20 @@ export class Journal {
   /**
    * Entries in the order in which they were begun.
    *
-   * @throws {@link Failure} when one is damaged: it says what some device was, which nobody can guess
+   * @param about addresses of the devices in question; by default all
+   * @throws {@link Failure} when one is damaged that may be about such a device: it says what the device was, which nobody can
+   * guess
    */
-  entries(): JournalEntry[] {
+  entries(about?: readonly string[]): JournalEntry[] {
     // who may not look into the folder, or has none, is told so by the reading
-    return this.#alone(() => this.#entries(), {unlocked: true});
+    return this.#alone(() => this.#entries(about), {unlocked: true});
+  }
+
+  /** Why each damaged entry cannot be read. */
+  damaged(): Failure[] {
+    return this.#alone(() => this.#names().flatMap((name) => this.#read(name, []).damage ?? []), {
+      unlocked: true,
+    });
   }
 
   /**
@@ -140,7 +152,7 @@ export class Journal {
   /** Takes devices out of the `done` entries: what they were before does not matter any more. */
   forget(paths: ReadonlySet<string>): void {
     this.#alone(() => {
-      for (const entry of this.#entries()) {
+      for (const entry of this.#entries([...paths].map((path) => basename(path)))) {
         if (entry.state === 'open' || !entry.devices.some(({path}) => paths.has(path))) continue;
         const devices = entry.devices.filter(({path}) => !paths.has(path));
         if (devices.length === 0) this.#remove(entry);
@@ -171,9 +183,9 @@ export class Journal {
     }
   }
 
-  #entries(): JournalEntry[] {
+  #entries(about?: readonly string[]): JournalEntry[] {
     return this.#names()
-      .flatMap((name) => this.#read(name) ?? [])
+      .flatMap((name) => this.#read(name, about).entry ?? [])
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
@@ -211,30 +223,30 @@ export class Journal {
 
   #names(): string[] {
     try {
+      requirePrivate(this.#folder);
       return readdirSync(this.#folder).filter((name) => name.endsWith('.json'));
     } catch (error) {
+      if (error instanceof Failure) throw error;
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw notRead(this.#folder, error);
     }
   }
 
-  /** Null when it has been removed meanwhile. */
-  #read(name: string): JournalEntry | null {
+  /** Neither an entry nor a damage when it has been removed meanwhile. */
+  #read(name: string, about?: readonly string[]): {entry?: JournalEntry; damage?: Failure} {
     const path = join(this.#folder, name);
+    let text = '';
     try {
-      const entry: unknown = JSON.parse(readFileSync(path, 'utf8'));
-      if (isEntry(entry) && `${entry.id}.json` === name) return entry;
+      text = readFileSync(path, 'utf8');
+      const entry: unknown = JSON.parse(text);
+      if (isEntry(entry) && `${entry.id}.json` === name) return {entry};
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return null;
+      if (errnoOf(error) === 'ENOENT') return {};
       if (!(error instanceof SyntaxError)) throw notRead(path, error);
     }
-    throw new Failure({
-      code: 'JOURNAL_DAMAGED',
-      kind: 'cannotDecide',
-      what: `${path} is no journal of kvfio's.`,
-      why: 'It is damaged, or a newer kvfio wrote it, so what its devices were before is not known.',
-      hint: 'Return its devices by hand ("kvfio groups --columns address,driver,override"), and remove the file.',
-    });
+    const damage = damaged(path);
+    if (mayBeAbout(text, about)) throw damage;
+    return {damage};
   }
 
   #sync(): void {
@@ -246,6 +258,38 @@ export class Journal {
     }
   }
 }
+
+/** Whether a damaged text may be about one of these devices; without any address in it, it may be about each. */
+const mayBeAbout = (text: string, about: readonly string[] | undefined): boolean => {
+  if (about === undefined) return true;
+  const named = text.match(/[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]/g) ?? [];
+  return about.length > 0 && (named.length === 0 || named.some((address) => about.includes(address)));
+};
+
+const damaged = (path: string): Failure =>
+  new Failure({
+    code: 'JOURNAL_DAMAGED',
+    kind: 'cannotDecide',
+    what: `${path} is not a journal that kvfio can read.`,
+    why: 'It is damaged, or a newer kvfio wrote it, so what its devices were before is not known.',
+    hint: 'Return its devices by hand ("kvfio groups --columns address,driver,override"), and remove the file.',
+  });
+
+/** @throws {@link Failure} when others may put entries there, which root would follow; or what mkdir(2) left there is no folder */
+const requirePrivate = (folder: string): void => {
+  const {uid, mode} = lstatSync(folder);
+  const isFolder = (mode & constants.S_IFMT) === constants.S_IFDIR;
+  if (isFolder && (uid === 0 || uid === process.geteuid?.()) && (mode & 0o022) === 0) return;
+  throw new Failure({
+    code: 'JOURNAL_NOT_PRIVATE',
+    kind: 'refused',
+    what: `${folder} is not a private folder.`,
+    why: isFolder
+      ? `Others than user ${uid} may write to it (mode ${(mode & 0o7777).toString(8)}), so its entries may be anybody's.`
+      : 'It is a link or a file, and kvfio keeps its journals in a folder.',
+    hint: `See who made it, and remove it; kvfio makes it anew. "kvfio groups --columns address,driver,override" shows what devices have.`,
+  });
+};
 
 /** Its texts become paths of files that root writes to, so nothing is taken on trust. */
 const isEntry = (value: unknown): value is JournalEntry => {
@@ -329,7 +373,10 @@ const notRead = (path: string, error: unknown): Failure =>
     kind: errnoOf(error) === 'EACCES' ? 'permission' : 'kernelRefused',
     what: `${path} cannot be read.`,
     why: `The kernel answered ${errnoOf(error)}.`,
-    hint: 'Run kvfio as root.',
+    hint:
+      errnoOf(error) === 'EACCES'
+        ? 'Run kvfio as root.'
+        : 'Look what is there: kvfio keeps only files in its folder, and nobody else puts anything there.',
     errno: errnoOf(error),
     cause: error,
   });

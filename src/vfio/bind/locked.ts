@@ -4,6 +4,7 @@ import {Deadline} from '../../linux/deadline.js';
 import type {FileLock} from '../../linux/file-lock.js';
 import {whoLocked, type LockHolder} from '../../linux/process-lock.js';
 import {Journal} from './journal.js';
+import {noteIfLong} from './note-if-long.js';
 import type {BindSetting} from './setting.js';
 import type {BindMachine} from './transaction.js';
 import {tryLock} from './try-lock.js';
@@ -11,13 +12,14 @@ import {tryLock} from './try-lock.js';
 /**
  * Does work while nobody else may change the drivers of these devices.
  *
- * @param seconds to wait for somebody who does, and for each write
+ * @param options.timeout seconds to wait for somebody who does, and for each write
+ * @param options.onNote told in one line what takes long
  * @throws {@link Failure}: permission, or timeout when somebody keeps at it
  */
 export const whileLocked = async <T>(
   setting: BindSetting,
   addresses: readonly string[],
-  seconds: number,
+  {timeout: seconds, onNote}: {timeout: number; onNote: (line: string) => void},
   work: (machine: BindMachine) => Promise<T>,
 ): Promise<T> => {
   requireRoot(setting);
@@ -28,11 +30,14 @@ export const whileLocked = async <T>(
   const locks: FileLock[] = [];
   try {
     // in one order for all, so that two who want the same devices do not wait for each other
-    for (const address of [...new Set(addresses)].sort())
-      locks.push(await take(address, journal.lockPath(address), deadline));
+    for (const address of [...new Set(addresses)].sort()) {
+      const line = `waiting for another process to let go of ${address}`;
+      const path = journal.lockPath(address);
+      locks.push(await noteIfLong(onNote, line, () => take(address, path, deadline)));
+    }
     const writer = setting.writer(seconds, locks);
     try {
-      return await work({tree, nodes, observe, journal, writer});
+      return await work({tree, nodes, observe, journal, writer, note: onNote});
     } finally {
       await writer[Symbol.asyncDispose]?.();
     }

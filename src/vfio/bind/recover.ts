@@ -27,14 +27,18 @@ import {nodesToReturn, perform, refusalOf, returnNode, type BindMachine} from '.
 export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocument> => {
   const {setting = hostSetting(), timeout, dryRun} = options;
   const journal = new Journal(setting.folder);
-  const entries = journal.entries();
+  const entries = journal.entries([]);
   const answer = (change: Change, warnings: UnbindDocument['warnings'] = []): UnbindDocument => {
     const document = changeDocument(setting, change);
     return {
       ...document,
       command: 'unbind',
       recover: true,
-      warnings: [...document.warnings, ...warnings],
+      warnings: [
+        ...document.warnings,
+        ...warnings,
+        ...journal.damaged().map(({code, what, why, hint}) => ({code, message: `${what} ${why} ${hint}`})),
+      ],
     };
   };
   if (dryRun || !entries.some(isOpen)) {
@@ -45,8 +49,8 @@ export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocu
   const deadline = Deadline.after(timeout * 1000);
   for (let open = entries.filter(isOpen); ;) {
     const locked = new Set(open.flatMap(({members}) => members));
-    const done = await whileLocked(setting, [...locked], timeout, async (machine) => {
-      const all = machine.journal.entries();
+    const done = await whileLocked(setting, [...locked], options, async (machine) => {
+      const all = machine.journal.entries([]);
       const covered = all.filter(
         (entry) => !isOpen(entry) || entry.members.every((member) => locked.has(member)),
       );

@@ -5,11 +5,12 @@ import {SyscallError} from '../../linux/errno.js';
 import {holdingSignals} from '../../linux/hold-signals.js';
 import type {HostTree} from '../../linux/host-tree.js';
 import {readGroupNodes} from '../group-node.js';
-import {bindingText, readBinding, type Binding} from './binding.js';
+import {bindingText, readBinding, sameBinding, type Binding} from './binding.js';
 import type {Journal, JournalEntry, JournalNode, Observer} from './journal.js';
 import type {Nodes} from './node-owner.js';
+import {noteIfLong} from './note-if-long.js';
 import {explainRefusal, type Refusal} from './refusal.js';
-import {describeStep, stepsBetween, writeOf, type Step} from './steps.js';
+import {describeStep, stepsBetween, writeOf, type Goal, type Step} from './steps.js';
 
 /** The machine that a transaction changes. */
 export interface BindMachine {
@@ -19,14 +20,20 @@ export interface BindMachine {
   journal: Journal;
   /** Told each change when it has been made. */
   observe: Observer;
+  /** Told in one line what takes long. */
+  note: (line: string) => void;
 }
+
+/** What each device is to have at the end, by its path. */
+export type Goals = ReadonlyMap<string, Goal>;
 
 /** What was known before the first write: by the path of a device. */
 export type Before = ReadonlyMap<string, Binding>;
 
 /**
  * Carries out the steps of a journal entry, all or none. The entry is on disk before the first write, each step is read
- * back, and on any failure the steps so far are undone in reverse.
+ * back, and on any failure the steps so far are undone in reverse. At the end all devices are compared with their goals: locks
+ * keep other kvfios of this mount namespace away, and nothing keeps away udev rules or programs like driverctl.
  *
  * When this returns the entry is still open: the caller closes it ({@link conclude}).
  *
@@ -36,7 +43,7 @@ export type Before = ReadonlyMap<string, Binding>;
 export const runTransaction = (
   machine: BindMachine,
   entry: JournalEntry,
-  {steps, before}: {steps: readonly Step[]; before: Before},
+  {steps, before, goals}: {steps: readonly Step[]; before: Before; goals: Goals},
 ): Promise<void> =>
   holdingSignals(async () => {
     machine.journal.write(entry);
@@ -51,7 +58,31 @@ export const runTransaction = (
         throw await rollBack(machine, entry, {done, step, before, cause, stuck});
       }
     }
+    for (const step of done) {
+      const cause = missed(machine, step, goals);
+      if (cause !== null) throw await rollBack(machine, entry, {done, step, before, cause, stuck: null});
+    }
   });
+
+/** Why what a step led to does not hold any more; null when it does. */
+const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal | null => {
+  if (step.action === 'own') {
+    const uid = nodes.owner(step.node)?.uid;
+    return uid === step.uid ? null : changedByOthers(`${step.node} belongs to user ${uid ?? 'unknown'}`);
+  }
+  const goal = goals.get(step.device.path);
+  const now = readBinding(tree, step.device);
+  // what is gone is shown as such, and a driver that the kernel chose is as good as any
+  if (goal === undefined || goal === 'any' || now === null || sameBinding(now, goal)) return null;
+  return changedByOthers(`${step.device.address} has ${bindingText(now)}`);
+};
+
+const changedByOthers = (state: string): Refusal => ({
+  code: 'CHANGED_BY_OTHERS',
+  kind: 'kernelRefused',
+  why: `The kernel accepted every write, and now ${state}: another program has changed it since.`,
+  hint: 'Look for udev rules, driverctl ("driverctl list-overrides"), and a kvfio in another mount namespace, whose locks this one does not see.',
+});
 
 /**
  * Notes down that a transaction has come to its end.
@@ -90,7 +121,9 @@ export const perform = async (machine: BindMachine, step: Step): Promise<void> =
   const now = readBinding(machine.tree, step.device);
   if (now === null) throw gone(step.device.address);
   if (write === null || isDone(step, now)) return;
-  await machine.writer.write(write.path, write.text);
+  await noteIfLong(machine.note, `waiting for the kernel to ${describeStep(step).does}`, () =>
+    machine.writer.write(write.path, write.text),
+  );
   machine.observe(`write ${write.path}`);
   const then = readBinding(machine.tree, step.device);
   if (then === null) throw gone(step.device.address);

@@ -1,7 +1,7 @@
 import {Failure} from '../../failure.js';
 import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
-import {bindingsBefore, changes, type DriverOptions} from './bind.js';
+import {bindingsBefore, changes, goalsOf, type DriverOptions} from './bind.js';
 import type {UnbindDocument} from './bind-document.js';
 import {changeDocument, type Change} from './change-document.js';
 import {bootOf, journalledDevice, newEntry} from './entry.js';
@@ -21,7 +21,7 @@ import {conclude, runTransaction} from './transaction.js';
  * @throws {@link Failure} as for bindDevices
  */
 export const unbindDevices = async (request: Request, options: DriverOptions): Promise<UnbindDocument> => {
-  const {setting = hostSetting(), timeout, dryRun} = options;
+  const {setting = hostSetting(), dryRun} = options;
   const {tree} = setting;
   const host = readBindHost(setting);
   const addresses = membersOf(host, request).map(({device}) => device.address);
@@ -35,11 +35,11 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
     };
   };
   if (dryRun) {
-    const entries = readableEntries(new Journal(setting.folder));
+    const entries = readableEntries(new Journal(setting.folder), addresses);
     return answer(unbindChange(setting, host, request, {...options, entries}));
   }
-  return whileLocked(setting, addresses, timeout, async (machine) => {
-    const entries = machine.journal.entries();
+  return whileLocked(setting, addresses, options, async (machine) => {
+    const entries = machine.journal.entries(addresses);
     const change = unbindChange(setting, readBindHost(setting), request, {...options, entries});
     const {plan, steps} = change;
     const paths = plan.map(({target}) => target.path);
@@ -62,7 +62,8 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
       })),
       nodes: [],
     });
-    if (steps.length > 0) await runTransaction(machine, entry, {steps, before: bindingsBefore(plan)});
+    if (steps.length > 0)
+      await runTransaction(machine, entry, {steps, before: bindingsBefore(plan), goals: goalsOf(plan)});
     conclude(() => {
       machine.journal.forget(new Set(paths));
       if (steps.length > 0) machine.journal.remove(entry);
@@ -111,9 +112,9 @@ const moduleOf = (entries: readonly JournalEntry[], path: string): string | null
     .at(-1)?.module ?? null;
 
 /** An ordinary user may not read the journal: then a dry run goes by what the devices are. */
-const readableEntries = (journal: Journal): JournalEntry[] => {
+const readableEntries = (journal: Journal, addresses: readonly string[]): JournalEntry[] => {
   try {
-    return journal.entries();
+    return journal.entries(addresses);
   } catch (error) {
     if (error instanceof Failure && error.kind === 'permission') return [];
     throw error;

@@ -117,6 +117,32 @@ describe('bind and unbind', () => {
     assert.equal(returned.groups[0]?.viable, false);
   });
 
+  it('are not done when another program has changed a device at the end', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const before = bus.state();
+    const other = (path: string, text: string): void => {
+      void new SimulatedBus(files, NATIVES).write(path, text);
+    };
+    const [NIC, LAST] = ['0000:04:00.0', '0000:06:00.0'];
+    let acted = false;
+    bus.observe = (did) => {
+      if (
+        acted ||
+        did !== 'write /sys/bus/pci/drivers/vfio-pci/bind' ||
+        bus.state()[LAST]?.[0] !== 'vfio-pci'
+      )
+        return;
+      acted = true;
+      other('/sys/bus/pci/drivers/vfio-pci/unbind', NIC);
+    };
+    const {exitCode, code, why} = await failureOf(bindDevices(group(11), options(bus)));
+    assert.deepEqual([exitCode, code], [9, 'CHANGED_BY_OTHERS']);
+    assert.match(why, /now 0000:04:00\.0 has no driver/);
+    assert.deepEqual(bus.state(), before);
+    assert.deepEqual(journals(files), []);
+  });
+
   it('leave nothing changed when any write is refused, and say what was undone', async () => {
     for (const errno of ['EINVAL', 'EBUSY', 'ENODEV'] as const) {
       let refused = 0;
@@ -357,8 +383,11 @@ describe('bind and unbind', () => {
     assert.equal(bus.writes.length, 8 + 3, 'nothing was done twice');
     using lock = FileLock.tryTake(files.path('run/kvfio/bind/0000:07:00.0.lock'));
     assert.ok(lock);
-    const busy = await failureOf(unbindDevices(group(12), options(bus)));
+    const notes: string[] = [];
+    const onNote = (line: string): void => void notes.push(line);
+    const busy = await failureOf(unbindDevices(group(12), options(bus, {timeout: 3, onNote})));
     assert.deepEqual([busy.code, busy.exitCode], ['DEVICE_BUSY', 124]);
+    assert.deepEqual(notes, ['waiting for another process to let go of 0000:07:00.0']);
     assert.match(busy.why, new RegExp(`Process ${process.pid} \\(node`));
   });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../../../src/failure.js';
@@ -97,5 +97,65 @@ describe('the journals', () => {
     assert.deepEqual(new Journal(folder).entries(), []);
     mkdirSync(folder);
     assert.deepEqual(new Journal(folder).entries(), []);
+  });
+
+  it('are refused in a folder that others may write to, or that is a link', () => {
+    mkdirSync(folder);
+    chmodSync(folder, 0o777);
+    const journal = new Journal(folder);
+    const prepare = (): void => {
+      journal.prepare();
+    };
+    assert.deepEqual(
+      [codeOf(prepare), codeOf(() => journal.entries())],
+      Array(2).fill('JOURNAL_NOT_PRIVATE'),
+    );
+    rmSync(folder, {recursive: true});
+    symlinkSync(tmpdir(), folder);
+    assert.equal(codeOf(prepare), 'JOURNAL_NOT_PRIVATE');
+  });
+
+  it('may be damaged where they are about other devices', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    journal.write(entry('1-1', '0000:01:00.0'));
+    const [whole, half] = [JSON.stringify(entry('2-2', '0000:02:00.0')), join(folder, '2-2.json')];
+    writeFileSync(half, whole.slice(0, whole.length / 2));
+    assert.equal(
+      codeOf(() => journal.entries()),
+      'JOURNAL_DAMAGED',
+    );
+    assert.equal(
+      codeOf(() => journal.entries(['0000:02:00.0'])),
+      'JOURNAL_DAMAGED',
+    );
+    assert.deepEqual(
+      journal.entries(['0000:01:00.0']).map(({id}) => id),
+      ['1-1'],
+    );
+    assert.deepEqual(
+      journal.damaged().map(({code}) => code),
+      ['JOURNAL_DAMAGED'],
+    );
+    writeFileSync(half, '');
+    assert.equal(
+      codeOf(() => journal.entries(['0000:01:00.0'])),
+      'JOURNAL_DAMAGED',
+      'it may be about any',
+    );
+  });
+
+  it('that are a folder do not send the user to root', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    mkdirSync(join(folder, '1-1.json'));
+    try {
+      journal.entries();
+      assert.fail();
+    } catch (error) {
+      assert.ok(error instanceof Failure);
+      assert.deepEqual([error.code, error.errno], ['JOURNAL_NOT_READ', 'EISDIR']);
+      assert.doesNotMatch(error.hint, /as root/);
+    }
   });
 });
