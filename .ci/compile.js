@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import {setFlagsFromString} from 'node:v8';
 
 /** Of what these run, each function that they call. */
-const LINES = [['--version'], ['groups', '--json'], ['vms', '--json']];
+const LINES = [['--version'], ['groups', '--json', '--quiet'], ['vms', '--json', '--quiet']];
 
 /** For these, of which scripts wait for many, every function: running them takes a VM. */
 const WHOLE = ['add', 'attach', 'create', 'delete', 'detach', 'status'];
