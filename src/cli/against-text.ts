@@ -21,7 +21,10 @@ export const againstLines = async (
     'Threads are looked for every 50 ms: what a vCPU does before its thread is seen is not counted.',
     ...table,
     ...(vcpus.some(({timed}) => timed > 0)
-      ? ['The times are in ns, from leaving the guest to entering it again, with what tracing costs.']
+      ? [
+          'EXITS are all that the kernel counted; TIMED are those of which the buffer still had the exit and the entry after it.',
+          'The times are in ns, from leaving the guest to entering it again, with what tracing costs.',
+        ]
       : []),
   ];
 };

@@ -9,7 +9,7 @@ export const probeAnswerLines = async (
   {paint, width}: {paint: ChalkInstance; width: number | null},
 ): Promise<string[]> => {
   const {verdict, series, phases} = document;
-  const headline = `${headlineOf(series)} ${verdict.text.replace(/\.$/, '')}: ${verdict.reasons.join('; ')}.`;
+  const headline = `${headlineOf(series, document.differences)} ${verdict.text.replace(/\.$/, '')}: ${verdict.reasons.join('; ')}.`;
   return [
     ...(await probeLines({...document, headline}, {paint, width})),
     '',

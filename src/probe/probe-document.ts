@@ -46,6 +46,8 @@ export interface PhaseDocument {
   phase: Phase;
   ended: Ending;
   coherency: Coherency;
+  /** Operations of each kind that were not recorded: fewer than asked for where they would flush the host. */
+  warmup: number;
   /** Operations that the guest executed, warmup included, but for the empty bracket. Each has to make KVM leave it. */
   operations: number;
   /** How often KVM left the guest, as it counts itself; null when this kernel does not tell. */
@@ -109,11 +111,13 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
 };
 
 const phaseDocument = (measured: MeasuredPhase): PhaseDocument => {
-  const {phase, ended, coherency, operations, exits, slices, longestSlice, seconds, guestSeconds} = measured;
+  const {phase, ended, coherency, warmup, operations, exits, slices, longestSlice, seconds, guestSeconds} =
+    measured;
   return {
     phase,
     ended,
     coherency,
+    warmup,
     operations,
     exits,
     // a back end that emulates instructions leaves the guest less often than that

@@ -45,6 +45,8 @@ export interface RunOptions {
 export interface MeasuredPhase extends SampledPhase {
   /** What KVM takes the VM for in this phase. */
   coherency: Coherency;
+  /** Operations of each kind before the samples. */
+  warmup: number;
 }
 
 /** All that a run gave. */
@@ -106,7 +108,7 @@ export const run = async (options: RunOptions): Promise<Run> => {
         options.onProgress(phase, taken, wanted);
       },
     });
-    measured.push({...result, coherency: groups.coherency(attached)});
+    measured.push({...result, coherency: groups.coherency(attached), warmup});
     if (result.ended === 'interrupted') break;
   }
   return {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
 import {compareLines} from '../../src/cli/compare-text.js';
 import {histogramLines} from '../../src/cli/histogram.js';
-import {headlineOf, probeLines} from '../../src/cli/probe-text.js';
+import {differenceLine, headlineOf, probeLines} from '../../src/cli/probe-text.js';
 import type {CompareDocument} from '../../src/probe/compare.js';
 import {csvChunks} from '../../src/probe/csv.js';
 import {differenceOf, seriesDocument} from '../../src/probe/series-document.js';
@@ -73,7 +73,7 @@ describe('the answer of kvfio probe as text', () => {
     );
     assert.match(
       lines[0] ?? '',
-      /^WBINVD before the groups takes [\d ]+ ns in the guest \(median of 1 000 samples, 95 % sure: /,
+      /^The groups change what WBINVD takes by \+[\d ]+\.\d µs \(95 % sure: \+[\d ]+\.\d to \+[\d ]+\.\d µs\), [\d ]+ times as much: medians [\d ]+ ns without, [\d ]+\.\d µs with them\.$/,
     );
     const text = lines.join('\n');
     assert.match(text, /MIN +P25 +MEDIAN +P75 +P90 +P99 +P99\.9 +MAX +MEAN/);
@@ -91,6 +91,25 @@ describe('the answer of kvfio probe as text', () => {
       'spectre_v1',
     ])
       assert.ok(text.includes(fact), fact);
+  });
+
+  it('has the ends of an interval in one unit, whatever their sizes', () => {
+    const nanoseconds = {estimate: 100_000, low: 88_613, high: 129_100, confidence: 0.95 as const};
+    assert.match(
+      differenceLine({...difference, nanoseconds}, plain),
+      /: \+100\.0 µs \(95 % sure: \+88\.6 to \+129\.1 µs\)/,
+    );
+  });
+
+  it('leaves out quantiles that so few samples do not have', async () => {
+    const few = seriesDocument(series('wbinvd', 'alone', 0, 100), CLOCK);
+    const lines = await probeLines(
+      {clock: CLOCK, machine: MACHINE, series: [few], differences: []},
+      {paint: plain, width: null},
+    );
+    const [header = '', row = ''] = lines.slice(lines.findIndex((line) => line.includes('MEDIAN')));
+    const cell = (name: string): string => row.slice(header.indexOf(name)).split(' ')[0] ?? '';
+    assert.deepEqual([cell('P99.9'), /^\d/.test(cell('P99'))], ['-', true]);
   });
 
   it('says so when nothing was measured', () => {
