@@ -28,6 +28,11 @@ export const main = async ({root, commandOf}: {root: string; commandOf: CommandO
     const program = new Program(root, commandOf);
     ({commands} = program);
     requireCommand(argv);
+    if (argv[0] === '--version' && argv.includes('--verbose')) {
+      const {versionLines} = await import('./version-text.js');
+      process.stdout.write(`${versionLines(program.version, root).join('\n')}\n`);
+      return;
+    }
     await run(argv, {root, plugins: new Map([[program.name, program]])});
     // or until its reader has gone away: `| head` is no failure
     await written(process.stdout);

@@ -16,24 +16,29 @@ export type AcceleratorChoice = (typeof ACCELERATOR_CHOICES)[number];
  */
 export const chooseAccelerator = (choice: AcceleratorChoice, root = '/'): LabAccelerator => {
   if (choice === 'tcg') return 'tcg';
-  const usable = canOpen(join(root, 'dev/kvm'));
+  const refusal = openRefusal(join(root, 'dev/kvm'));
+  const usable = refusal === null;
   if (choice === 'auto') return usable && nests(root) ? 'kvm' : 'tcg';
   if (usable) return 'kvm';
+  const forbidden = refusal === 'EACCES' || refusal === 'EPERM';
   throw new Failure({
     code: 'LAB_NO_KVM',
-    kind: 'permission',
+    kind: forbidden ? 'permission' : 'cannotDecide',
     what: 'The lab cannot use KVM.',
-    why: '/dev/kvm cannot be opened for reading and writing.',
-    hint: 'Join the group that owns /dev/kvm, or leave --accel out: the lab then emulates the processor.',
+    why: forbidden
+      ? `You may not open /dev/kvm for reading and writing (${refusal}).`
+      : `There is no usable /dev/kvm (${refusal}).`,
+    hint: `${forbidden ? 'Join the group that owns /dev/kvm' : '"kvfio doctor --for probe" says why'}, or leave --accel out: the lab then emulates the processor.`,
   });
 };
 
-const canOpen = (path: string): boolean => {
+/** Name of the error with which the kernel refuses this user the node; null when it does not. */
+const openRefusal = (path: string): string | null => {
   try {
     accessSync(path, constants.R_OK | constants.W_OK);
-    return true;
-  } catch {
-    return false;
+    return null;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? 'EIO';
   }
 };
 

@@ -75,8 +75,8 @@ export const requireCdevNode = (
   throw new Failure({
     code: 'CDEV_NOT_BOUND',
     kind: 'notFound',
-    what: `${address} is not VFIO's.`,
+    what: `${address} is not bound to a VFIO driver.`,
     why: `It is bound to ${driver ?? 'no driver'}, so there is no node of it in /dev/vfio/devices.`,
-    hint: 'Bind it to vfio-pci.',
+    hint: `Run "kvfio bind --device ${address}" (with --dry-run first), unless the host needs it.`,
   });
 };

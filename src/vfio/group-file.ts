@@ -44,13 +44,15 @@ export const checkGroupFree = (node: GroupNode, group: Group): void => {
 export const requireGroupNode = (nodes: readonly FileNode[], group: Group): GroupNode => {
   const node = nodes.find((candidate) => candidate.kind === 'group' && candidate.group === group.id);
   if (node?.kind === 'group') return node;
-  const members = group.devices.map(({address, driver}) => `${address} is bound to ${driver ?? 'no driver'}`);
+  // a bridge that VFIO accepts as it is says nothing of what to do
+  const concerned = group.blockers.length > 0 ? group.blockers : group.devices;
+  const members = concerned.map(({address, driver}) => `${address} is bound to ${driver ?? 'no driver'}`);
   throw new Failure({
     code: 'GROUP_NOT_BOUND',
     kind: 'notFound',
-    what: `Group ${group.id} is not VFIO's.`,
-    why: `No VFIO driver has a device of it, so there is no /dev/vfio/${group.id}: ${members.join(', ') || 'it has no devices'}.`,
-    hint: 'Bind its devices to vfio-pci, all that the host does not need at once.',
+    what: `Group ${group.id} is not bound to a VFIO driver.`,
+    why: `Without one there is no /dev/vfio/${group.id}: ${members.join(', ') || 'it has no devices'}.`,
+    hint: `Run "kvfio bind --group ${group.id}" (with --dry-run first), unless the host needs its devices.`,
   });
 };
 

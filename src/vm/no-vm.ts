@@ -19,17 +19,12 @@ export const noVm = (error: SyscallError): Failure => {
   });
 };
 
+const NO_KVM =
+  'Run "kvfio doctor --for probe", which says what is missing and how to cure it, or try it in "kvfio lab", whose guest has a KVM.';
+
 const REASONS: Record<string, [Failure['kind'], string, string]> = {
-  ENOENT: [
-    'cannotDecide',
-    'There is no /dev/kvm.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware; in a VM, have its host allow nested virtualization.',
-  ],
-  ENODEV: [
-    'cannotDecide',
-    '/dev/kvm has no driver.',
-    'Load kvm_intel or kvm_amd, and switch on virtualization in the firmware; in a VM, have its host allow nested virtualization.',
-  ],
+  ENOENT: ['cannotDecide', 'There is no /dev/kvm.', NO_KVM],
+  ENODEV: ['cannotDecide', '/dev/kvm has no driver.', NO_KVM],
   EACCES: ['permission', 'You may not open /dev/kvm.', 'Join the group kvm, or run kvfio as root.'],
   EPERM: ['permission', 'A security policy keeps you from /dev/kvm.', 'Run kvfio outside the container.'],
 };

@@ -131,6 +131,19 @@ describe('the start of the installed program', function () {
     assert.deepEqual(compiledAnew(), ['cli/main.js']);
   });
 
+  it('names what a report of a fault needs: --version --verbose', () => {
+    const {exit, stdout} = start(['--version', '--verbose']);
+    assert.equal(exit, 0);
+    for (const line of [
+      /^kvfio \d+\.\d+\.\d+$/m,
+      /^package \//m,
+      /^Node v\d+/m,
+      /^kernel \S+/m,
+      /^KVM back end /m,
+    ])
+      assert.match(stdout, line);
+  });
+
   it('says the same of a command whichever way it is asked', () => {
     const {stdout} = start(['help', 'groups']);
     assert.match(stdout, /^USAGE$/m);

@@ -84,11 +84,13 @@ _kvfio() {
   done
 }
 
-complete -F _kvfio kvfio
+# numbers stay in their order where bash can leave words unsorted (4.4 and newer)
+complete -o nosort -F _kvfio kvfio 2> /dev/null || complete -F _kvfio kvfio
 `;
 
 const LIVE: Record<Source, string> = {
-  groups: 'command ls /sys/kernel/iommu_groups 2> /dev/null',
+  groups: 'command ls /sys/kernel/iommu_groups 2> /dev/null | sort -n',
+  sockets: 'awk \'$4 == "00010000" && NF > 7 {print $8}\' /proc/net/unix 2> /dev/null',
   devices: 'command ls /sys/bus/pci/devices 2> /dev/null',
   drivers: '{ echo none; command ls /sys/bus/pci/drivers; } 2> /dev/null',
   vms: 'find /proc/[0-9]*/fd -maxdepth 1 -lname anon_inode:kvm-vm 2> /dev/null | cut -d / -f 3 | sort -nu',
@@ -109,7 +111,9 @@ const answer = (values: Values): string => {
     case 'list':
       return `echo ${quoted(['list', ...values.words])}`;
     case 'files':
-      return `echo ${quoted(['files', ...values.words])}`;
+      return values.source === undefined
+        ? `echo ${quoted(['files', ...values.words])}`
+        : `echo files $(_kvfio_${values.source})`;
     case 'live':
       return `_kvfio_${values.source}`;
     case 'text':

@@ -24,15 +24,15 @@ export type Values =
   | {kind: 'words'; words: readonly string[]}
   /** Several words, separated by commas. */
   | {kind: 'list'; words: readonly string[]}
-  /** Files, or one of a few words. */
-  | {kind: 'files'; words: readonly string[]}
+  /** Files, one of a few words, or what this host has at the moment. */
+  | {kind: 'files'; words: readonly string[]; source?: Source}
   /** What this host has at the moment. */
   | {kind: 'live'; source: Source}
   /** Nothing that could be guessed. */
   | {kind: 'text'};
 
-/** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, names of users. */
-export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'users'] as const;
+/** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, listening unix sockets, names of users. */
+export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'sockets', 'users'] as const;
 export type Source = (typeof SOURCES)[number];
 
 /** By name, since a flag of one name means the same with every command. */
@@ -43,7 +43,7 @@ const VALUES: Record<string, Values> = {
   pid: {kind: 'live', source: 'vms'},
   against: {kind: 'live', source: 'vms'},
   user: {kind: 'live', source: 'users'},
-  'vm-sock': {kind: 'files', words: []},
+  'vm-sock': {kind: 'files', words: [], source: 'sockets'},
   sock: {kind: 'files', words: []},
   sysroot: {kind: 'files', words: []},
   out: {kind: 'files', words: []},

@@ -30,8 +30,10 @@ if [[ $funcstack[1] == _kvfio ]]; then _kvfio "$@"; else compdef _kvfio kvfio; f
 `;
 
 const LIVE: Record<Source, string> = {
-  groups: 'values=(/sys/kernel/iommu_groups/*(N:t)); _wanted groups expl group compadd -a values',
+  groups: 'values=(/sys/kernel/iommu_groups/*(Nn:t)); _wanted groups expl group compadd -V groups -a values',
   devices: 'values=(/sys/bus/pci/devices/*(N:t)); _wanted devices expl device compadd -a values',
+  sockets:
+    'values=(${(f)"$(awk \'$4 == "00010000" && NF > 7 {print $8}\' /proc/net/unix 2> /dev/null)"}); compadd -a values; _files',
   drivers: 'values=(none /sys/bus/pci/drivers/*(N:t)); _wanted drivers expl driver compadd -a values',
   vms: `local pid
   for pid in \${(f)"$(find /proc/[0-9]*/fd -maxdepth 1 -lname anon_inode:kvm-vm 2> /dev/null | cut -d / -f 3 | sort -nu)"}; do
@@ -67,6 +69,7 @@ const action = (values: Values): string => {
     case 'list':
       return `_sequence compadd - ${values.words.join(' ')}`;
     case 'files':
+      if (values.source !== undefined) return `_kvfio_${values.source}`;
       return values.words.length === 0
         ? '_files'
         : `_alternative "words:word:(${values.words.join(' ')})" "files:file:_files"`;
