@@ -1,10 +1,11 @@
-import {accessSync, constants} from 'node:fs';
+import {accessSync, constants, statSync} from 'node:fs';
 import {Attributes} from '../iommu/attributes.js';
 import {readHost, type Host} from '../iommu/host.js';
 import {readKernelConfig, type KernelConfig} from '../iommu/kernel-config.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {errnoName, SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
+import {readKernelLog} from '../linux/kernel-log.js';
 import {parseKernelRelease, type KernelVersion} from '../linux/kernel-release.js';
 import {parseProcessStatus} from '../linux/process-status.js';
 import {readDistribution, type Distribution} from './distribution.js';
@@ -20,21 +21,31 @@ export interface Machine {
   user: User;
   /** Null when it could not be asked. */
   kvm: KvmAnswers | null;
+  /** What the kernel log has; null when it may not be read. */
+  log: string[] | null;
   /** How a node answers to being opened for reading and writing: null for yes, else an error by name. */
   nodeError: (path: string) => string | null;
+  /** Who a node belongs to; null when it cannot be seen. */
+  nodeOwner: (path: string) => NodeOwner | null;
+}
+
+export interface NodeOwner {
+  uid: number;
+  gid: number;
+  mode: number;
 }
 
 export interface User {
   /** Effective. */
   uid: number;
-  /** Effective capabilities, N at bit N. */
+  /** Effective capabilities in the initial user namespace, N at bit N. */
   capabilities: bigint;
   /** Bytes that a process may lock into memory; Infinity without a limit, null when unknown. */
   memlock: number | null;
 }
 
 /** CAP_… of include/uapi/linux/capability.h. */
-const CAPABILITIES = {CAP_IPC_LOCK: 14n, CAP_SYS_PTRACE: 19n} as const;
+const CAPABILITIES = {CAP_IPC_LOCK: 14n, CAP_SYS_MODULE: 16n, CAP_SYS_PTRACE: 19n} as const;
 
 export const hasCapability = ({capabilities}: User, name: keyof typeof CAPABILITIES): boolean =>
   ((capabilities >> CAPABILITIES[name]) & 1n) === 1n;
@@ -42,10 +53,13 @@ export const hasCapability = ({capabilities}: User, name: keyof typeof CAPABILIT
 /** This machine, as its present user finds it. */
 export const thisMachine = async (): Promise<Machine> => {
   const tree = new DirectoryTree();
-  return machineOf(tree, {user: readUser(tree), kvm: await askKvm(), nodeError});
+  return machineOf(tree, {user: readUser(tree), kvm: await askKvm(), nodeError, nodeOwner});
 };
 
-export const machineOf = (tree: HostTree, parts: Pick<Machine, 'user' | 'kvm' | 'nodeError'>): Machine => {
+export const machineOf = (
+  tree: HostTree,
+  parts: Pick<Machine, 'user' | 'kvm' | 'nodeError' | 'nodeOwner'>,
+): Machine => {
   const host = readHost(tree, {details: false, noSnoop: false});
   const {release} = host.kernel;
   return {
@@ -54,6 +68,7 @@ export const machineOf = (tree: HostTree, parts: Pick<Machine, 'user' | 'kvm' | 
     version: release === null ? null : parseKernelRelease(release),
     config: readKernelConfig(new Attributes(tree), release),
     distribution: readDistribution(tree),
+    log: readKernelLog(tree),
     ...parts,
   };
 };
@@ -76,9 +91,15 @@ const readUser = (tree: HostTree): User => {
   const [, limit] = /^Max locked memory +(\S+)/m.exec(textOf(machine, '/proc/self/limits') ?? '') ?? [];
   return {
     uid: process.geteuid?.() ?? -1,
-    capabilities: capEff ?? 0n,
+    capabilities: isInitialNamespace(machine) ? (capEff ?? 0n) : 0n,
     memlock: limit === undefined ? null : limit === 'unlimited' ? Infinity : Number(limit),
   };
+};
+
+/** The root of another user namespace has capabilities that count only there. Without the file there is but one. */
+const isInitialNamespace = (machine: Pick<Machine, 'tree'>): boolean => {
+  const map = textOf(machine, '/proc/self/uid_map');
+  return map === null || /^\s*0\s+0\s+4294967295\s*$/.test(map);
 };
 
 const nodeError = (path: string): string | null => {
@@ -89,5 +110,14 @@ const nodeError = (path: string): string | null => {
     const {errno} = error as NodeJS.ErrnoException;
     if (errno === undefined) throw error;
     return errnoName(-errno);
+  }
+};
+
+const nodeOwner = (path: string): NodeOwner | null => {
+  try {
+    const {uid, gid, mode} = statSync(path);
+    return {uid, gid, mode};
+  } catch {
+    return null;
   }
 };

@@ -8,7 +8,7 @@ import {PCI_IDS_PLACES, PciIds} from '../iommu/pci-ids.js';
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
- * Four files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's flags,
+ * Four files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
  * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
  */
 export const takeSnapshot = (
@@ -43,8 +43,11 @@ const COMMAND_LINE = '/proc/cmdline';
 const cutProcessorInfo = ({parts}: Capture): void => {
   const info = parts[PROCESSOR_INFO]?.['0'];
   if (info === undefined) return;
-  const flags = /^flags\s*:.*$/m.exec(Buffer.from(info, 'hex').toString('latin1'))?.[0] ?? '';
-  parts[PROCESSOR_INFO] = {0: Buffer.from(`${flags}\n`, 'latin1').toString('hex')};
+  const text = Buffer.from(info, 'hex').toString('latin1');
+  const kept = [/^vendor_id\s*:.*$/m, /^flags\s*:.*$/m]
+    .map((line) => `${line.exec(text)?.[0] ?? ''}\n`)
+    .join('');
+  parts[PROCESSOR_INFO] = {0: Buffer.from(kept, 'latin1').toString('hex')};
 };
 
 const PROCESSOR_INFO = '/proc/cpuinfo';

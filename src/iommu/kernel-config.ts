@@ -44,7 +44,9 @@ export const cutKernelConfig = (
 };
 
 const relevantOptions = (text: string): string =>
-  (text.match(/^CONFIG_\w*(?:IOMMU|SMMU|VFIO|KVM)\w*=[ymn]$/gm) ?? []).map((line) => `${line}\n`).join('');
+  (text.match(/^CONFIG_(?:\w*(?:IOMMU|SMMU|VFIO|KVM)\w*|MODULES)=[ymn]$/gm) ?? [])
+    .map((line) => `${line}\n`)
+    .join('');
 
 const parse = (path: string, text: string): KernelConfig => ({
   path,

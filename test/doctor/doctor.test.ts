@@ -3,7 +3,7 @@ import {mkdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {CHECKS, examine, type CheckResult, type DoctorDocument} from '../../src/doctor/doctor.js';
 import type {KvmAnswers} from '../../src/doctor/kvm-answers.js';
-import {machineOf, type User} from '../../src/doctor/machine.js';
+import {machineOf, type NodeOwner, type User} from '../../src/doctor/machine.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {amd, intel, machine, pci, plain, type MachineSpec} from '../support/machine.js';
 
@@ -13,6 +13,8 @@ interface Odd extends MachineSpec {
   kvm?: KvmAnswers | null;
   /** Nodes that do not answer as they should, by error. */
   nodes?: Record<string, string>;
+  owner?: NodeOwner;
+  log?: string[];
 }
 
 const ROOT: User = {uid: 0, capabilities: (1n << 41n) - 1n, memlock: Infinity};
@@ -29,10 +31,13 @@ const WELL: Odd = {
   cpuFlags: 'fpu vmx',
   files: {
     'sys/class/misc/kvm/dev': '10:232\n',
+    'lib/modules/6.12.107-1-amd64/modules.dep':
+      'kernel/arch/x86/kvm/kvm-intel.ko.xz:\nkernel/arch/x86/kvm/kvm-amd.ko.xz:\n',
     'sys/class/vfio/12/dev': '511:0\n',
     'sys/module/kvm_intel/refcnt': '0\n',
     'sys/module/vfio/refcnt': '0\n',
     'sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': 'N\n',
+    'sys/module/vfio_iommu_type1/refcnt': '0\n',
     'sys/module/vfio_pci/refcnt': '0\n',
     'sys/kernel/tracing/events/kvm/kvm_exit/id': '1\n',
     'proc/interrupts':
@@ -50,12 +55,13 @@ const examineOdd = async (odd: Odd = {}): Promise<DoctorDocument> => {
     mkdirSync(dirname(made.path(path)), {recursive: true});
     writeFileSync(made.path(path), text);
   }
-  const examined = machineOf(new DirectoryTree(made.root), {
+  const read = machineOf(new DirectoryTree(made.root), {
     user: {...ROOT, ...odd.user},
     kvm: odd.kvm === undefined ? KVM : odd.kvm,
     nodeError: (path) => odd.nodes?.[path] ?? null,
+    nodeOwner: () => odd.owner ?? null,
   });
-  return await examine(null, examined);
+  return await examine(null, {...read, log: odd.log ?? read.log});
 };
 
 const checkOf = async (id: string, odd: Odd = {}): Promise<CheckResult> => {
@@ -67,54 +73,259 @@ const checkOf = async (id: string, odd: Odd = {}): Promise<CheckResult> => {
 const without = (...paths: string[]): Record<string, string> =>
   Object.fromEntries(paths.map((path) => [path, '']));
 
+/** Nothing runs KVM: no class device, no back end, no node. */
+const NO_KVM = {
+  files: without('sys/class/misc/kvm/dev', 'sys/module/kvm_intel/refcnt'),
+  kvm: refused('ENOENT'),
+  nodes: {'/dev/kvm': 'ENOENT'},
+} as const satisfies Odd;
+
+/** The kernel has KVM, and /dev has no node. */
+const NO_NODE = {kvm: refused('ENOENT'), nodes: {'/dev/kvm': 'ENOENT'}} as const satisfies Odd;
+
+/** A node as udev makes it, which the user may not open. */
+const KVM_NODE = {
+  nodes: {'/dev/kvm': 'EACCES'},
+  owner: {uid: 0, gid: 106, mode: 0o20660},
+  files: {'etc/group': 'kvm:x:106:bob\n', 'etc/passwd': 'alice:x:1000:1000::/:/bin/sh\n'},
+} as const satisfies Odd;
+
+/** No device is bound to VFIO, and neither is its driver there. */
+const UNBOUND = {groups: {12: [pci('0000:07:00.0', {unit: 'dmar0'})]}} as const satisfies Odd;
+
+const DOM0 = {'sys/hypervisor/type': 'xen\n', 'proc/xen/capabilities': 'control_d\n'};
+
+const RELEASE = '6.12.107-1-amd64';
+const MODULES_DEP = `lib/modules/${RELEASE}/modules.dep`;
+/** Machines without KVM: what is odd about each, and what has to be seen and advised. */
+const WHY_NO_KVM: readonly (readonly [string, Odd, RegExp])[] = [
+  ['a module that is not loaded', {}, /not loaded; run "modprobe kvm_intel"/],
+  ['a module of AMD that is not loaded', {cpuFlags: 'fpu svm'}, /modprobe kvm_amd/],
+  [
+    'firmware that switched it off, which the kernel log says',
+    {cpuFlags: 'fpu', log: ['x86/cpu: VMX (outside TXT) disabled by BIOS']},
+    /log says "x86\/cpu: VMX.*; enable VT-x/,
+  ],
+  [
+    'firmware that switched SVM off although the processor shows it',
+    {cpuFlags: 'fpu svm', log: ['kvm: disabled by bios']},
+    /disabled by bios"; enable VT-x or SVM/,
+  ],
+  [
+    'a guest of VMware without nesting',
+    {cpuFlags: 'fpu hypervisor', files: {'sys/class/dmi/id/sys_vendor': 'VMware, Inc.\n'}},
+    /machine of VMware without nested virtualization; have its host switch on "Expose/,
+  ],
+  [
+    'a guest of QEMU without nesting',
+    {cpuFlags: 'fpu hypervisor', files: {'sys/class/dmi/id/sys_vendor': 'QEMU\n'}},
+    /with nested=1, and start QEMU with -cpu host; or try "kvfio lab"/,
+  ],
+  [
+    'a guest of Xen without nesting',
+    {cpuFlags: 'fpu hypervisor', files: {'sys/hypervisor/type': 'xen\n', 'proc/xen/capabilities': '\n'}},
+    /of Xen without nested virtualization; have its host set "nestedhvm = 1"/,
+  ],
+  ['the dom0 of Xen', {cpuFlags: 'fpu', files: DOM0}, /dom0, where KVM cannot run/],
+  [
+    'a back end without flags that is built in and did not start',
+    {
+      cpuFlags: 'fpu hypervisor',
+      files: {'sys/module/kvm_pvm/parameters/force': 'N\n'},
+      log: ['kvm_pvm: CPU feature FSGSBASE is not available'],
+    },
+    /kvm_pvm is in this kernel, but did not start: the kernel log says "kvm_pvm: CPU feature.*dmesg/,
+  ],
+  [
+    'a back end that is built in and did not start',
+    {files: {'sys/module/kvm_intel/parameters/nested': 'Y\n'}},
+    /kvm_intel is in this kernel, but did not start; look/,
+  ],
+  [
+    'a back end that is built in, and kept from starting',
+    {files: {'sys/module/kvm_intel/parameters/nested': 'Y\n'}, commandLine: 'initcall_blacklist=vmx_init'},
+    /remove initcall_blacklist=vmx_init from GRUB_CMDLINE_LINUX/,
+  ],
+  ['a kernel without KVM', {config: 'CONFIG_MODULES=y\n'}, /has no CONFIG_KVM_INTEL; use a kernel with/],
+  [
+    'a kernel that loads no modules',
+    {files: {'proc/misc': '183 hw_random\n'}},
+    /cannot load modules \(CONFIG_MODULES\); use a kernel with CONFIG_KVM_INTEL/,
+  ],
+  [
+    'a root that may load none',
+    {user: {...ROOT, capabilities: 0n}},
+    /this root may load none \(CAP_SYS_MODULE\); run "modprobe kvm_intel" where root may/,
+  ],
+  [
+    'a system that has switched the loading of modules off',
+    {files: {'proc/sys/kernel/modules_disabled': '1\n'}},
+    /until the next boot; run "echo kvm_intel > \/etc\/modules-load.d/,
+  ],
+  [
+    'a module that the command line forbids',
+    {commandLine: 'module_blacklist=nouveau,kvm_intel'},
+    /booted with module_blacklist=nouveau,kvm_intel; remove/,
+  ],
+  [
+    'a module that modprobe is told to leave out',
+    {files: {'etc/modprobe.d/no-kvm.conf': '# none\ninstall kvm-intel /bin/false\n'}},
+    /no-kvm.conf has "install kvm-intel \/bin\/false"; remove that line, then run/,
+  ],
+  [
+    'a module that is on a blacklist',
+    {files: {'etc/modprobe.d/no-kvm.conf': 'blacklist kvm_intel\n'}},
+    /has "blacklist kvm_intel"; run "modprobe kvm_intel" as root, and for every boot remove that line/,
+  ],
+  [
+    'a module that the command line blacklists',
+    {commandLine: 'modprobe.blacklist=kvm_intel'},
+    /booted with modprobe.blacklist=kvm_intel; run "modprobe kvm_intel"/,
+  ],
+  [
+    'a kernel whose modules are not installed',
+    {files: without(MODULES_DEP)},
+    /is not there; install the modules of Linux 6.12.107-1-amd64/,
+  ],
+  [
+    'a processor that VirtualBox may have',
+    {files: {'sys/module/vboxdrv/initstate': 'live\n'}},
+    /VirtualBox \(module vboxdrv\) may have the processor/,
+  ],
+  [
+    'Arm, where the kernel did not start as a hypervisor',
+    {architecture: 'aarch64', cpuFlags: null, config: 'CONFIG_KVM=y\n'},
+    /start the kernel at EL2/,
+  ],
+  [
+    'Arm, where the command line says so',
+    {architecture: 'aarch64', cpuFlags: null, config: 'CONFIG_KVM=y\n', commandLine: 'kvm-arm.mode=none'},
+    /remove kvm-arm.mode=none/,
+  ],
+];
+
 /** A check, a machine, the state it must have, and what must be seen or advised. */
 const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegExp])[] = [
   ['cpu-virtualization', 'an AMD processor', {cpuFlags: 'fpu svm'}, 'pass', /svm/],
   [
     'cpu-virtualization',
-    'a back end without flags',
-    {cpuFlags: 'fpu', files: {'sys/module/kvm_pvm/x': '1'}},
+    'a back end that runs without flags',
+    {cpuFlags: 'fpu', files: {'sys/module/kvm_pvm/parameters/force': 'N'}},
     'pass',
-    /kvm_/,
+    /KVM runs with the back end kvm_pvm/,
   ],
   [
     'cpu-virtualization',
-    'firmware that hides it',
-    {cpuFlags: 'fpu', files: without('sys/module/kvm_intel/refcnt'), kvm: refused('ENOENT')},
+    'a back end without flags that did not start',
+    {
+      cpuFlags: 'fpu hypervisor',
+      ...NO_KVM,
+      files: {...NO_KVM.files, 'sys/module/kvm_pvm/parameters/force': 'N'},
+    },
     'fail',
-    /firmware set-up/,
+    /without nested virtualization/,
   ],
+  ['cpu-virtualization', 'firmware that hides it', {cpuFlags: 'fpu', ...NO_KVM}, 'fail', /firmware set-up/],
   [
     'cpu-virtualization',
     'a guest without nesting',
-    {cpuFlags: 'fpu hypervisor', files: without('sys/module/kvm_intel/refcnt'), kvm: refused('ENOENT')},
+    {cpuFlags: 'fpu hypervisor', ...NO_KVM},
     'fail',
-    /nested virtualization/,
+    /nested/,
   ],
   [
-    'kvm',
-    'no KVM',
-    {files: without('sys/class/misc/kvm/dev'), kvm: refused('ENOENT'), nodes: {'/dev/kvm': 'ENOENT'}},
+    'cpu-virtualization',
+    'the dom0 of Xen',
+    {cpuFlags: 'fpu', ...NO_KVM, files: {...NO_KVM.files, ...DOM0}},
     'fail',
-    /modprobe kvm_/,
+    /its dom0, where KVM cannot run; boot the entry without Xen/,
   ],
+  ['cpu-virtualization', 'an Arm processor', {cpuFlags: null, ...NO_KVM}, 'unknown', /flags of an x86/],
+  ['kvm', 'a container without its node', {...NO_NODE}, 'fail', /give the container/],
   [
     'kvm',
-    'a container without its node',
-    {kvm: refused('ENOENT'), nodes: {'/dev/kvm': 'ENOENT'}},
+    'a node that no KVM is behind',
+    {...NO_KVM, kvm: refused('ENODEV'), nodes: {}},
     'fail',
-    /give the container/,
+    /modprobe kvm_intel/,
   ],
+  ...WHY_NO_KVM.map(([what, odd, text]): (typeof TABLE)[number] => [
+    'kvm',
+    what,
+    {...NO_KVM, ...odd, files: {...NO_KVM.files, ...odd.files}},
+    'fail',
+    text,
+  ]),
   [
     'kvm-access',
     'a user outside of the group kvm',
-    {user: USER, kvm: refused('EACCES')},
+    {user: USER, kvm: refused('EACCES'), ...KVM_NODE},
     'fail',
     /usermod --append --groups kvm/,
   ],
+  [
+    'kvm-access',
+    'a user who has joined the group since the log-in',
+    {
+      user: USER,
+      kvm: refused('EACCES'),
+      ...KVM_NODE,
+      files: {...KVM_NODE.files, 'etc/group': 'kvm:x:106:bob,alice\n'},
+    },
+    'fail',
+    /log in again/,
+  ],
+  [
+    'kvm-access',
+    "a node that is root's alone",
+    {user: USER, kvm: refused('EACCES'), ...KVM_NODE, owner: {uid: 0, gid: 0, mode: 0o20600}},
+    'fail',
+    /chgrp kvm \/dev\/kvm/,
+  ],
+  [
+    'kvm-access',
+    'a /dev without devices',
+    {user: USER, kvm: refused('EACCES'), ...KVM_NODE, nodes: {}},
+    'fail',
+    /without "nodev"/,
+  ],
+  [
+    'kvm-access',
+    'the root of a user namespace',
+    {user: {...ROOT, capabilities: 0n}, kvm: refused('EACCES'), ...KVM_NODE},
+    'fail',
+    /user namespace/,
+  ],
+  [
+    'kvm-access',
+    'a cgroup without the device',
+    {kvm: refused('EPERM')},
+    'fail',
+    /device cgroup refuses; permit/,
+  ],
   ['kvm-access', 'no KVM', {kvm: refused('ENOENT')}, 'unknown', /ENOENT/],
   ['kvm-access', 'no system calls', {kvm: null, nodes: {'/dev/kvm': 'EACCES'}}, 'fail', /EACCES/],
-  ['kvm-access', 'a KVM that makes no VM', {kvm: {opened: true, createVm: 'EBUSY'}}, 'fail', /EBUSY/],
+  [
+    'kvm-access',
+    'a processor that VirtualBox has',
+    {kvm: {opened: true, createVm: 'EBUSY'}, files: {'sys/module/vboxdrv/initstate': 'live\n'}},
+    'fail',
+    /EBUSY: VirtualBox .*; end the VMs of VirtualBox, run "modprobe -r vboxdrv" and "modprobe kvm_intel"/,
+  ],
+  [
+    'kvm-access',
+    'a processor that somebody else has',
+    {kvm: {opened: true, createVm: 'EBUSY'}},
+    'fail',
+    /another hypervisor has VMX/,
+  ],
+  [
+    'kvm-access',
+    'a KVM that makes no VM',
+    {kvm: {opened: true, createVm: 'ENOMEM'}, log: ['kvm: allocation of VMCS failed']},
+    'fail',
+    /ENOMEM, and the kernel log says "kvm: allocation/,
+  ],
   ['kvm-device-control', 'an old KVM', {kvm: {...KVM, createDevice: 'ENOTTY'}}, 'fail', /3\.10/],
   [
     'kvm-device-control',
@@ -221,6 +432,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'vfio-modules',
     'modules that can be loaded',
     {
+      ...UNBOUND,
       files: {
         ...without('sys/module/vfio_pci/refcnt'),
         'lib/modules/6.12.107-1-amd64/modules.dep':
@@ -234,20 +446,48 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'vfio-modules',
     'a kernel of a cloud image',
     {
+      ...UNBOUND,
       files: {
         ...without('sys/module/vfio_pci/refcnt', 'sys/module/vfio/refcnt'),
         'lib/modules/6.12.107-1-amd64/modules.dep': 'kernel/drivers/net/veth.ko.xz:\n',
       },
     },
     'fail',
-    /named "cloud" leave drivers out/,
+    /has no module vfio_pci; use a kernel with CONFIG_VFIO_PCI: .*"cloud"/,
   ],
   [
     'vfio-modules',
     'no modules at all',
-    {files: without('sys/module/vfio_pci/refcnt')},
+    {...UNBOUND, files: without('sys/module/vfio_pci/refcnt', MODULES_DEP)},
     'fail',
-    /has no modules of this kernel/,
+    /vfio_pci does not run: .* is not there; install the modules of Linux/,
+  ],
+  [
+    'vfio-modules',
+    'a kernel that has it built in, without /lib/modules',
+    {
+      config: 'CONFIG_VFIO=y\nCONFIG_VFIO_PCI=y\n',
+      files: {
+        ...without('sys/module/vfio_pci/refcnt', 'sys/module/vfio/refcnt', MODULES_DEP),
+        'sys/module/vfio_pci/parameters/ids': '\n',
+      },
+    },
+    'pass',
+    /vfio_iommu_type1 is loaded, vfio, vfio_pci are part of this kernel/,
+  ],
+  [
+    'vfio-modules',
+    'modules that modprobe is told to leave out',
+    {
+      ...UNBOUND,
+      files: {
+        ...without('sys/module/vfio_pci/refcnt'),
+        [MODULES_DEP]: 'kernel/drivers/vfio/pci/vfio-pci.ko.xz:\n',
+        'etc/modprobe.d/x.conf': 'install vfio_pci /bin/false\n',
+      },
+    },
+    'fail',
+    /remove that line/,
   ],
   ['vfio-nodes', 'nodes that open', {}, 'pass', /\/dev\/vfio\/12 and/],
   [

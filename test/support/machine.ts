@@ -9,8 +9,8 @@ export interface MachineSpec {
   release?: string | null;
   architecture?: string | null;
   commandLine?: string;
-  /** Flags of the first processor. */
-  cpuFlags?: string;
+  /** Flags of the first processor; null where it shows none. */
+  cpuFlags?: string | null;
   /** Names of the firmware's ACPI tables; null on a machine without ACPI. */
   tables?: readonly string[] | null;
   /** The kernel's configuration, as in /boot. */
@@ -247,7 +247,8 @@ const writeKernel = (files: Files, spec: MachineSpec): void => {
   if (release !== null) files.write('proc/sys/kernel/osrelease', `${release}\n`);
   if (architecture !== null) files.write('proc/sys/kernel/arch', `${architecture}\n`);
   files.write('proc/cmdline', `${spec.commandLine ?? 'BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro quiet'}\n`);
-  files.write('proc/cpuinfo', `processor\t: 0\nflags\t\t: ${spec.cpuFlags ?? 'fpu vme de'}\n\n`);
+  const flags = spec.cpuFlags === null ? '' : `flags\t\t: ${spec.cpuFlags ?? 'fpu vme de'}\n`;
+  files.write('proc/cpuinfo', `processor\t: 0\n${flags}\n`);
   if (spec.config !== undefined) files.write(`boot/config-${release ?? ''}`, spec.config);
   for (const table of tables ?? []) files.write(`sys/firmware/acpi/tables/${table}`, '');
   if (tables !== null) files.folder('sys/firmware/acpi/tables');

@@ -1,6 +1,8 @@
 import type {Check} from '../check.js';
 import {fail, pass, unknown} from '../check.js';
+import {kvmAccess} from '../kvm-access.js';
 import {namesIn, textOf, type Machine} from '../machine.js';
+import {flaglessBackEnd, noVirtualization, virtualizationFlag, whyNoKvm} from '../why-no-kvm.js';
 
 /** KVM itself: the processor, the module, the node, the interface. */
 export const KVM_CHECKS: readonly Check[] = [
@@ -10,19 +12,16 @@ export const KVM_CHECKS: readonly Check[] = [
     matters: 'KVM needs VT-x or SVM of the processor, or a back end that does without',
     neededFor: ['probe', 'passthrough'],
     look: (machine) => {
-      const [backEnd] = backEnds(machine);
-      const flags = /^flags\s*:(.*)$/m.exec(textOf(machine, '/proc/cpuinfo', CPUINFO) ?? '')?.[1] ?? null;
-      const flag = flags?.split(' ').find((word) => word === 'vmx' || word === 'svm');
-      if (flag !== undefined) return pass(`the processor has ${flag}`);
-      if (backEnd !== undefined) return pass(`the KVM back end ${backEnd} runs`);
-      if (isOpen(machine)) return pass('/dev/kvm works');
-      if (flags === null) return unknown('/proc/cpuinfo does not show the flags of an x86 processor');
-      return fail(
-        'the processor shows neither vmx nor svm',
-        flags.split(' ').includes('hypervisor')
-          ? 'have the hypervisor expose nested virtualization to this virtual machine'
-          : 'enable VT-x or SVM in the firmware set-up',
-      );
+      const flag = virtualizationFlag(machine);
+      if (flag !== null) return pass(`the processor has ${flag}`);
+      if (isRegistered(machine)) {
+        const backEnd = flaglessBackEnd(machine);
+        return pass(`KVM runs${backEnd === null ? '' : ` with the back end ${backEnd}`}`);
+      }
+      const obstacle = noVirtualization(machine);
+      return obstacle === null
+        ? unknown('/proc/cpuinfo does not show the flags of an x86 processor')
+        : fail(obstacle.seen, obstacle.remedy);
     },
   },
   {
@@ -31,24 +30,16 @@ export const KVM_CHECKS: readonly Check[] = [
     matters: 'without /dev/kvm there are no VMs that kvfio could manage or measure',
     neededFor: ['attach', 'probe', 'passthrough'],
     look: (machine) => {
-      const {distribution, nodeError, config} = machine;
-      const missing = nodeError('/dev/kvm') === 'ENOENT';
-      const known = namesIn(machine, '/sys/class/misc/kvm') !== null;
-      if (!missing && (known || isOpen(machine))) return pass('/dev/kvm is there');
-      if (known)
-        return fail(
-          'the kernel has KVM, but this /dev has no node of it',
-          'run kvfio on the host itself, or give the container /dev/kvm',
-        );
-      const module = /\bvendor_id\s*: GenuineIntel/.test(textOf(machine, '/proc/cpuinfo', CPUINFO) ?? '')
-        ? 'kvm_intel'
-        : 'kvm_amd';
-      return fail(
-        'the kernel has no device "kvm"',
-        config?.option('CONFIG_KVM') === 'n'
-          ? distribution.otherKernel('CONFIG_KVM')
-          : distribution.loadModule(module),
-      );
+      if (!isRegistered(machine)) {
+        const {seen, remedy} = whyNoKvm(machine);
+        return fail(seen, remedy);
+      }
+      return machine.nodeError('/dev/kvm') === 'ENOENT'
+        ? fail(
+            'the kernel has KVM, but this /dev has no node of it',
+            'give the container /dev/kvm (docker and podman: --device /dev/kvm), or on the host run "mknod --mode=660 /dev/kvm c 10 232" as root',
+          )
+        : pass('/dev/kvm is there');
     },
   },
   {
@@ -56,16 +47,7 @@ export const KVM_CHECKS: readonly Check[] = [
     title: 'you may use KVM',
     matters: 'creating a VM needs read and write access to /dev/kvm',
     neededFor: ['probe', 'passthrough'],
-    look: ({kvm, nodeError, distribution}) => {
-      const errno = kvm === null ? nodeError('/dev/kvm') : kvm.opened ? null : kvm.errno;
-      if (errno === null)
-        return kvm?.opened === true && kvm.createVm !== null
-          ? fail(`KVM_CREATE_VM is answered ${kvm.createVm}`, 'look at the messages of KVM with dmesg')
-          : pass('/dev/kvm can be opened');
-      if (errno === 'EACCES' || errno === 'EPERM')
-        return fail(`/dev/kvm is answered ${errno}`, distribution.joinGroup('kvm'));
-      return unknown(`/dev/kvm is answered ${errno}`);
-    },
+    look: kvmAccess,
   },
   {
     id: 'kvm-device-control',
@@ -96,11 +78,8 @@ export const KVM_CHECKS: readonly Check[] = [
   },
 ];
 
-/** The first processor's part is enough, but a file is read whole; it has about 1.5 KB for each of up to 8,192. */
-const CPUINFO = 16 * 1024 * 1024;
-
-const isOpen = ({kvm}: Machine): boolean => kvm?.opened === true;
-
-/** Modules that bring /dev/kvm, loaded or built in. */
-const backEnds = (machine: Machine): string[] =>
-  (namesIn(machine, '/sys/module') ?? []).filter((name) => /^kvm_(?:intel|amd|pvm)$/.test(name));
+/** Whether the kernel itself has the device, whatever /dev has. */
+const isRegistered = (machine: Machine): boolean =>
+  machine.kvm?.opened === true ||
+  namesIn(machine, '/sys/class/misc/kvm') !== null ||
+  /^ *\d+ kvm$/m.test(textOf(machine, '/proc/misc') ?? '');

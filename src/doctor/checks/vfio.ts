@@ -2,6 +2,7 @@ import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
 import {readGroupNodes} from '../../vfio/group-node.js';
 import {namesIn, textOf, type Machine} from '../machine.js';
+import {isBuiltIn, isLoaded, obstacleTo, type Module} from '../modules.js';
 
 /** VFIO: its modules, its nodes, the newer interface. */
 export const VFIO_CHECKS: readonly Check[] = [
@@ -66,46 +67,43 @@ export const VFIO_CHECKS: readonly Check[] = [
   },
 ];
 
-const MODULES = ['vfio', 'vfio_iommu_type1', 'vfio_pci'] as const;
+const MODULES: readonly Module[] = [
+  {name: 'vfio', option: 'CONFIG_VFIO'},
+  {name: 'vfio_iommu_type1', option: 'CONFIG_VFIO_IOMMU_TYPE1'},
+  {name: 'vfio_pci', option: 'CONFIG_VFIO_PCI'},
+];
 
-function vfioModules(machine: Machine): Finding {
-  const {distribution, config, host} = machine;
-  const loaded = new Set(namesIn(machine, '/sys/module') ?? []);
-  const missing = MODULES.filter((name) => !loaded.has(name));
-  if (missing.length === 0) return pass(`${MODULES.join(', ')} are loaded`);
-  const {release} = host.kernel;
-  const folder = `/lib/modules/${release ?? ''}`;
-  const index = release === null ? null : textOf(machine, `${folder}/modules.dep`, INDEX);
-  const builtIn = release === null ? null : textOf(machine, `${folder}/modules.builtin`, INDEX);
-  if (index === null && builtIn === null) {
-    return config !== null && MODULES.some((name) => config.option(OPTIONS[name]) === 'n')
-      ? fail(
-          `${missing.join(', ')} are not loaded, and ${config.path} leaves them out`,
-          distribution.otherKernel('CONFIG_VFIO_PCI'),
-        )
-      : fail(
-          `${missing.join(', ')} ${missing.length === 1 ? 'is' : 'are'} not loaded, and ${folder} has no modules of this kernel`,
-          `install the modules of Linux ${release ?? ''}, or ${distribution.otherKernel('CONFIG_VFIO_PCI')}`,
-        );
-  }
-  // the name of a module's file may have dashes where the module has underscores
-  const has = (name: string): boolean =>
-    [index, builtIn].some((text) =>
-      new RegExp(`/${name.replaceAll('_', '[-_]')}\\.ko(?:\\.\\w+)?(?::|$)`, 'm').test(text ?? ''),
-    );
-  const absent = missing.filter((name) => !has(name));
-  return absent.length > 0
-    ? fail(
-        `${absent.join(', ')} ${absent.length === 1 ? 'is' : 'are'} not among the modules in ${folder}`,
-        distribution.otherKernel('CONFIG_VFIO_PCI'),
-      )
-    : pass(`${missing.join(', ')} can be loaded, as "modprobe vfio-pci" does`);
-}
-
-const OPTIONS: Record<(typeof MODULES)[number], string> = {
-  vfio: 'CONFIG_VFIO',
-  vfio_iommu_type1: 'CONFIG_VFIO_IOMMU_TYPE1',
-  vfio_pci: 'CONFIG_VFIO_PCI',
+/** What shows that a module runs which has no folder in /sys/module, as one that is built in and has no parameters. */
+const TRACES: Record<string, string> = {
+  vfio: '/sys/class/vfio',
+  // with IOMMUFD, VFIO does without (CONFIG_IOMMUFD_VFIO_CONTAINER, or cdevs)
+  vfio_iommu_type1: '/sys/class/misc/iommu',
+  vfio_pci: '/sys/bus/pci/drivers/vfio-pci',
 };
 
-const INDEX = 16 * 1024 * 1024;
+function vfioModules(machine: Machine): Finding {
+  const runs = ({name, option}: Module): boolean =>
+    isLoaded(machine, name) ||
+    isBuiltIn(machine, {name, option}) ||
+    namesIn(machine, TRACES[name] ?? '') !== null;
+  const missing = MODULES.filter((module) => !runs(module));
+  if (missing.length === 0) {
+    const loaded = MODULES.filter(({name}) => isLoaded(machine, name)).map(({name}) => name);
+    const rest = MODULES.map(({name}) => name).filter((name) => !loaded.includes(name));
+    return pass(
+      [
+        ...(loaded.length === 0 ? [] : [`${loaded.join(', ')} ${loaded.length === 1 ? 'is' : 'are'} loaded`]),
+        ...(rest.length === 0
+          ? []
+          : [`${rest.join(', ')} ${rest.length === 1 ? 'is' : 'are'} part of this kernel`]),
+      ].join(', '),
+    );
+  }
+  for (const module of missing) {
+    const obstacle = obstacleTo(machine, module);
+    if (obstacle !== null) return fail(`${module.name} does not run: ${obstacle.seen}`, obstacle.remedy);
+  }
+  return pass(
+    `${missing.map(({name}) => name).join(', ')} can be loaded, as "modprobe vfio-pci" by root does`,
+  );
+}

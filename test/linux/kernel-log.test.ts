@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {CaptureTree, emptyCapture, RecordingTree} from '../../src/linux/capture.js';
+import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {kernelMessages, readKernelLog} from '../../src/linux/kernel-log.js';
+
+const MESSAGES = ['DMAR: Host address width 39', '[Firmware Bug]: TSC does not count'];
+
+describe('the kernel log', () => {
+  for (const [form, text] of [
+    [
+      '/dev/kmsg',
+      '6,339,5140900,-;DMAR: Host address width 39\n SUBSYSTEM=acpi\n DEVICE=+acpi:PNP0A03:00\n4,340,5140901,-,caller=T1;[Firmware Bug]: TSC does not count\n',
+    ],
+    ['dmesg', '[    0.012345] DMAR: Host address width 39\n[    1.5] [Firmware Bug]: TSC does not count\n'],
+    [
+      'dmesg with time and caller',
+      '[Fri Nov 27 18:03:31 2026] DMAR: Host address width 39\n[    0.1][    T1] [Firmware Bug]: TSC does not count\n',
+    ],
+    [
+      'journalctl, or syslog',
+      'Nov 27 18:03:31 host kernel: DMAR: Host address width 39\n2026-11-27T18:03:31.5+00:00 host kernel: [    0.1] [Firmware Bug]: TSC does not count\n',
+    ],
+  ] as const)
+    it(`is understood as ${form} has it`, () => {
+      assert.deepEqual(kernelMessages(text), MESSAGES);
+    });
+
+  it('is read from this machine, and replayed from a recording', function () {
+    const recorder = new RecordingTree(new DirectoryTree(), emptyCapture('0', true));
+    const log = readKernelLog(recorder);
+    const replayed = readKernelLog(new CaptureTree(recorder.capture, 'x'));
+    assert.deepEqual(replayed, log);
+    // null where kernel.dmesg_restrict keeps this user from it
+    if (log !== null) assert.ok(log.length > 0);
+  });
+
+  it("is not this machine's when another machine's folder has the node", () => {
+    const root = mkdtempSync(join(tmpdir(), 'kvfio-log-'));
+    try {
+      mkdirSync(join(root, 'dev'));
+      symlinkSync('/dev/kmsg', join(root, 'dev/kmsg'));
+      assert.equal(readKernelLog(new DirectoryTree(root)), null);
+      rmSync(join(root, 'dev/kmsg'));
+      writeFileSync(join(root, 'dev/kmsg'), '[ 0.1] DMAR: Host address width 39\n');
+      assert.deepEqual(readKernelLog(new DirectoryTree(root)), ['DMAR: Host address width 39']);
+    } finally {
+      rmSync(root, {recursive: true});
+    }
+  });
+});
