@@ -100,7 +100,7 @@ export class AgentClient implements Owner {
   /** What the agent holds: devices, and what clients gave it. */
   held(): AgentHeld[] {
     using answer = this.#exchange('LIST', {});
-    const bytes = this.#receive(answer.reply.count * SIZEOF_HELD);
+    const bytes = this.#receive(answer.reply.count * SIZEOF_HELD, answer.deadline);
     return Array.from({length: answer.reply.count}, (_, index) => {
       const held = decodeHeld(bytes.data.subarray(index * SIZEOF_HELD, (index + 1) * SIZEOF_HELD));
       if (held === null) throw this.#end(malformed('it holds something of an unknown kind'));
@@ -131,10 +131,11 @@ export class AgentClient implements Owner {
     this.#sequence += 1;
     const request = {...UNUSED, ...fields, op: AGENT_OPS[op], sequence: this.#sequence};
     const {connection} = this.#received;
+    const deadline = Deadline.after(this.#patience);
     this.#translating(() => {
-      connection.sendNow(encodeRequest(request), descriptors, Deadline.after(this.#patience));
+      connection.sendNow(encodeRequest(request), descriptors, deadline);
     });
-    const message = this.#receive(SIZEOF_REPLY);
+    const message = this.#receive(SIZEOF_REPLY, deadline);
     try {
       const reply = decodeReply(message.data);
       if (reply?.op !== request.op || reply.sequence !== request.sequence)
@@ -144,6 +145,7 @@ export class AgentClient implements Owner {
       return {
         reply,
         message,
+        deadline,
         [Symbol.dispose]: () => {
           message[Symbol.dispose]();
         },
@@ -154,8 +156,7 @@ export class AgentClient implements Owner {
     }
   }
 
-  #receive(size: number): Message {
-    const deadline = Deadline.after(this.#patience);
+  #receive(size: number, deadline: Deadline): Message {
     const message = this.#translating(() => this.#received.connection.receiveAllNow(size, 1, deadline));
     if (message.data.length === size) return message;
     message[Symbol.dispose]();
@@ -189,6 +190,8 @@ interface Answer {
   reply: AgentReply;
   /** That brought the reply, with the descriptor in it. */
   message: Message;
+  /** For all of the exchange. */
+  deadline: Deadline;
 }
 
 const UNUSED = {fd: -1, type: 0, flags: 0, attr: 0n, value: -1};

@@ -44,7 +44,7 @@ export class AgentServer implements Disposable {
   async serve(connection: UnixSocket, signal: AbortSignal): Promise<void> {
     try {
       const hello = encodeHello({version: AGENT_VERSION, vmFd: this.#vm.fd});
-      await connection.send(hello, [this.#vm], patience(), signal);
+      await connection.send(hello, [this.#vm], limit(), signal);
       while (await this.#serveOne(connection, signal));
     } finally {
       this.#holdings.end(connection);
@@ -58,13 +58,14 @@ export class AgentServer implements Disposable {
 
   /** @returns whether the connection goes on */
   async #serveOne(connection: UnixSocket, signal: AbortSignal): Promise<boolean> {
-    using message = await connection.receiveAll(SIZEOF_REQUEST, 1, patience(), signal, isWelcome);
+    const deadline = limit();
+    using message = await connection.receiveAll(SIZEOF_REQUEST, 1, deadline, signal, isWelcome);
     if (message.data.length < SIZEOF_REQUEST || !isWelcome(message)) return false;
     const request = decodeRequest(message.data);
     const answer = request.wellFormed ? this.#answer(request, message, connection) : {error: EPROTO};
     const {error = 0, fd = -1, held = [], descriptors = []} = answer;
     const reply = encodeReply({op: request.op, sequence: request.sequence, error, fd}, held);
-    await connection.send(reply, descriptors, patience(), signal);
+    await connection.send(reply, descriptors, deadline, signal);
     return request.wellFormed;
   }
 
@@ -138,7 +139,8 @@ interface Answer {
 
 const {EINVAL, ENODEV, ENOSYS, ENXIO, EPERM, EPROTO} = constants.errno;
 
-const patience = (): Deadline => Deadline.after(IDLE_SECONDS * 1000);
+/** For all of a request and its answer. */
+const limit = (): Deadline => Deadline.after(IDLE_SECONDS * 1000);
 
 /** A socket could be the connection's own other end, which then would never be closed. */
 const isWelcome = ({truncated, descriptors}: Message): boolean =>

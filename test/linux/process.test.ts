@@ -29,6 +29,7 @@ describe('/proc/PID/status', () => {
       tgid: 4711,
       tracerPid: 12,
       uid: 1000,
+      uids: [0, 1000, 0, 0],
       threads: null,
       resident: null,
       hugetlb: null,

@@ -352,6 +352,22 @@ describe('a client of an agent', () => {
     await against(sends(reply({}).subarray(0, 31)), create, ['AGENT_SILENT', 124, /within 0.1 s/]);
   });
 
+  it('fails with 124 when the answer comes byte by byte for longer than one may take', async () => {
+    let trickling: Promise<void> | undefined;
+    const trickles = (server: UnixSocket): Promise<void> => {
+      // from another process: this one waits for the answer
+      const octal = [...reply({})].map((byte) => `\\${byte.toString(8).padStart(3, '0')}`);
+      const program = 'for byte; do printf "$byte" || exit; sleep 0.05; done';
+      const child = spawn('sh', ['-c', program, 'sh', ...octal], {
+        stdio: ['ignore', server.fd, 'ignore'],
+      });
+      trickling = once(child, 'exit').then(() => undefined);
+      return once(child, 'spawn').then(() => undefined);
+    };
+    await against(trickles, create, ['AGENT_SILENT', 124, /within 0.1 s/]);
+    await trickling;
+  });
+
   it('fails when the answer is not one to its request', async () => {
     for (const bytes of [reply({sequence: 2}), reply({op: 3}), Buffer.alloc(32), longer]) {
       await against(sends(bytes), create, ['AGENT_PROTOCOL', 5, /version 1/]);

@@ -73,27 +73,42 @@ int main(int argc, char **argv)
 	for (int i = 0; i < CLIENTS; i++)
 		clients[i].fd = clients[i].passed = -1;
 
+	int64_t retry = 0; /* when to accept again after that has failed, as it would again at once (EMFILE) */
+
 	while (!stopped) {
 		struct pollfd fds[CLIENTS + 1] = {{.fd = -1, .events = POLLIN}};
+		int wait = retry > kvfio_agent_now();
+		int left = wait ? 100 : -1; /* milliseconds until there is something to do in any case */
 		for (int i = 0; i < CLIENTS; i++) {
 			fds[i + 1] = (struct pollfd){.fd = clients[i].fd, .events = POLLIN};
-			if (clients[i].fd < 0)
-				fds[0].fd = listener; /* only while there is room for one more */
+			if (clients[i].fd < 0) {
+				if (!wait)
+					fds[0].fd = listener; /* only while there is room for one more */
+				continue;
+			}
+			int own = kvfio_agent_time_left(&clients[i]);
+			if (left < 0 || own < left)
+				left = own;
 		}
-		/* when nothing happens for that long, the clients are not heard of again */
-		struct timespec limit = {.tv_sec = KVFIO_AGENT_IDLE_SECONDS};
-		int ready = ppoll(fds, CLIENTS + 1, &limit, &waiting);
+		struct timespec limit = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
+		int ready = ppoll(fds, CLIENTS + 1, left < 0 ? NULL : &limit, &waiting);
+		if (ready < 0 && errno == EINTR)
+			continue;
 		if (ready < 0)
-			continue; /* EINTR */
+			fail("ppoll", errno);
 		for (int i = 0; i < CLIENTS; i++) {
-			if (ready == 0)
-				kvfio_agent_close(&agent, &clients[i]);
-			else if (fds[i + 1].revents)
+			if (clients[i].fd < 0)
+				continue;
+			if (fds[i + 1].revents)
 				kvfio_agent_ready(&agent, &clients[i]);
+			else if (kvfio_agent_time_left(&clients[i]) == 0)
+				kvfio_agent_close(&agent, &clients[i]);
 		}
 		if (!fds[0].revents)
 			continue;
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			retry = kvfio_agent_now() + 100;
 		for (int i = 0; i < CLIENTS && fd >= 0; i++) {
 			if (clients[i].fd >= 0)
 				continue;

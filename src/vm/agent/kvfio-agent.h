@@ -18,8 +18,9 @@
  *		kvfio_agent_serve(&agent, accept4(listener, NULL, NULL, SOCK_CLOEXEC));
  *
  * In an event loop: kvfio_agent_open() for a new connection, kvfio_agent_ready() whenever conn.fd is readable, until
- * it returns a negative number. Neither ever blocks. A VMM that wants no silent connections ends them with
- * kvfio_agent_close(). All calls for one VM are made by one thread at a time, in the process that created the VM.
+ * it returns a negative number. Neither ever blocks. Nothing is readable on a silent connection: end it with
+ * kvfio_agent_close() when kvfio_agent_time_left() is 0. All calls for one VM are made by one thread at a time, in the
+ * process that created the VM.
  *
  * The VMM's kvm-vfio device, when it makes one of its own: kvfio_agent_adopt_device().
  *
@@ -33,7 +34,8 @@
  *    A VMM without an agent sends the descriptor with any other bytes.
  * 2. The client sends one struct kvfio_agent_request at a time, with at most one descriptor. The agent answers each
  *    with one struct kvfio_agent_reply, in order.
- * 3. Whoever closes the connection ends it. Nothing else does within KVFIO_AGENT_IDLE_SECONDS of the last reply.
+ * 3. Whoever closes the connection ends it. Nothing else does within KVFIO_AGENT_IDLE_SECONDS of the last reply, in which
+ *    the next request must be complete.
  *
  * Requests, with the fields that they use; all others are 0, and descriptor fields -1:
  *
@@ -67,12 +69,14 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -143,6 +147,7 @@ struct kvfio_agent_conn {
 	int fd;              /* for poll(); -1 when closed */
 	int passed;          /* descriptor that came with the request so far, or -1 */
 	size_t have;         /* bytes of the request so far */
+	int64_t deadline;    /* for all of the request: milliseconds of CLOCK_MONOTONIC */
 	struct kvfio_agent_request request;
 };
 
@@ -414,6 +419,28 @@ KVFIO_AGENT_API int kvfio_agent_answer(struct kvfio_agent *agent, struct kvfio_a
 
 /* --- connections ------------------------------------------------------------------------------------------------ */
 
+KVFIO_AGENT_API int64_t kvfio_agent_now(void)
+{
+	struct timespec now = {.tv_sec = 0};
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Milliseconds until a client has taken too long for its request, for poll(). 0 when it has, and is to be given up. */
+KVFIO_AGENT_API int kvfio_agent_time_left(const struct kvfio_agent_conn *conn)
+{
+	int64_t left = conn->deadline - kvfio_agent_now();
+
+	return left > 0 ? (int)left : 0;
+}
+
+KVFIO_AGENT_API void kvfio_agent_expect_request(struct kvfio_agent_conn *conn)
+{
+	conn->have = 0;
+	conn->deadline = kvfio_agent_now() + KVFIO_AGENT_IDLE_SECONDS * 1000;
+}
+
 /* Ends a connection, and with it what goes with it. The second time does nothing. */
 KVFIO_AGENT_API void kvfio_agent_close(struct kvfio_agent *agent, struct kvfio_agent_conn *conn)
 {
@@ -425,6 +452,30 @@ KVFIO_AGENT_API void kvfio_agent_close(struct kvfio_agent *agent, struct kvfio_a
 	if (conn->fd >= 0)
 		close(conn->fd);
 	conn->passed = conn->fd = -1;
+}
+
+/* Returns whether there is such a file. */
+KVFIO_AGENT_API int kvfio_agent_read_file(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+
+	text[length > 0 ? length : 0] = '\0';
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+/* Root and the VMM's own user. A user namespace shows all users that it does not map as one, who then is nobody. */
+KVFIO_AGENT_API int kvfio_agent_trusts(uint32_t uid)
+{
+	char text[256];
+
+	if (uid == 0 || uid != geteuid())
+		return uid == 0;
+	if (uid != (kvfio_agent_read_file("/proc/sys/kernel/overflowuid", text, sizeof(text)) ? strtoul(text, NULL, 10) : 65534))
+		return 1;
+	return !kvfio_agent_read_file("/proc/self/uid_map", text, sizeof(text)) || strstr(text, " 4294967295\n") != NULL;
 }
 
 /*
@@ -444,10 +495,11 @@ KVFIO_AGENT_API int kvfio_agent_open(struct kvfio_agent *agent, struct kvfio_age
 	memset(conn, 0, sizeof(*conn));
 	conn->passed = -1;
 	conn->fd = fd;
+	kvfio_agent_expect_request(conn);
 	memcpy(hello.magic, KVFIO_AGENT_MAGIC, sizeof(hello.magic));
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
 		error = -errno;
-	else if (peer.uid != 0 && peer.uid != geteuid())
+	else if (!kvfio_agent_trusts(peer.uid))
 		error = -EPERM;
 	else
 		error = kvfio_agent_send(fd, &part, 1, agent->vm_fd);
@@ -466,7 +518,7 @@ KVFIO_AGENT_API int kvfio_agent_is_socket(int fd)
  * Reads what has come and answers a request that is complete. Never blocks.
  *
  * Returns 0 when there may be more to come, or a negative errno value with the connection closed: -ESHUTDOWN when
- * the peer closed it, -EPROTO when it did not keep to the protocol.
+ * the peer closed it, -EPROTO when it did not keep to the protocol, -ETIMEDOUT when a request takes too long.
  */
 KVFIO_AGENT_API int kvfio_agent_ready(struct kvfio_agent *agent, struct kvfio_agent_conn *conn)
 {
@@ -509,10 +561,14 @@ KVFIO_AGENT_API int kvfio_agent_ready(struct kvfio_agent *agent, struct kvfio_ag
 	if (error < 0)
 		goto end;
 	conn->have += (size_t)received;
-	if (conn->have < sizeof(conn->request))
-		return 0;
-	conn->have = 0;
+	if (conn->have < sizeof(conn->request)) {
+		if (kvfio_agent_time_left(conn) > 0)
+			return 0;
+		error = -ETIMEDOUT;
+		goto end;
+	}
 	error = kvfio_agent_answer(agent, conn);
+	kvfio_agent_expect_request(conn);
 	if (conn->passed >= 0)
 		close(conn->passed);
 	conn->passed = -1;
@@ -524,25 +580,31 @@ end:
 
 /*
  * Serves one connection until it ends: kvfio_agent_open() and kvfio_agent_ready() for a VMM that has a thread for it.
- * Returns what ended it, as kvfio_agent_ready() does; -ETIMEDOUT when no request is completed for too long.
+ * Returns what ended it, as kvfio_agent_ready() does; -ETIMEDOUT also when the client is silent for too long.
+ *
+ * For a negative descriptor, of an accept4() that has failed, it returns -EBADF after a tenth of a second: the reason, such
+ * as EMFILE, may last, and a loop around the two would spin.
  */
 KVFIO_AGENT_API int kvfio_agent_serve(struct kvfio_agent *agent, int fd)
 {
 	struct kvfio_agent_conn conn;
 	struct pollfd wait = {.fd = fd, .events = POLLIN};
-	int error, seconds = 0;
+	int error;
 
-	if (fd < 0)
+	if (fd < 0) {
+		poll(NULL, 0, 100);
 		return -EBADF;
+	}
 	error = kvfio_agent_open(agent, &conn, fd);
 	while (error == 0) {
-		int number = poll(&wait, 1, 1000);
+		int left = kvfio_agent_time_left(&conn);
+		int number = poll(&wait, 1, left);
+
 		if (number < 0 && errno != EINTR)
 			error = -errno;
 		else if (number > 0)
 			error = kvfio_agent_ready(agent, &conn);
-		seconds = number > 0 && conn.have == 0 ? 0 : seconds + (number == 0);
-		if (error == 0 && seconds >= KVFIO_AGENT_IDLE_SECONDS)
+		else if (left == 0)
 			error = -ETIMEDOUT;
 	}
 	kvfio_agent_close(agent, &conn);
