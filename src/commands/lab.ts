@@ -64,8 +64,8 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         'the emulated IOMMU; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver',
     })(),
     kernel: Flags.string({
-      helpValue: 'host|6.1|6.12|PATH',
-      description: `the guest's kernel: the host's own, a series of the distribution's packages (downloaded, not installed), or an image; by default the host's where its files are readable, else the distribution's`,
+      helpValue: 'host|5.10|6.1|6.12|7.3|PATH',
+      description: `the guest's kernel: the host's own, a series of the distribution's packages (also of its other suites; downloaded, not installed), an image, or a folder with an unpacked kernel package; by default the host's where its files are readable, else the distribution's`,
     }),
     out: Flags.string({
       helpValue: 'DIR',

@@ -1,11 +1,16 @@
-import {existsSync, readdirSync, renameSync, rmSync, symlinkSync} from 'node:fs';
+import {existsSync, readdirSync, rmSync, symlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {Failure} from '../failure.js';
+import {alone} from './alone.js';
+import {Apt} from './apt.js';
 import {runChild} from './child.js';
-import {candidates, dependencyOf, newestFirst, seriesAmong, seriesOf} from './debian-packages.js';
+import {candidates, dependencyOf, newestFirst, partsAmong, seriesAmong, seriesOf} from './debian-packages.js';
+import {kernelIn} from './kernel-tree.js';
 import type {LabKernel} from './lab-kernel.js';
-import {runApt, which, type Programs} from './programs.js';
-import {temporaryFolder, removeStale} from './scratch.js';
+import {publish} from './module-index.js';
+import {otherSuites} from './other-suites.js';
+import {which, type Programs} from './programs.js';
+import {removeStale, temporaryFolder} from './scratch.js';
 
 export interface KernelSource {
   /** Folder where unpacked packages are kept. */
@@ -20,41 +25,77 @@ export interface KernelSource {
   onNote: (line: string) => void;
 }
 
+/** A kernel package that apt can download. */
+interface KernelPackage {
+  name: string;
+  version: string;
+}
+
 /**
- * The distribution's kernel of a series such as `6.12`, or with `series` null its default one. The package is
- * downloaded and unpacked under the cache folder unless it is there, and never installed.
+ * The distribution's kernel of a series such as `6.12`, or with `series` null its default one. A series that the host's apt does not
+ * have comes from another suite of the distribution. The packages are downloaded and unpacked under the cache folder unless
+ * they are there, and never installed.
  */
 export const debianKernel = async (series: string | null, source: KernelSource): Promise<LabKernel> => {
   removeStale(source.cache);
-  const wanted = (await currentPackage(series, source)) ?? newestUnpacked(series, source.cache);
-  if (wanted === null) throw noPackages(series);
-  const tree = join(source.cache, wanted);
-  if (!existsSync(tree)) await unpack(wanted, tree, source);
-  return kernelIn(tree);
+  const host = Apt.ofHost(source);
+  const names = host === null ? [] : await kernelNames(host, source.install);
+  const ofHost = host === null ? null : await newestPackage(series, names, host);
+  if (host !== null && ofHost !== null) return kernelIn(await unpacked(ofHost, host, source));
+  const kept = newestUnpacked(series, source.cache);
+  if (kept !== null) return kernelIn(join(source.cache, kept));
+  if (host === null || series === null) throw noPackages(series);
+  return await ofOtherSuite(series, {host, known: names, source});
 };
 
-/** `PACKAGE_VERSION` of the newest package that apt can download, or null where apt knows no kernels at all. */
-const currentPackage = async (series: string | null, source: KernelSource): Promise<string | null> => {
-  const aptCache = which('apt-cache', source.path);
-  const aptGet = which('apt-get', source.path);
-  if (aptCache === null || aptGet === null) return null;
-  const ask = async (...args: string[]) => (await runChild(aptCache, args, {signal: source.signal})).stdout;
+interface Elsewhere {
+  host: Apt;
+  /** Names of the host's own kernel packages. */
+  known: string[];
+  source: KernelSource;
+}
 
-  let names = (await ask('pkgnames', 'linux-image-')).split('\n');
-  if (seriesAmong(names).length === 0 && source.install) {
-    await runApt(aptGet, ['update', '-q'], source.signal);
-    names = (await ask('pkgnames', 'linux-image-')).split('\n');
-  }
-  if (seriesAmong(names).length === 0) return null;
+const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): Promise<LabKernel> => {
+  const updated = await alone(source, async () => {
+    const apt = await otherSuites(host, join(source.cache, 'apt'));
+    if (apt === null) return null;
+    source.onNote(`asking other suites of Debian for Linux ${series}`);
+    const failure = await apt.update().then(
+      () => null,
+      (error: unknown) => error as Error,
+    );
+    return {apt, failure};
+  });
+  if (updated === null) throw unknownSeries(series, seriesAmong(known));
+  const names = await kernelNames(updated.apt, false);
+  const found = await newestPackage(series, names, updated.apt);
+  // a mirror may lack one of the suites; only one that was wanted is missed
+  if (found === null) throw updated.failure ?? unknownSeries(series, seriesAmong([...known, ...names]));
+  return kernelIn(await unpacked(found, updated.apt, source));
+};
 
-  const meta = series === null ? dependencyOf(await ask('depends', 'linux-image-amd64')) : null;
+/** Names of packages, kernels among them; where apt has no lists they are fetched if that is allowed. */
+const kernelNames = async (apt: Apt, install: boolean): Promise<string[]> => {
+  const ask = async (): Promise<string[]> => (await apt.ask('pkgnames', 'linux-image-')).split('\n');
+  const names = await ask();
+  if (seriesAmong(names).length > 0 || !install) return names;
+  await apt.update();
+  return await ask();
+};
+
+/** The newest package of the series, or with `series` null the default one; null where apt has none. */
+const newestPackage = async (
+  series: string | null,
+  names: string[],
+  apt: Apt,
+): Promise<KernelPackage | null> => {
+  const meta = series === null ? dependencyOf(await apt.ask('depends', 'linux-image-amd64')) : null;
   const wanted = series ?? (meta === null ? seriesAmong(names)[0] : seriesOf(meta)) ?? '';
   const ranked = meta === null ? newestFirst(names, wanted) : [meta, `${meta}-unsigned`];
-  if (ranked.length === 0) throw unknownSeries(wanted, seriesAmong(names));
-  const versions = candidates(await ask('policy', ...ranked));
+  if (ranked.length === 0) return null;
+  const versions = candidates(await apt.ask('policy', ...ranked));
   const name = ranked.find((candidate) => versions.has(candidate));
-  if (name === undefined) throw unknownSeries(wanted, seriesAmong(names));
-  return `${name}_${versions.get(name) ?? ''}`;
+  return name === undefined ? null : {name, version: versions.get(name) ?? ''};
 };
 
 const newestUnpacked = (series: string | null, cache: string): string | null => {
@@ -65,47 +106,47 @@ const newestUnpacked = (series: string | null, cache: string): string | null => 
   return trees.find((tree) => tree.replace(/_.*/, '') === newest) ?? null;
 };
 
-const unpack = async (wanted: string, tree: string, source: KernelSource): Promise<void> => {
+/** The folder into which the package is unpacked. */
+const unpacked = async (wanted: KernelPackage, apt: Apt, source: KernelSource): Promise<string> => {
+  const tree = join(source.cache, `${wanted.name}_${wanted.version}`);
+  const unpackOnce = async (): Promise<void> => {
+    if (!existsSync(tree)) await unpack(wanted, tree, {apt, source});
+  };
+  if (!existsSync(tree)) await alone(source, unpackOnce);
+  return tree;
+};
+
+const unpack = async (
+  wanted: KernelPackage,
+  tree: string,
+  {apt, source}: {apt: Apt; source: KernelSource},
+): Promise<void> => {
   const {cache, path, programs, signal} = source;
-  source.onNote(`downloading ${wanted.replace('_', ' ')} into ${cache}`);
+  source.onNote(`downloading ${wanted.name} ${wanted.version} into ${cache}`);
   const work = temporaryFolder(cache);
   try {
-    const unpacked = join(work, 'tree');
-    await runApt(
-      which('apt-get', path) ?? 'apt-get',
-      ['download', '-q', wanted.replace('_', '=')],
-      signal,
-      work,
-    );
-    const file = readdirSync(work).find((entry) => entry.endsWith('.deb')) ?? '';
-    await step(which('dpkg-deb', path) ?? 'dpkg-deb', ['-x', join(work, file), unpacked], signal);
-    if (!existsSync(join(unpacked, 'lib'))) symlinkSync('usr/lib', join(unpacked, 'lib'));
+    const made = join(work, 'tree');
+    await apt.download(await withParts(wanted, apt), work);
+    const dpkgDeb = which('dpkg-deb', path) ?? 'dpkg-deb';
+    for (const file of readdirSync(work).filter((entry) => entry.endsWith('.deb')))
+      await step(dpkgDeb, ['-x', join(work, file), made], signal);
+    if (!existsSync(join(made, 'lib'))) symlinkSync('usr/lib', join(made, 'lib'));
     // the guest would take seconds to decompress what it loads
-    const modules = ['lib/modules', '-name', '*.ko.xz', '-exec', programs.busybox, 'unxz', '{}', '+'];
-    await step(programs.busybox, ['find', ...modules], signal, unpacked);
-    await step(programs.depmod, ['-b', unpacked, kernelIn(unpacked).release], signal);
-    publish(unpacked, tree);
+    const modules = ['lib/modules/', '-name', '*.ko.xz', '-exec', programs.busybox, 'unxz', '{}', '+'];
+    await step(programs.busybox, ['find', ...modules], signal, made);
+    await step(programs.depmod, ['-b', made, kernelIn(made).release], signal);
+    publish(made, tree);
   } finally {
     rmSync(work, {recursive: true, force: true});
   }
 };
 
-/** Another kvfio may have unpacked the same package meanwhile; its tree is as good. */
-const publish = (unpacked: string, tree: string): void => {
-  try {
-    renameSync(unpacked, tree);
-  } catch (error) {
-    if (!existsSync(tree)) throw error;
-  }
-};
-
-const kernelIn = (tree: string): LabKernel => {
-  const release = readdirSync(join(tree, 'lib/modules'))[0] ?? '';
-  return {
-    release,
-    image: join(tree, 'boot', `vmlinuz-${release}`),
-    modules: join(tree, 'lib/modules', release),
-  };
+/** `NAME=VERSION` of the package and of those that hold its image and its modules where it is split. */
+const withParts = async ({name, version}: KernelPackage, apt: Apt): Promise<string[]> => {
+  const parts = partsAmong(await apt.ask('depends', name));
+  const versions =
+    parts.length === 0 ? new Map<string, string>() : candidates(await apt.ask('policy', ...parts));
+  return [`${name}=${version}`, ...[...versions].map(([part, partVersion]) => `${part}=${partVersion}`)];
 };
 
 const step = async (
@@ -134,11 +175,13 @@ const noPackages = (series: string | null): Failure =>
     hint: 'Run "apt-get update" as root (kvfio lab --install does), or give a kernel image with --kernel PATH.',
   });
 
-const unknownSeries = (series: string, known: string[]): Failure =>
-  new Failure({
-    code: 'LAB_NO_KERNEL_PACKAGE',
-    kind: 'notFound',
-    what: `There is no package of Linux ${series}.`,
-    why: `The distribution's package lists have ${known.map((name) => `Linux ${name}`).join(', ')}.`,
-    hint: `Choose one of them with --kernel, such as "--kernel ${known[0] ?? 'host'}", or give an image's path.`,
-  });
+const unknownSeries = (series: string, [first, ...others]: string[]): Failure =>
+  first === undefined
+    ? noPackages(series)
+    : new Failure({
+        code: 'LAB_NO_KERNEL_PACKAGE',
+        kind: 'notFound',
+        what: `There is no package of Linux ${series}.`,
+        why: `The distribution's package lists have ${[first, ...others].map((name) => `Linux ${name}`).join(', ')}.`,
+        hint: `Choose one of them with --kernel, such as "--kernel ${first}", or give an image's path.`,
+      });

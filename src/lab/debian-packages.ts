@@ -28,6 +28,10 @@ export const candidates = (policy: string): Map<string, string> => {
 export const dependencyOf = (depends: string): string | null =>
   /^\s*Depends: (linux-image-\S+)$/m.exec(depends)?.[1] ?? null;
 
+/** Packages that hold parts of a split kernel package, from the text of `apt-cache depends` of it (Debian since 7.2). */
+export const partsAmong = (depends: string): string[] =>
+  [...depends.matchAll(/^ +Depends: (linux-(?:base|binary|modules)-\d\S*)$/gm)].map(([, name = '']) => name);
+
 const compareNumbers = (a: string, b: string): number => {
   const [left, right] = [numbers(a), numbers(b)];
   const index = left.findIndex((number, position) => number !== right[position]);

@@ -21,13 +21,14 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 stty -F /dev/ttyS1 115200 raw -echo
 fail() { echo "fail $*" > /dev/ttyS1; sleep 5; poweroff -f; }
+. /lab/settings
 
 while read -r module; do
   insmod "/modules/$module" || fail "the kernel refused the module $module"
 done < /modules/order
 
 options=trans=virtio,version=9p2000.L,msize=512000
-mount -t 9p -o "$options,cache=loose,ro" host /host || fail "the kernel cannot mount a file tree over 9p"
+mount -t 9p -o "$options,cache=loose,ro" host /host || fail "the kernel cannot mount a file tree over 9p and virtio, $without_9p"
 for folder in proc sys dev; do mount --move "/$folder" "/host/$folder"; done
 mount -t tmpfs -o mode=755 tmpfs /host/run || fail "the host has no folder /run"
 mkdir -p /host${GUEST_FOLDER}/host /host${GUEST_FOLDER}/share
@@ -71,7 +72,10 @@ hostname kvfio-lab
 ip link set lo up 2>/dev/null
 
 # A host that never booted a kernel of its own, such as a container, has no /lib/modules to mount over
-if [ -n "$modules" ] && [ ! -e "/lib/modules/$release" ]; then
+if [ -z "$modules" ] || [ "$modules" = "/lib/modules/$release" ]; then :
+elif [ -d "/lib/modules/$release" ]; then
+  mount --bind "$lab/host$modules" "/lib/modules/$release"
+else
   mkdir -p "$lab/lib/modules/$release"
   mount --bind "$lab/host$modules" "$lab/lib/modules/$release"
   if [ ! -d /lib/modules ]; then
@@ -90,6 +94,13 @@ fi
 # Give each device the driver that it has on a real machine
 load() { [ -z "$modules" ] || "$modprobe" -C /dev/null "$@" 2>/dev/null; }
 load -a vfio-pci vfio_iommu_type1
+# VFIO_SET_IOMMU answers EPERM where the kernel remaps no interrupts (vfio_iommu_type1_attach_group, 5.10 to 7.3)
+if [ -n "$may_not_remap" ] && ! grep -q " IR-" /proc/interrupts; then
+  for module in vfio_iommu_type1 iommufd; do
+    parameter=/sys/module/$module/parameters/allow_unsafe_interrupts
+    [ ! -e $parameter ] || { echo Y > $parameter; echo "unsafe $module" >&3; }
+  done
+fi
 for port in $vfio_ports; do
   for device in "/sys/bus/pci/devices/$port"/????:??:??.?; do
     [ -e "$device" ] || continue

@@ -23,7 +23,11 @@ rm -rf "$folder"
 `;
 
 /** A line of the guest on its control port. */
-type Report = {kind: 'begin'} | {kind: 'exit'; code: number} | {kind: 'fail'; reason: string};
+type Report =
+  | {kind: 'begin'}
+  | {kind: 'exit'; code: number}
+  | {kind: 'fail'; reason: string}
+  | {kind: 'unsafe'; module: string};
 
 /** What is started: QEMU with its arguments, and the private folder that goes away with it. */
 export interface GuestParts {
@@ -33,6 +37,8 @@ export interface GuestParts {
   folder: string;
   /** Told each line of the kernel's console. */
   onConsole: (line: string) => void;
+  /** Gets the name of a module that does without interrupt remapping because the kernel has none. */
+  onUnsafe: (module: string) => void;
 }
 
 /** A running guest. Whoever starts one must {@link stop} it. */
@@ -48,7 +54,7 @@ export class Guest {
   readonly #died: Promise<never>;
   #complaints = '';
 
-  constructor({busybox, qemu, arguments: args, folder, onConsole}: GuestParts) {
+  constructor({busybox, qemu, arguments: args, folder, onConsole, onUnsafe}: GuestParts) {
     // a session of its own: Ctrl-C is for kvfio, which then ends the guest in its own order
     this.#watchdog = spawn(busybox, ['sh', '-c', WATCHDOG, 'kvfio-lab', folder, qemu, ...args], {
       stdio: ['pipe', 'ignore', 'pipe', 'pipe', 'pipe', 'pipe'],
@@ -74,7 +80,7 @@ export class Guest {
     });
     port(2).on('data', (data: Buffer) => (this.#complaints += data.toString('utf8')));
 
-    const reports = this.#reports();
+    const reports = this.#reports(onUnsafe);
     this.#begun = reports('begin');
     this.#ended = reports('exit');
     this.#died = Promise.all([once(port(console), 'close'), once(port(2), 'close')]).then(() => {
@@ -122,8 +128,12 @@ export class Guest {
   }
 
   /** Hands out a promise for each kind of report; a `fail` fulfils all of them. */
-  #reports(): (kind: Report['kind']) => Promise<Report> {
+  #reports(onUnsafe: GuestParts['onUnsafe']): (kind: Report['kind']) => Promise<Report> {
     const lines = createInterface({input: this.#control});
+    lines.on('line', (line) => {
+      const report = parseReport(line);
+      if (report?.kind === 'unsafe') onUnsafe(report.module);
+    });
     return (kind) =>
       new Promise((resolve) => {
         lines.on('line', (line) => {
@@ -161,6 +171,7 @@ const parseReport = (line: string): Report | null => {
   const [, verb, rest = ''] = /^(\w+) ?(.*)$/.exec(line.trim()) ?? [];
   if (verb === 'begin') return {kind: 'begin'};
   if (verb === 'exit') return {kind: 'exit', code: Number(rest)};
+  if (verb === 'unsafe') return {kind: 'unsafe', module: rest};
   return verb === 'fail' ? {kind: 'fail', reason: rest} : null;
 };
 

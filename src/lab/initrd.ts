@@ -12,7 +12,7 @@ export interface InitrdParts {
   kernel: LabKernel;
   /** Path of a statically linked busybox. */
   busybox: string;
-  /** Variables of the second stage (guest-scripts.ts). */
+  /** Variables of guest-scripts.ts. */
   settings: Record<string, string>;
   /** Further files of the guest's folder, by name. */
   files: Record<string, string>;

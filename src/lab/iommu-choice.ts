@@ -10,25 +10,26 @@ export interface IommuChoice {
   devices: string[];
   /** What the kernel's command line needs. */
   kernelParameters: string[];
+  /** Are there kernels that remap no interrupts with it? VFIO then has to be allowed to do without. */
+  mayNotRemap: boolean;
 }
 
-// Without interrupt remapping VFIO_SET_IOMMU answers EPERM (vfio_iommu_type1_attach_group, 6.1 and 6.12)
 const CHOICES: Record<LabIommu, IommuChoice> = {
   intel: {
     devices: ['intel-iommu,intremap=on,snoop-control=off'],
     kernelParameters: ['intel_iommu=on'],
+    mayNotRemap: false,
   },
   'intel-snoop': {
     devices: ['intel-iommu,intremap=on,snoop-control=on'],
     kernelParameters: ['intel_iommu=on'],
+    mayNotRemap: false,
   },
-  amd: {devices: ['amd-iommu,intremap=on'], kernelParameters: []},
+  // Linux 7.3 finds no southbridge IOAPIC in QEMU's IVRS table (check_ioapic_information, drivers/iommu/amd/init.c)
+  amd: {devices: ['amd-iommu,intremap=on'], kernelParameters: [], mayNotRemap: true},
   // virtio-iommu remaps no interrupts at all
-  virtio: {
-    devices: ['virtio-iommu-pci,addr=0x1d'],
-    kernelParameters: ['vfio_iommu_type1.allow_unsafe_interrupts=1', 'iommufd.allow_unsafe_interrupts=1'],
-  },
-  none: {devices: [], kernelParameters: []},
+  virtio: {devices: ['virtio-iommu-pci,addr=0x1d'], kernelParameters: [], mayNotRemap: true},
+  none: {devices: [], kernelParameters: [], mayNotRemap: false},
 };
 
 export const iommuChoice = (iommu: LabIommu): IommuChoice => CHOICES[iommu];

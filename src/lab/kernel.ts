@@ -1,90 +1,61 @@
-import {accessSync, constants, existsSync} from 'node:fs';
+import {existsSync, readFileSync, statSync} from 'node:fs';
 import {release as runningRelease} from 'node:os';
-import {dirname, join, resolve} from 'node:path';
+import {join, resolve} from 'node:path';
 import {Failure} from '../failure.js';
+import {runChild} from './child.js';
 import {debianKernel, type KernelSource} from './debian-kernel.js';
-import {readKernelImageVersion} from './kernel-image.js';
+import {hostKernel, kernelAt, kernelIn} from './kernel-tree.js';
 import type {LabKernel} from './lab-kernel.js';
+import {indexed} from './module-index.js';
+import {unreadableCompressions} from './modules.js';
+import type {Programs} from './programs.js';
 
 /**
- * Finds the kernel that `--kernel` names.
+ * Finds the kernel that `--kernel` names. Its modules, where it has any, have a `modules.dep`, and modprobe reads them.
  *
- * @param choice `host`, a series such as `6.12`, or the path of an image; absent, the host's own kernel where its
- *   files can be read, else the distribution's default one
+ * @param choice `host`, a series such as `6.12`, or the path of an image or a file tree; absent, the host's own kernel where
+ *   its files can be read, else the distribution's default one
  */
 export const resolveKernel = async (choice: string | undefined, source: KernelSource): Promise<LabKernel> => {
-  if (choice === undefined) return hostKernel() ?? (await debianKernel(null, source));
-  if (choice === 'host') return hostKernel() ?? fail(noHostKernel());
+  const kernel = await indexed(await find(choice, source), source);
+  if (kernel.modules !== null) await refuseUnreadable(kernel.modules, source.programs);
+  return kernel;
+};
+
+const find = async (choice: string | undefined, source: KernelSource): Promise<LabKernel> => {
+  const host = hostKernel('/', runningRelease());
+  if (choice === undefined) return host ?? (await debianKernel(null, source));
+  if (choice === 'host') {
+    if (host === null) throw noHostKernel();
+    return host;
+  }
   if (/^\d+\.\d+$/.test(choice)) return await debianKernel(choice, source);
-  if (choice.includes('/') || existsSync(choice)) return kernelAt(resolve(choice));
+  if (choice.includes('/') || existsSync(choice)) return kernelOf(resolve(choice));
   throw new Failure({
     code: 'LAB_KERNEL_VALUE',
     kind: 'usage',
     what: `--kernel does not know "${choice}".`,
-    why: 'It takes "host", a series such as 6.1 or 6.12, or the path of a kernel image.',
-    hint: 'For an image in the current folder write ./ before its name.',
+    why: 'It takes "host", a series such as 5.10 or 6.12, or the path of a kernel image or of an unpacked kernel package.',
+    hint: 'For an image or a folder in the current folder write ./ before its name.',
   });
 };
 
-/** The running kernel, or null where its image or its modules cannot be read. */
-export const hostKernel = (root = '/', release = runningRelease()): LabKernel | null => {
-  const modules = join(root, 'lib/modules', release);
-  const image = [join(root, 'boot', `vmlinuz-${release}`), join(modules, 'vmlinuz')].find(isReadable);
-  return image !== undefined && isReadable(join(modules, 'modules.dep')) ? {release, image, modules} : null;
-};
+const kernelOf = (path: string): LabKernel =>
+  statSync(path, {throwIfNoEntry: false})?.isDirectory() ? kernelIn(path) : kernelAt(path);
 
-/** A kernel by the path of its image; its modules are taken from beside it or from the host where they are there. */
-export const kernelAt = (image: string): LabKernel => {
-  const version = imageVersion(image);
-  const release = version.split(' ')[0] ?? version;
-  const modules = [join(dirname(image), '../lib/modules', release), join('/lib/modules', release)].find(
-    (folder) => isReadable(join(folder, 'modules.dep')),
-  );
-  return {release, image, modules: modules ?? null};
-};
-
-const imageVersion = (image: string): string => {
-  let version: string | null;
-  try {
-    version = readKernelImageVersion(image);
-  } catch (error) {
-    throw unreadableImage(image, (error as NodeJS.ErrnoException).code ?? 'EIO');
-  }
-  return version ?? fail(notAnImage(image));
-};
-
-const isReadable = (path: string): boolean => {
-  try {
-    accessSync(path, constants.R_OK);
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-const fail = (failure: Failure): never => {
-  throw failure;
-};
-
-const unreadableImage = (image: string, errno: string): Failure =>
-  new Failure({
-    code: 'LAB_KERNEL_UNREADABLE',
-    kind:
-      errno === 'ENOENT' || errno === 'ENOTDIR' ? 'notFound' : errno === 'EISDIR' ? 'usage' : 'permission',
-    what: `The kernel image ${image} cannot be read.`,
-    why: `Opening it gave ${errno}.`,
-    hint: 'Give the path of a bzImage that this user may read, such as /boot/vmlinuz-RELEASE.',
-    errno,
+/** The guest's modprobe is the host's, and the kernel does not always decompress a module itself. */
+const refuseUnreadable = async (modules: string, {modprobe}: Programs): Promise<void> => {
+  const {stdout} = await runChild(modprobe, ['--version']);
+  const [unreadable] = unreadableCompressions(readFileSync(join(modules, 'modules.dep'), 'utf8'), stdout);
+  if (unreadable === undefined) return;
+  throw new Failure({
+    code: 'LAB_MODULE_COMPRESSION',
+    kind: 'cannotDecide',
+    what: `The modules in ${modules} cannot be loaded in the guest.`,
+    why: `They are compressed as .ko${unreadable}, which ${modprobe} does not read.`,
+    hint: 'Decompress them, run "depmod -b FOLDER RELEASE", and give that folder with --kernel.',
   });
-
-const notAnImage = (image: string): Failure =>
-  new Failure({
-    code: 'LAB_NOT_A_KERNEL',
-    kind: 'usage',
-    what: `${image} is not a kernel image.`,
-    why: 'It does not carry the mark of the x86 boot protocol ("HdrS" at byte 0x202).',
-    hint: 'Give a bzImage, such as /boot/vmlinuz-RELEASE or arch/x86/boot/bzImage of a build; vmlinux does not boot here.',
-  });
+};
 
 const noHostKernel = (): Failure =>
   new Failure({

@@ -4,6 +4,8 @@ export interface LabKernel {
   release: string;
   /** Path of the bzImage. */
   image: string;
-  /** The folder `lib/modules/RELEASE` with its `modules.dep`, or null for a kernel with everything built in. */
+  /** Its folder `lib/modules/RELEASE`, with or without a `modules.dep`, or null where none was found. */
   modules: string | null;
+  /** The folders in which modules were looked for. */
+  searched: string[];
 }

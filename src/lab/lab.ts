@@ -5,7 +5,7 @@ import {Failure} from '../failure.js';
 import {chooseAccelerator, type AcceleratorChoice, type LabAccelerator} from './accelerator.js';
 import {Guest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
-import type {LabIommu} from './iommu-choice.js';
+import {iommuChoice, type LabIommu} from './iommu-choice.js';
 import {resolveKernel} from './kernel.js';
 import type {LabKernel} from './lab-kernel.js';
 import {findPrograms, type Programs} from './programs.js';
@@ -86,7 +86,7 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
   if (process.arch !== 'x64') throw wrongProcessor();
   const {install = false, onNote = () => undefined, signal, iommu = 'intel'} = options;
   const path = process.env['PATH'] ?? '';
-  const programs = await findPrograms({path, install, signal});
+  const programs = await findPrograms({path, install, signal, onNote});
   const accelerator = chooseAccelerator(options.accelerator ?? 'auto');
   const cache = writableFolder(join(cacheHome(), 'kvfio', 'lab'), 'in XDG_CACHE_HOME');
   const kernel = await resolveKernel(options.kernel, {cache, path, programs, install, signal, onNote});
@@ -129,7 +129,7 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
     const image = initrd({
       kernel,
       busybox: programs.busybox,
-      settings: settings(options, {kernel, programs, out, layout}),
+      settings: settings(options, {machine, kernel, programs, out, layout}),
       files: taskFiles(options.task, {
         kvfio: options.kvfio,
         cwd: options.cwd ?? process.cwd(),
@@ -157,6 +157,11 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
       }),
       folder,
       onConsole: options.onConsole ?? (() => undefined),
+      onUnsafe: (module) => {
+        options.onNote?.(
+          `Linux ${machine.kernel} remaps no interrupts with the IOMMU "${machine.iommu}", so allow_unsafe_interrupts of ${module} is set`,
+        );
+      },
     });
     return {guest, share: file('share')};
   } catch (error) {
@@ -168,15 +173,20 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
 /** Room for a file system on the NVMe disk; the file behind it is sparse. */
 const DISK_SIZE = 64 * 1024 * 1024;
 
-/** Variables of SECOND_STAGE in guest-scripts.ts. */
+/** Variables of guest-scripts.ts. */
 const settings = (
   {streams = {}}: LabOptions,
-  {kernel, programs, out, layout}: Pick<GuestPlan, 'kernel' | 'programs' | 'out' | 'layout'>,
+  {machine, kernel, programs, out, layout}: Omit<GuestPlan, 'options'>,
 ): Record<string, string> => ({
   release: kernel.release,
   modules: kernel.modules ?? '',
+  without_9p:
+    kernel.modules === null
+      ? `which are not built in, and none of the folders ${kernel.searched.join(', ')} has its modules`
+      : `which are neither built in nor among the modules in ${kernel.modules}`,
   modprobe: programs.modprobe,
   vfio_ports: layout.vfioPorts.join(' '),
+  may_not_remap: flag(iommuChoice(machine.iommu).mayNotRemap),
   out: out ?? '',
   terminal: flag(isTerminal(streams)),
   terminal_stderr: flag(isTerminal(streams) && streams.stderr === undefined),

@@ -37,6 +37,20 @@ export const readModules = (folder: string, names: string[], busybox: string): M
   }));
 };
 
+/** Compressions of modules, and what kmod(8) calls them in `--version`. */
+const COMPRESSIONS = {'.gz': 'ZLIB', '.xz': 'XZ', '.zst': 'ZSTD'} as const;
+
+/**
+ * Compressions of modules that a kmod cannot undo, such as `.gz`.
+ *
+ * @param modulesDep text of `modules.dep`
+ * @param version what `modprobe --version` prints, such as `kmod version 30\n+ZSTD +XZ -ZLIB`
+ */
+export const unreadableCompressions = (modulesDep: string, version: string): string[] =>
+  Object.entries(COMPRESSIONS)
+    .filter(([suffix, feature]) => modulesDep.includes(`.ko${suffix}:`) && version.includes(`-${feature}`))
+    .map(([suffix]) => suffix);
+
 /** The kernel's own name of a module: hyphens and underscores are the same to modprobe, not to a comparison. */
 const moduleName = (path: string): string =>
   basename(path)

@@ -1,5 +1,6 @@
 import {accessSync, constants, readFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../failure.js';
 import {runChild} from './child.js';
 
@@ -22,12 +23,15 @@ export interface FindOptions {
   /** Install what is missing: Debian only, as root. */
   install: boolean;
   signal: AbortSignal | undefined;
+  /** Gets one line about what takes long. */
+  onNote: (line: string) => void;
 }
 
 /** Finds every program, and fails with all that are missing at once. */
-export const findPrograms = async ({path, install, signal}: FindOptions): Promise<Programs> => {
+export const findPrograms = async (options: FindOptions): Promise<Programs> => {
+  const {path, install} = options;
   const missing = packagesOf(lookUp(path).missing);
-  if (missing.length > 0 && install) await installPackages(missing, path, signal);
+  if (missing.length > 0 && install) await installPackages(missing, options);
   const {found, missing: still} = lookUp(path);
   if (still.length > 0) throw missingPrograms(still);
   return found as Programs;
@@ -84,11 +88,7 @@ const missingPrograms = (names: ProgramName[]): Failure => {
   });
 };
 
-const installPackages = async (
-  packages: string[],
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<void> => {
+const installPackages = async (packages: string[], {path, signal, onNote}: FindOptions): Promise<void> => {
   const aptGet = which('apt-get', path);
   if (aptGet === null || process.getuid?.() !== 0) {
     throw new Failure({
@@ -99,24 +99,47 @@ const installPackages = async (
       hint: `Install ${packages.join(', ')} (names of Debian) by the means of this host, then run kvfio lab again.`,
     });
   }
-  await runApt(aptGet, ['update', '-q'], signal);
-  await runApt(aptGet, ['install', '-q', '-y', '--no-install-recommends', ...packages], signal);
+  onNote(`installing ${packages.join(', ')}`);
+  await runApt(aptGet, ['update', '-q'], {signal, onNote});
+  await runApt(aptGet, ['install', '-q', '-y', '--no-install-recommends', ...packages], {signal, onNote});
 };
 
-/** Runs apt-get; what it says is told only where it fails. */
+export interface AptOptions {
+  /** Options before the arguments, which a failure does not repeat. */
+  options?: readonly string[];
+  signal?: AbortSignal | undefined;
+  cwd?: string;
+  /** Gets one line when another apt is waited for. */
+  onNote?: (line: string) => void;
+  /** Milliseconds that another apt is waited for. */
+  patience?: number;
+}
+
+/**
+ * Runs apt-get, whose output is shown only where it fails. While another apt holds a lock it is run again:
+ * `DPkg::Lock::Timeout` has apt-get wait for the lock of dpkg, but not for those of its lists and archives (apt 2.6).
+ */
 export const runApt = async (
   aptGet: string,
   args: string[],
-  signal: AbortSignal | undefined,
-  cwd = '/',
+  {options = [], signal, cwd = '/', onNote = () => undefined, patience = 300_000}: AptOptions = {},
 ): Promise<void> => {
-  const {code, stderr} = await runChild(aptGet, args, {signal, cwd});
-  if (code === 0) return;
-  throw new Failure({
+  const deadline = performance.now() + patience;
+  for (let waited = false; ; waited = true) {
+    const {code, stderr} = await runChild(aptGet, [...options, ...args], {signal, cwd});
+    if (code === 0) return;
+    const isLocked = /^E: (?:Could not get lock|Unable to acquire the dpkg frontend lock) /m.test(stderr);
+    if (!isLocked || performance.now() > deadline) throw aptFailed(args, stderr);
+    if (!waited) onNote('waiting for another apt to end');
+    await sleep(1000);
+  }
+};
+
+const aptFailed = (args: string[], stderr: string): Failure =>
+  new Failure({
     code: 'LAB_APT_FAILED',
     kind: 'cannotDecide',
     what: `"apt-get ${args.join(' ')}" failed.`,
     why: stderr.trim() || 'It gave no reason.',
     hint: 'Repair what apt-get names, such as the network or the package sources, then run kvfio lab again.',
   });
-};
