@@ -1,6 +1,6 @@
 /**
  * Runs in the lab: does random operations on the kvm-vfio device of the guest's kernel and on the model of it side by
- * side, and writes as JSON what came of it.
+ * side, and writes as JSON what came of it. A kernel without kprobes has to be there as the ELF file `vmlinux`, too.
  *
  *   node model-in-lab.mjs OUTPUT OPERATIONS
  */
@@ -12,12 +12,11 @@ import {readHost} from '../../src/iommu/host.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
-import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {Kvm} from '../../src/linux/kvm.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {rulesOf, type KernelRules} from '../../src/kvm-vfio/model/rules.js';
-import {NoncoherentCount} from '../kvm-vfio/model/noncoherent-count.js';
+import {noncoherentCount, type NoncoherentCount} from '../kvm-vfio/model/noncoherent-count.js';
 import type {Machine} from '../kvm-vfio/model/observed.js';
 import {takeForVfio} from '../kvm-vfio/model/real-machine.js';
 import {dialogues, type Dialogue} from '../kvm-vfio/model/dialogue.js';
@@ -29,12 +28,13 @@ import {
   type Report,
   type Trial,
 } from '../kvm-vfio/model/side-by-side.js';
+import {wbinvdBreakpoint} from '../kvm-vfio/model/wbinvd-vcpu.js';
 
 export interface ModelTranscript {
   /** What the IOMMU does for all devices. */
   verdict: Verdict;
-  /** Whether it could be counted how often KVM takes a VM for non-coherent. */
-  counted: boolean;
+  /** How it was counted how often KVM takes a VM for non-coherent. */
+  countedBy: NoncoherentCount['by'];
   dialogues: {difference: Difference | null; steps: Done[]}[];
   report: Report;
   /** Of a device whose own file KVM holds: whether unbinding it is done. */
@@ -60,16 +60,6 @@ const takeGroups = (): Machine => {
   const taken = groups.filter(({devices}) => devices.length > 0).sort((a, b) => a.id - b.id);
   for (const address of taken.flatMap(({devices}) => devices)) takeForVfio(address);
   return {groups: taken, cdevs: existsSync('/dev/vfio/devices')};
-};
-
-/** Null on a kernel without kprobes. */
-const countIfPossible = (): NoncoherentCount | null => {
-  try {
-    return new NoncoherentCount();
-  } catch (error) {
-    if (error instanceof SyscallError && error.code === 'EINVAL') return null;
-    throw error;
-  }
 };
 
 /** A device whose file only KVM has open, and the end of that. */
@@ -121,19 +111,15 @@ const {groups, kernel} = readHost(new DirectoryTree(), {
   noSnoop: false,
 });
 const [verdict = 'unknown'] = groups.map(({snoopControl}) => snoopControl.allMembers.verdict);
-using count = countIfPossible();
+using count = noncoherentCount('vmlinux');
 const rules = rulesOf(kernel);
-const trial: Trial = {
-  machine,
-  verdict,
-  rules,
-  sight: {count, wbinvd: count === null ? 'after changes' : 'never'},
-};
-const closely: Trial = {...trial, sight: {count, wbinvd: 'after each'}};
+const trial: Trial = {machine, verdict, rules, sight: {count, wbinvd: null}};
+using wbinvd = count.by === 'calls' ? wbinvdBreakpoint() : null;
+const closely: Trial = {...trial, sight: {count, wbinvd}};
 
 const transcript: ModelTranscript = {
   verdict,
-  counted: count !== null,
+  countedBy: count.by,
   dialogues: dialogues(rules.coherency).map((dialogue) => converse(closely, dialogue)),
   report: sideBySide(trial, Number(operations), seed === '' ? undefined : Number(seed)),
   blocked: machine.cdevs ? await blockedByKvm() : null,

@@ -1,25 +1,45 @@
-import {readFileSync} from 'node:fs';
-import {Descriptor} from '../../../src/linux/descriptor.js';
-import {syscall} from '../../../src/linux/libc.js';
-import {PinnedMemory} from '../../../src/linux/memory.js';
+import {existsSync, readFileSync, writeFileSync} from 'node:fs';
+import {SyscallError} from '../../../src/linux/errno.js';
+import {addressOfSymbol, Breakpoint} from './breakpoint.js';
+import {counterOffset} from './counter-offset.js';
 
-// include/uapi/linux/perf_event.h and hw_breakpoint.h
-const PERF_TYPE_BREAKPOINT = 5;
-const PERF_FLAG_FD_CLOEXEC = 8;
-const HW_BREAKPOINT_X = 4;
-const SIZEOF_PERF_EVENT_ATTR = 128;
+/** Counts how often this thread has the kernel take a VM for non-coherent, and back. */
+export interface NoncoherentCount extends Disposable {
+  by: 'calls' | 'writes';
+  read: () => [on: number, off: number];
+  /** To be called right after this process made a VM. */
+  vmCreated: () => void;
+}
 
 /**
- * Counts how often this thread has the kernel take a VM for non-coherent, and back, by breakpoints of the CPU on the two
- * functions that do so. Needs root, and a kernel with kprobes, which are not used: on others it allows no such breakpoint
- * (arch_build_bp_info in arch/x86/kernel/hw_breakpoint.c).
+ * The count by the means that the running kernel allows.
+ *
+ * @param vmlinux - path of the running kernel as an ELF file, which only a kernel without kprobes needs
  */
-export class NoncoherentCount implements Disposable {
-  readonly #register = new Calls('kvm_arch_register_noncoherent_dma');
-  readonly #unregister = new Calls('kvm_arch_unregister_noncoherent_dma');
+export const noncoherentCount = (vmlinux: string): NoncoherentCount => {
+  try {
+    return new CallCount();
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === 'EINVAL' && existsSync(vmlinux))
+      return new WriteCount(counterOffset(readFileSync(vmlinux), addressOfSymbol(REGISTER)));
+    throw error;
+  }
+};
 
-  read(): [on: number, off: number] {
+const REGISTER = 'kvm_arch_register_noncoherent_dma';
+
+/** By breakpoints on the two functions that change the counter of a VM. */
+class CallCount implements NoncoherentCount {
+  readonly by = 'calls';
+  readonly #register = new Breakpoint(addressOfSymbol(REGISTER), 'executed');
+  readonly #unregister = new Breakpoint(addressOfSymbol('kvm_arch_unregister_noncoherent_dma'), 'executed');
+
+  read(): [number, number] {
     return [this.#register.count(), this.#unregister.count()];
+  }
+
+  vmCreated(): void {
+    // the functions are those of all VMs
   }
 
   [Symbol.dispose](): void {
@@ -28,37 +48,60 @@ export class NoncoherentCount implements Disposable {
   }
 }
 
-/** Counts this thread's calls of a kernel function. */
-class Calls implements Disposable {
-  readonly #event: Descriptor;
-  readonly #value = new PinnedMemory(8);
+/**
+ * By a breakpoint on the counter of each VM, `noncoherent_dma_count` of struct kvm_arch. A kvm-vfio device has it at 0 or
+ * 1, so that each second write is the way back.
+ */
+class WriteCount implements NoncoherentCount {
+  readonly by = 'writes';
+  readonly #offset: bigint;
+  /** By the address of struct kvm. */
+  readonly #vms = new Map<bigint, Breakpoint>();
+  readonly #ended: [number, number] = [0, 0];
 
-  /** @throws {@link SyscallError} */
-  constructor(symbol: string) {
-    const attributes = new PinnedMemory(SIZEOF_PERF_EVENT_ATTR);
-    // struct perf_event_attr: u32 type, u32 size, …, at 52 u32 bp_type, u64 bp_addr, u64 bp_len
-    attributes.bytes.writeUInt32LE(PERF_TYPE_BREAKPOINT, 0);
-    attributes.bytes.writeUInt32LE(SIZEOF_PERF_EVENT_ATTR, 4);
-    attributes.bytes.writeUInt32LE(HW_BREAKPOINT_X, 52);
-    attributes.bytes.writeBigUInt64LE(addressOfSymbol(symbol), 56);
-    attributes.bytes.writeBigUInt64LE(8n, 64); // sizeof(long), as for all that are executed
-    const fd = syscall('perf_event_open', [attributes.address, 0, -1, -1, PERF_FLAG_FD_CLOEXEC]);
-    this.#event = new Descriptor(fd);
+  /** @param offset - of the counter in struct kvm */
+  constructor(offset: bigint) {
+    this.#offset = offset;
+    // shows root the addresses in /proc/vmallocinfo (%pK)
+    writeFileSync('/proc/sys/kernel/kptr_restrict', '1');
   }
 
-  count(): number {
-    syscall('read', [this.#event.fd, this.#value.address, 8]);
-    return Number(this.#value.bytes.readBigUInt64LE());
+  read(): [number, number] {
+    return [...this.#vms.values()].map(turns).reduce(sum, this.#ended);
+  }
+
+  vmCreated(): void {
+    const now = vmAddresses();
+    for (const [address, counter] of this.#vms) {
+      // a new VM may be where one was that has ended, with an even number of writes
+      if (now.includes(address)) continue;
+      const [on, off] = turns(counter);
+      this.#ended[0] += on;
+      this.#ended[1] += off;
+      counter[Symbol.dispose]();
+      this.#vms.delete(address);
+    }
+    for (const address of now)
+      if (!this.#vms.has(address)) this.#vms.set(address, new Breakpoint(address + this.#offset, 'written'));
   }
 
   [Symbol.dispose](): void {
-    this.#event[Symbol.dispose]();
+    for (const counter of this.#vms.values()) counter[Symbol.dispose]();
   }
 }
 
-const addressOfSymbol = (symbol: string): bigint => {
-  const [, address] =
-    new RegExp(`^([0-9a-f]+) [tT] ${symbol}\\b`, 'm').exec(readFileSync('/proc/kallsyms', 'utf8')) ?? [];
-  if (address === undefined) throw new Error(`the kernel shows no ${symbol}`);
-  return BigInt(`0x${address}`);
+const turns = (counter: Breakpoint): [number, number] => {
+  const writes = counter.count();
+  return [Math.ceil(writes / 2), Math.floor(writes / 2)];
 };
+
+const sum = (a: [number, number], b: [number, number]): [number, number] => [a[0] + b[0], a[1] + b[1]];
+
+/** Addresses of all struct kvm that there are, which x86 has in vmalloc'ed memory (kvm_arch_alloc_vm, up to Linux 6.15). */
+const vmAddresses = (): bigint[] =>
+  [...readFileSync('/proc/vmallocinfo', 'latin1').matchAll(VM_AREA)].map(([, address = '']) =>
+    BigInt(address),
+  );
+
+/** Where it is inlined, its caller is named. */
+const VM_AREA = /^(0x[0-9a-f]+)-0x[0-9a-f]+ +\d+ (?:kvm_arch_alloc_vm|kvm_create_vm|kvm_dev_ioctl)\+/gm;

@@ -16,6 +16,7 @@ import {ioctl, O_RDWR, open, syscall} from '../../../src/linux/libc.js';
 import {Pidfd} from '../../../src/linux/pidfd.js';
 import {VfioContainer, VfioGroup} from '../../../src/linux/vfio.js';
 import {openingOf} from '../../support/errno-of.js';
+import type {Breakpoint} from './breakpoint.js';
 import type {Action} from './modelled-machine.js';
 import type {NoncoherentCount} from './noncoherent-count.js';
 import type {Machine, Observed} from './observed.js';
@@ -25,8 +26,8 @@ import {WbinvdVcpu} from './wbinvd-vcpu.js';
 /** What of the kernel's decision is seen. */
 export interface Sight {
   count: NoncoherentCount | null;
-  /** When it is tried what KVM does with WBINVD, which takes long: after what may change it, and what is not to. */
-  wbinvd: 'after each' | 'after changes' | 'never';
+  /** Null where it is not tried after each operation what KVM does with WBINVD. */
+  wbinvd: Breakpoint | null;
 }
 
 /** An open file in a slot, with what belongs to it. */
@@ -38,8 +39,6 @@ interface Held {
   cdev: {node: string; pci: string} | null;
 }
 
-/** What has KVM look, or must not. */
-const CHANGES = new Set<Action['do']>(['add', 'delete', 'close', 'unplug', 'plug']);
 /** A descriptor number that is not open. */
 const CLOSED = 999_999;
 const PCI = '/sys/bus/pci';
@@ -71,16 +70,13 @@ export class RealMachine implements Disposable {
     }
   }
 
-  /** @param expected - of WBINVD, which can only be refuted */
-  observe(after: Action['do'], {wbinvd: expected}: Pick<Observed, 'wbinvd'>): Observed {
+  observe(): Observed {
     const counted = this.#sight.count?.read() ?? null;
-    const {wbinvd} = this.#sight;
-    const tries = wbinvd === 'after each' || (wbinvd === 'after changes' && CHANGES.has(after));
     return {
       descriptors: Object.fromEntries([...this.#slots].map(([slot, held]) => [slot, seen(held)])),
       groups: Object.fromEntries(this.#machine.groups.map(({id}) => [id, openingOf(id)])),
       count: counted === null ? null : [counted[0] - this.#base[0], counted[1] - this.#base[1]],
-      wbinvd: tries ? this.#wbinvd(expected ?? {}) : null,
+      wbinvd: this.#sight.wbinvd === null ? null : this.#wbinvd(),
     };
   }
 
@@ -110,7 +106,9 @@ export class RealMachine implements Disposable {
     switch (action.do) {
       case 'create VM': {
         const vm = this.#kvm.createVm();
-        this.#open(vm, {vcpu: this.#sight.wbinvd === 'never' ? null : new WbinvdVcpu(vm)});
+        this.#sight.count?.vmCreated();
+        const {wbinvd} = this.#sight;
+        this.#open(vm, {vcpu: wbinvd === null ? null : new WbinvdVcpu(vm, wbinvd)});
         return;
       }
       case 'create device':
@@ -201,12 +199,10 @@ export class RealMachine implements Disposable {
     this.#slots.delete(slot);
   }
 
-  #wbinvd(expected: NonNullable<Observed['wbinvd']>): NonNullable<Observed['wbinvd']> {
+  #wbinvd(): NonNullable<Observed['wbinvd']> {
     const guests = new Map<WbinvdVcpu, number>();
     for (const [slot, {vcpu}] of this.#slots) if (vcpu !== null && !guests.has(vcpu)) guests.set(vcpu, slot);
-    return Object.fromEntries(
-      [...guests].map(([vcpu, slot]) => [slot, vcpu.wbinvd(expected[slot] ?? 'skipped')]),
-    );
+    return Object.fromEntries([...guests].map(([vcpu, slot]) => [slot, vcpu.wbinvd()]));
   }
 
   #held(slot: number): Held {
