@@ -22,7 +22,7 @@ export const groupsRows = (document: GroupsDocument): GroupsRow[] => {
 };
 
 /** What is printed without `--columns`. With a filter `members` is added, so that a hidden member of a group is in sight. */
-export const USUAL_GROUPS_COLUMNS = ['group', 'address', 'name', 'driver', 'iommu', 'snoop', 'viable'];
+export const USUAL_GROUPS_COLUMNS = ['group', 'address', 'name', 'driver', 'iommu', 'snoop', 'assignable'];
 
 const verdictPaint = (text: string, verdict: Verdict | undefined, paint: ChalkInstance): string => {
   if (verdict === 'enforced') return paint.green(text);
@@ -46,6 +46,12 @@ const viable = ({group, device}: GroupsRow): string => {
   if (group === null) return '';
   if (group.viable) return 'yes';
   return group.blockers.some((blocker) => blocker.address === device?.address) ? 'blocks' : 'no';
+};
+
+/** `after bind`: not as things are, but "kvfio bind" is all that it takes. */
+const assignable = ({group, device}: GroupsRow): string => {
+  const {verdict, afterBind} = (device ?? group)?.assignable ?? {verdict: 'unknown', afterBind: 'unknown'};
+  return verdict === 'no' && afterBind === 'yes' ? 'after bind' : verdict;
 };
 
 /** Every column of `kvfio groups`. */
@@ -109,6 +115,19 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     name: 'viable',
     text: viable,
     paint: (text, _row, paint) => (text === 'blocks' ? paint.red(text) : text),
+  },
+  {
+    name: 'assignable',
+    needs: 'assignable',
+    text: assignable,
+    paint: (text, _row, paint) =>
+      text === 'yes' ? paint.green(text) : text === 'no' ? paint.red(text) : text,
+  },
+  {
+    name: 'obstacles',
+    needs: 'assignable',
+    text: ({device, group}) =>
+      (device?.assignable.checks ?? group?.assignable.obstacles.map(({check}) => check) ?? []).join(' '),
   },
   {
     name: 'numa',

@@ -10,7 +10,7 @@ export interface Column<Row> {
   compare?: (a: Row, b: Row) => number;
   paint?: (text: string, row: Row, paint: ChalkInstance) => string;
   /** What has to be read for it beyond what every answer needs. */
-  needs?: 'details' | 'noSnoop';
+  needs?: 'details' | 'noSnoop' | 'assignable';
   /** May be cut to make the table fit a terminal. */
   flexible?: boolean;
 }

@@ -14,6 +14,7 @@ import {selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {openTree} from '../linux/open-tree.js';
+import {examine} from '../vfio/eligibility/examined.js';
 
 export default class Groups extends BaseCommand {
   static override summary =
@@ -21,7 +22,7 @@ export default class Groups extends BaseCommand {
 
   static override description = `A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
 
-SNOOP is the verdict: enforced, not-enforced or unknown. VIABLE says whether VFIO would accept the group; a device that "blocks" has a driver that stands in the way. Among the other --columns, NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
+SNOOP is the verdict: enforced, not-enforced or unknown. ASSIGNABLE says whether a VM can have the device now: yes, no, unknown, or "after bind" where "kvfio bind" is all that it takes; --explain says what stands in the way, in the kernel's order, and what removes it. Among the other --columns, OBSTACLES has the names of these checks, VIABLE says whether the drivers of the members are one ("blocks"), and NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
 
 Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
 
@@ -102,21 +103,24 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     );
     const usual = isFiltered ? [...USUAL_GROUPS_COLUMNS, 'members'] : USUAL_GROUPS_COLUMNS;
     const table = tableChoice(GROUPS_COLUMNS, usual, flags);
-    const opened = openHost(openTree(flags.sysroot), {
+    const tree = openTree(flags.sysroot);
+    const assigns = flags.explain || this.needs(table, 'assignable');
+    const opened = openHost(tree, {
       onlyGroups: flags.group,
       paths: flags.explain,
-      regions: flags.regions,
+      regions: flags.regions || assigns,
       details: flags.explain || this.needs(table, 'details'),
       noSnoop: flags.explain || this.needs(table, 'noSnoop'),
       names: new DirectoryTree(),
     });
+    const options = {...flags, examined: assigns ? examine(tree, opened) : null};
     const selection = {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop};
     // whether something that was named is there has to be known before the first group is printed
     if (this.jsonEnabled() && flags.group === undefined && flags.device === undefined) {
       const test = selector(selection, {groups: [], ungrouped: []});
       let isEmpty = test !== null;
       const wanted = test && ((device: Device) => test(device) && !(isEmpty = false));
-      const document = openGroupsDocument(opened, wanted, flags);
+      const document = openGroupsDocument(opened, wanted, options);
       // who left before its end is told nothing: to know what to tell, the rest of the machine would have to be read
       if (await this.printDocument(document)) await this.about(document, isEmpty);
       return null;
@@ -124,7 +128,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     const host = wholeHost(opened);
     requireGroups(host, flags.group ?? []);
     const wanted = selector({...selection, devices: flags.device}, host);
-    const document = groupsDocument(host, wanted, {explain: flags.explain});
+    const document = groupsDocument(host, wanted, options);
     if (!this.jsonEnabled()) {
       await this.printManyLines(await groupsLines(document, {table, ...flags, ...(await this.look())}));
     }
@@ -142,7 +146,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
   }
 
   /** A table reads only what its columns show; a document has it all. */
-  private needs(table: TableChoice<GroupsRow>, what: 'details' | 'noSnoop'): boolean {
+  private needs(table: TableChoice<GroupsRow>, what: 'details' | 'noSnoop' | 'assignable'): boolean {
     const columns = table.sort === null ? table.columns : [...table.columns, table.sort.column];
     return this.jsonEnabled() || columns.some((column) => column.needs === what);
   }

@@ -8,6 +8,7 @@ import {isPciBridge} from '../iommu/pci-class.js';
 import {missingAcs, type Hop} from '../iommu/pci-path.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import type {Unit, UnitType} from '../iommu/unit.js';
+import type {Assignability, Obstacle} from '../vfio/eligibility/assess.js';
 
 /** What is to be known beside the group. */
 type Machine = Pick<Host, 'kernel' | 'units'>;
@@ -16,7 +17,7 @@ type Machine = Pick<Host, 'kernel' | 'units'>;
  * Answers in plain words what a group's snoop control means: which unit serves its devices, what the unit's
  * register says, what a VM with this group gets, and what can be done. One paragraph each.
  */
-export const explainGroup = (host: Machine, group: Group): string[] =>
+export const explainGroup = (host: Machine, group: Group, assignable: Assignability): string[] =>
   [
     members(group),
     ...served(host, group),
@@ -26,7 +27,7 @@ export const explainGroup = (host: Machine, group: Group): string[] =>
     noSnoop(group),
     ...paths(group),
     isolation(host.kernel, group),
-    viability(group),
+    ...eligibility(group, assignable),
     remedy(host, group),
   ].filter((paragraph) => paragraph !== null);
 
@@ -56,6 +57,12 @@ export const UNIT_NAMES: Record<UnitType, string> = {
   'arm-smmu': 'Arm SMMU',
   s390: 's390 IOMMU',
   'spapr-tce': 'sPAPR TCE',
+  qcom: 'Qualcomm IOMMU',
+  'fsl-pamu': 'Freescale PAMU',
+  riscv: 'RISC-V IOMMU',
+  'apple-dart': 'Apple DART',
+  verisilicon: 'Verisilicon IOMMU',
+  embedded: 'IOMMU of a system on chip',
   unknown: 'unknown type',
 };
 
@@ -278,17 +285,36 @@ const hopName = (hop: Hop): string => {
   return hop.port === null ? hop.address : `${hop.address} (${hop.port}${acs})`;
 };
 
-const viability = (group: Group): string | null => {
-  if (group.devices.length === 0) return null;
-  if (group.devices.every((device) => device.bus === 'pci' && device.iommu === null)) {
-    return 'This is a group of VFIO without an IOMMU (noiommu): nothing confines the DMA of its devices, and using it taints the kernel.';
-  }
+/** Whether VFIO would accept the group, and what stands in the way, in the kernel's order. */
+const eligibility = (group: Group, {verdict, afterBind, obstacles}: Assignability): string[] => {
+  if (group.devices.length === 0) return [];
   if (group.devices.every((device) => isPciBridge(device.classCode))) {
-    return 'Bridges are all it has, which VFIO never takes: there is nothing to assign.';
+    return ['Bridges are all it has, which VFIO never takes: there is nothing to assign.'];
   }
-  if (group.viable) return 'VFIO would accept the group as its members are bound now.';
-  const inTheWay = group.blockers.map(({address, driver}) => `${address} is bound to ${driver}`);
-  return `VFIO would not accept the group: ${list(inTheWay)}. Unbind ${group.blockers.length === 1 ? 'it' : 'them'}, or bind to vfio-pci instead.`;
+  if (verdict === 'yes') return ['VFIO would accept the group as its members are bound now.'];
+  // that no VFIO driver has a member whose own driver is in the way goes without saying
+  const told = obstacles.some(({check}) => check === 'drivers')
+    ? obstacles.filter(({check}) => check !== 'bound')
+    : obstacles;
+  const [first, ...others] = told;
+  return [
+    ...(first === undefined
+      ? []
+      : [
+          `${first.certain ? 'VFIO would not accept the group' : 'Whether VFIO would accept the group is not certain'}: ${obstacleText(first)}`,
+        ]),
+    ...others.map(
+      (obstacle) => `${obstacle.certain ? 'Besides' : 'Not certain besides'}: ${obstacleText(obstacle)}`,
+    ),
+    ...(afterBind === 'yes' ? [`After "kvfio bind --group ${group.id}" VFIO would accept it.`] : []),
+  ];
+};
+
+const obstacleText = ({found, certain, call, errno, source, cure}: Obstacle): string => {
+  const what = {probe: 'the driver', open: 'opening the group', mmap: 'mapping it'}[call as string] ?? call;
+  const answer = errno === null ? '' : `${what} ${certain ? 'is' : 'would be'} answered ${errno}; `;
+  const advice = cure === null ? (certain ? ' Nothing is known to cure it.' : '') : ` ${capital(cure)}.`;
+  return `${found} (${answer}${source}).${advice}`;
 };
 
 const remedy = (host: Machine, group: Group): string | null => {

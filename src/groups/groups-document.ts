@@ -7,12 +7,27 @@ import type {Host, OpenHost} from '../iommu/host.js';
 import type {Kernel} from '../iommu/kernel.js';
 import type {NoGroups} from '../iommu/no-groups.js';
 import type {Unit} from '../iommu/unit.js';
+import {
+  assess,
+  assessUngrouped,
+  type Assignability,
+  type DeviceAssignability,
+  type GroupAssessment,
+  type Obstacle,
+} from '../vfio/eligibility/assess.js';
+import type {Examined} from '../vfio/eligibility/check.js';
 
 /** A device, and whether the filters of the call select it. */
-export type ListedDevice = Device & {matched: boolean};
+export type ListedDevice = Device & {
+  matched: boolean;
+  /** Whether a VM can have it; its group has the details. */
+  assignable: DeviceAssignability;
+};
 
 /** A device in no group. */
 export type UngroupedDevice = ListedDevice & {
+  /** What keeps a VM from having it. */
+  obstacles: Obstacle[];
   /** Paragraphs for people; null unless asked for. */
   explanation: string[] | null;
 };
@@ -20,6 +35,8 @@ export type UngroupedDevice = ListedDevice & {
 /** A group with all its devices: filters never make a group look smaller than it is. */
 export type ListedGroup = Omit<Group, 'devices'> & {
   devices: ListedDevice[];
+  /** Whether a VM can have it. */
+  assignable: Assignability;
   /** Paragraphs for people; null unless asked for. */
   explanation: string[] | null;
 };
@@ -44,6 +61,14 @@ export interface GroupsDocument {
 /** The document of a machine that is read while it is printed: its fields are to be asked for once, in their order. */
 export type OpenGroupsDocument = Omit<GroupsDocument, 'groups'> & {groups: Iterable<ListedGroup>};
 
+export interface DocumentOptions {
+  explain: boolean;
+  /** Whether reserved regions were asked for. */
+  regions: boolean;
+  /** What decides whether a VM can have a group, which is unknown otherwise. */
+  examined: Examined | null;
+}
+
 /**
  * Makes the document from what was read and a test for the devices that are wanted, or null for all.
  *
@@ -53,18 +78,20 @@ export type OpenGroupsDocument = Omit<GroupsDocument, 'groups'> & {groups: Itera
 export const groupsDocument = (
   host: Host,
   wanted: ((device: Device) => boolean) | null,
-  {explain}: {explain: boolean},
+  options: DocumentOptions,
 ): GroupsDocument => {
-  const {origin, kernel, units, noGroups, warnings} = host;
+  const {origin, kernel, units, noGroups} = host;
+  const groups = [...listedGroups(host, host.groups, wanted, options)];
+  const ungrouped = listedUngrouped(host, host.ungrouped, wanted, options);
   return {
     schemaVersion: 1,
     origin,
     kernel,
     units,
-    groups: [...listedGroups(host, host.groups, wanted, explain)],
-    ungrouped: listedUngrouped(host, host.ungrouped, wanted, explain),
+    groups,
+    ungrouped,
     noGroups,
-    warnings,
+    warnings: [...host.warnings, ...(options.examined?.facts.warnings ?? [])],
   };
 };
 
@@ -72,7 +99,7 @@ export const groupsDocument = (
 export const openGroupsDocument = (
   host: OpenHost,
   wanted: ((device: Device) => boolean) | null,
-  {explain}: {explain: boolean},
+  options: DocumentOptions,
 ): OpenGroupsDocument => {
   const {origin, kernel, units} = host;
   let known: ReturnType<OpenHost['rest']> | undefined;
@@ -82,16 +109,16 @@ export const openGroupsDocument = (
     origin,
     kernel,
     units,
-    groups: listedGroups(host, host.groups, wanted, explain),
+    groups: listedGroups(host, host.groups, wanted, options),
     get ungrouped() {
       const {ungrouped, noGroups} = rest();
-      return listedUngrouped({kernel, noGroups}, ungrouped, wanted, explain);
+      return listedUngrouped({kernel, noGroups}, ungrouped, wanted, options);
     },
     get noGroups() {
       return rest().noGroups;
     },
     get warnings() {
-      return rest().warnings;
+      return [...rest().warnings, ...(options.examined?.facts.warnings ?? [])];
     },
   };
 };
@@ -100,28 +127,50 @@ function* listedGroups(
   machine: Pick<Host, 'kernel' | 'units'>,
   groups: Iterable<Group>,
   wanted: ((device: Device) => boolean) | null,
-  explain: boolean,
+  {explain, regions, examined}: DocumentOptions,
 ): Generator<ListedGroup> {
   for (const group of groups) {
-    const devices = group.devices.map((device) => listed(device, wanted));
+    const matches = group.devices.map((device) => wanted?.(device) ?? true);
     // without a filter an empty group is shown, too
-    if (wanted !== null && !devices.some((device) => device.matched)) continue;
-    yield Object.assign(group, {devices, explanation: explain ? explainGroup(machine, group) : null});
+    if (wanted !== null && !matches.includes(true)) continue;
+    const assessment = examined === null ? NOT_ASKED : assess(examined, group);
+    const explanation = explain ? explainGroup(machine, group, assessment.group) : null;
+    const devices = group.devices.map((device, at) =>
+      Object.assign(device, {
+        matched: matches[at] ?? false,
+        assignable: assessment.devices.get(device.address) ?? UNKNOWN,
+      }),
+    );
+    yield Object.assign(group, {
+      devices,
+      assignable: assessment.group,
+      explanation,
+      reservedRegions: regions ? group.reservedRegions : null,
+    });
   }
 }
+
+const UNKNOWN: DeviceAssignability = {verdict: 'unknown', afterBind: 'unknown', checks: []};
+const NOT_ASKED: GroupAssessment = {
+  group: {verdict: 'unknown', afterBind: 'unknown', obstacles: []},
+  devices: new Map(),
+};
 
 const listedUngrouped = (
   machine: Pick<Host, 'kernel' | 'noGroups'>,
   devices: readonly Device[],
   wanted: ((device: Device) => boolean) | null,
-  explain: boolean,
+  {explain, examined}: DocumentOptions,
 ): UngroupedDevice[] =>
   devices
-    .map((device) => listed(device, wanted))
-    .filter((device) => device.matched)
-    .map((device) =>
-      Object.assign(device, {explanation: explain ? explainUngrouped(machine, device) : null}),
-    );
-
-const listed = (device: Device, wanted: ((device: Device) => boolean) | null): ListedDevice =>
-  Object.assign(device, {matched: wanted?.(device) ?? true});
+    .filter((device) => wanted?.(device) ?? true)
+    .map((device) => {
+      const {verdict, afterBind, obstacles} =
+        examined === null ? NOT_ASKED.group : assessUngrouped(examined, device);
+      return Object.assign(device, {
+        matched: true,
+        assignable: {verdict, afterBind, checks: obstacles.map(({check}) => check)},
+        obstacles,
+        explanation: explain ? explainUngrouped(machine, device) : null,
+      });
+    });

@@ -4,12 +4,17 @@ import {readHost, type Host} from '../iommu/host.js';
 import {cutKernelConfig} from '../iommu/kernel-config.js';
 import {relevantParameters} from '../iommu/kernel.js';
 import {PCI_IDS_PLACES, PciIds} from '../iommu/pci-ids.js';
+import {assess, assessUngrouped} from '../vfio/eligibility/assess.js';
+import {examine} from '../vfio/eligibility/examined.js';
+import {cutFramebuffers, IOMEM} from '../vfio/eligibility/framebuffers.js';
+import {cutInterrupts, INTERRUPTS} from '../vfio/eligibility/interrupts.js';
 
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
- * Four files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
- * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, since the rest may be private and captures are published.
+ * Six files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
+ * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, interrupts to the chip that decides,
+ * and iomem to framebuffers, since the rest may be private and captures are published.
  */
 export const takeSnapshot = (
   tree: HostTree,
@@ -18,7 +23,12 @@ export const takeSnapshot = (
 ): {capture: Capture; host: Host} => {
   const recorder = new RecordingTree(tree, emptyCapture(kvfioVersion, root));
   const host = readHost(recorder, {paths: true, regions: true});
-  const {texts} = recorder.capture;
+  const examined = examine(recorder, host);
+  for (const group of host.groups) assess(examined, group);
+  for (const device of host.ungrouped) assessUngrouped(examined, device);
+  const {texts, parts} = recorder.capture;
+  if (parts[INTERRUPTS] !== undefined) parts[INTERRUPTS] = cutInterrupts(parts[INTERRUPTS]);
+  if (texts[IOMEM] !== undefined) texts[IOMEM] = cutFramebuffers(texts[IOMEM]);
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
   cutKernelConfig(recorder.capture, host.kernel.release);

@@ -2,7 +2,7 @@ import {SyscallError} from '../linux/errno.js';
 import type {Attributes} from './attributes.js';
 import type {Interned} from './interned.js';
 import {parsePciAddress} from './pci-address.js';
-import {readNoSnoop, type NoSnoop} from './pci-config.js';
+import {isSilent, readNoSnoop, type NoSnoop} from './pci-config.js';
 import type {PciIds} from './pci-ids.js';
 import {readPath, type Hop} from './pci-path.js';
 import {evidence, type SnoopControl} from './snoop-control.js';
@@ -41,6 +41,8 @@ export interface Device {
   noSnoop: NoSnoop['state'];
   /** Why the bit is unknown or does not exist. */
   noSnoopReason: string | null;
+  /** Whether it answers with all ones, as what has failed or does not wake does; null when it was not asked. */
+  silent: boolean | null;
   snoopControl: SnoopControl;
   /** From the root port to the device itself; null unless it was asked for, and on other buses. */
   hops: Hop[] | null;
@@ -122,6 +124,7 @@ export const readDevice = (context: DeviceContext, path: string): Device | null 
     snoopControl,
     noSnoop: noSnoop?.state ?? 'unknown',
     noSnoopReason: noSnoop === null ? 'it has no configuration space' : noSnoop.reason,
+    silent: context.noSnoop && isPci && noSnoop !== null ? isSilent(noSnoop) : null,
     hops: isPci && context.paths ? readPath(attributes, path, context.hops) : null,
   };
 };

@@ -25,7 +25,7 @@ export interface Group {
   /** Name that a driver gave the group, null for most. */
   name: string | null;
   snoopControl: GroupSnoopControl;
-  /** Whether VFIO would accept the group as its members are bound now. */
+  /** Whether the drivers of its members let VFIO take the group (VFIO_GROUP_FLAGS_VIABLE), which is one condition of several. */
   viable: boolean;
   /** The members that stand in the way. */
   blockers: Blocker[];

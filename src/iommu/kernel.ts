@@ -46,7 +46,7 @@ export const relevantParameters = (commandLine: string): string[] =>
   (commandLine.match(/(?:[^\s"]|"[^"]*")+/g) ?? []).filter((parameter) => RELEVANT.test(parameter));
 
 const RELEVANT =
-  /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|arm-smmu\S*|pcie_acs_override|pci|vfio\S*|kvm\S*|nopat|mem_encrypt|(?:module_|modprobe\.|initcall_)blacklist)(?:=|$)/;
+  /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|arm-smmu\S*|pcie_acs_override|pci|intremap|nointremap|vfio\S*|kvm\S*|nopat|mem_encrypt|(?:module_|modprobe\.|initcall_)blacklist)(?:=|$)/;
 
 const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
   if (version === null || isAtLeast(version, 6, 2)) return 'devices';

@@ -90,6 +90,7 @@ const COMPARED: Record<keyof Kind, true> = {
   boundToVfio: true,
   driverOverride: true,
   noSnoopReason: true,
+  silent: true,
 };
 const KEYS = Object.keys(COMPARED) as (keyof Kind)[];
 
@@ -139,6 +140,7 @@ const device = (
     snoopControl: kind.snoopControl,
     noSnoop: kind.noSnoop,
     noSnoopReason: kind.noSnoopReason,
+    silent: kind.silent,
     hops: hops[at] ?? null,
   };
 };

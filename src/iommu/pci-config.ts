@@ -8,6 +8,9 @@ export interface NoSnoop {
   reason: string | null;
 }
 
+/** Whether a function answered with all ones where it has to answer with something else. */
+export const isSilent = ({reason}: NoSnoop): boolean => reason === ASLEEP;
+
 /** Access Control Services of a port or function: which checks it has and which are on. */
 export interface Acs {
   /** Short names as lspci prints them, such as `SrcValid`. */

@@ -5,7 +5,20 @@ import {ECAP_SC_BIT, ecapFlags, hasBit, parseRegister} from './intel-registers.j
 import {evidence, type SnoopControl} from './snoop-control.js';
 
 export type UnitType =
-  'intel-vt-d' | 'amd-vi' | 'virtio-iommu' | 'arm-smmu-v3' | 'arm-smmu' | 's390' | 'spapr-tce' | 'unknown';
+  | 'intel-vt-d'
+  | 'amd-vi'
+  | 'virtio-iommu'
+  | 'arm-smmu-v3'
+  | 'arm-smmu'
+  | 's390'
+  | 'spapr-tce'
+  | 'qcom'
+  | 'fsl-pamu'
+  | 'riscv'
+  | 'apple-dart'
+  | 'verisilicon'
+  | 'embedded'
+  | 'unknown';
 
 /** One register of a unit as the kernel shows it. */
 export interface Register {
@@ -23,6 +36,11 @@ export interface Unit {
   name: string;
   type: UnitType;
   registers: Register[];
+  /**
+   * Whether its driver claims cache coherent DMA (IOMMU_CAP_CACHE_COHERENCY), without which VFIO takes no device behind it; null
+   * where that depends on what does not show.
+   */
+  cacheCoherency: boolean | null;
   snoopControl: SnoopControl;
 }
 
@@ -44,7 +62,13 @@ export const readUnits = (attributes: Attributes, context: UnitContext): Unit[] 
 const readUnit = (attributes: Attributes, name: string, context: UnitContext): Unit => {
   const type = unitType(attributes, name);
   const registers = readRegisters(attributes, name, type);
-  return {name, type, registers, snoopControl: unitSnoopControl(name, type, registers, context)};
+  return {
+    name,
+    type,
+    registers,
+    cacheCoherency: CACHE_COHERENCY[type],
+    snoopControl: unitSnoopControl(name, type, registers, context),
+  };
 };
 
 /**
@@ -66,6 +90,19 @@ const TYPE_OF_DRIVER = new Map<string, UnitType>([
   ['virtio_iommu', 'virtio-iommu'],
   ['arm-smmu-v3', 'arm-smmu-v3'],
   ['arm-smmu', 'arm-smmu'],
+  ['qcom-iommu', 'qcom'],
+  ['apple-dart', 'apple-dart'],
+  ['vsi-iommu', 'verisilicon'],
+  ['ipmmu-vmsa', 'embedded'],
+  ['sprd-iommu', 'embedded'],
+  ['tegra-mc', 'embedded'],
+  ['mtk-iommu', 'embedded'],
+  ['mtk-iommu-v1', 'embedded'],
+  ['sun50i-iommu', 'embedded'],
+  ['msm_iommu', 'embedded'],
+  ['rk_iommu', 'embedded'],
+  ['exynos-sysmmu', 'embedded'],
+  ['omap-iommu', 'embedded'],
 ]);
 
 const TYPE_OF_NAME: readonly (readonly [RegExp, UnitType])[] = [
@@ -73,7 +110,31 @@ const TYPE_OF_NAME: readonly (readonly [RegExp, UnitType])[] = [
   [/^smmu\./, 'arm-smmu'],
   [/^s390-iommu\./, 's390'],
   [/^iommu-phb/, 'spapr-tce'],
+  [/^iommu0$/, 'fsl-pamu'],
+  [/^riscv-iommu@/, 'riscv'],
+  [/^apple-dart\./, 'apple-dart'],
 ];
+
+/**
+ * What drivers answer for IOMMU_CAP_CACHE_COHERENCY. Those without a `capable` operation answer no to everything; of an SMMU it
+ * depends on whether its table walks, or the device, are coherent.
+ */
+const CACHE_COHERENCY: Record<UnitType, boolean | null> = {
+  'intel-vt-d': true,
+  'amd-vi': true,
+  'virtio-iommu': true,
+  s390: true,
+  'spapr-tce': true,
+  qcom: true,
+  'fsl-pamu': true,
+  'arm-smmu-v3': null,
+  'arm-smmu': null,
+  unknown: null,
+  riscv: false,
+  'apple-dart': false,
+  verisilicon: false,
+  embedded: false,
+};
 
 const REGISTER_FILES: Partial<Record<UnitType, {folder: string; names: string[]}>> = {
   'intel-vt-d': {folder: 'intel-iommu', names: ['version', 'address', 'cap', 'ecap']},
@@ -149,6 +210,18 @@ const unitSnoopControl = (
       return never(unit, 'the s390 driver');
     case 'spapr-tce':
       return never(unit, 'the sPAPR TCE driver');
+    case 'qcom':
+      return never(unit, 'the driver of IOMMUs of Qualcomm');
+    case 'fsl-pamu':
+      return never(unit, 'the PAMU driver');
+    case 'riscv':
+      return never(unit, 'the RISC-V driver');
+    case 'apple-dart':
+      return never(unit, 'the DART driver');
+    case 'verisilicon':
+      return never(unit, 'the Verisilicon driver');
+    case 'embedded':
+      return never(unit, 'its driver');
     case 'unknown':
       return {
         verdict: 'unknown',

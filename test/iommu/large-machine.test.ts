@@ -7,6 +7,7 @@ import {groupsDocument, type GroupsDocument} from '../../src/groups/groups-docum
 import {readHost, type HostOptions} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import type {HostTree} from '../../src/linux/host-tree.js';
+import {examine} from '../../src/vfio/eligibility/examined.js';
 import {amd, intel, machine, other, pci, type DeviceSpec, type Machine} from '../support/machine.js';
 import {buildOnce, PROJECT, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
@@ -47,7 +48,12 @@ const large = (): Machine =>
 const own = (built: Machine): HostTree => new WatchedTree(new DirectoryTree(built.root), () => undefined);
 
 const textOf = (tree: HostTree, options: HostOptions): string => {
-  const document: GroupsDocument = groupsDocument(readHost(tree, options), null, {explain: false});
+  const host = readHost(tree, {regions: true, ...options});
+  const document: GroupsDocument = groupsDocument(host, null, {
+    explain: false,
+    regions: options.regions ?? false,
+    examined: examine(tree, host),
+  });
   return `${printableJson(document, 2)}\n`;
 };
 

@@ -9,6 +9,8 @@ export interface MachineSpec {
   release?: string | null;
   architecture?: string | null;
   commandLine?: string;
+  /** What /proc/interrupts says; null: the file is missing. */
+  interrupts?: string | null;
   /** Flags of the first processor; null where it shows none. */
   cpuFlags?: string | null;
   /** Names of the firmware's ACPI tables; null on a machine without ACPI. */
@@ -249,11 +251,20 @@ const writeKernel = (files: Files, spec: MachineSpec): void => {
   files.write('proc/cmdline', `${spec.commandLine ?? 'BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro quiet'}\n`);
   const flags = spec.cpuFlags === null ? '' : `flags\t\t: ${spec.cpuFlags ?? 'fpu vme de'}\n`;
   files.write('proc/cpuinfo', `processor\t: 0\n${flags}\n`);
+  const {interrupts = REMAPPED} = spec;
+  if (interrupts !== null) files.write('proc/interrupts', interrupts);
   if (spec.config !== undefined) files.write(`boot/config-${release ?? ''}`, spec.config);
   for (const table of tables ?? []) files.write(`sys/firmware/acpi/tables/${table}`, '');
   if (tables !== null) files.folder('sys/firmware/acpi/tables');
   if (spec.pciIds !== null) files.write('usr/share/misc/pci.ids', spec.pciIds ?? PCI_IDS);
 };
+
+/** Interrupts of a machine where each device can raise its own alone. */
+export const REMAPPED = `            CPU0       CPU1
+   0:         22          0  IR-IO-APIC    2-edge      timer
+ 120:          0          0  DMAR-MSI    0-edge      dmar0
+ 126:      12345          0  IR-PCI-MSI-0000:00:1f.2    0-edge      ahci
+`;
 
 const unitFolder = (name: string): string => `sys/devices/virtual/iommu/${name}`;
 

@@ -1,0 +1,184 @@
+import type {Device} from '../../iommu/device.js';
+import type {Group} from '../../iommu/group.js';
+import {groupBy} from '../../iommu/group-by.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
+import {afterBinding, isTaken} from './after-binding.js';
+import {applies, type Call, type Check, type CheckId, type Examined, type Found} from './check.js';
+import {GROUP_CHECKS} from './group-checks.js';
+import {PROBE_CHECKS} from './probe-checks.js';
+
+/** Whether a VM can have something: `no` as things are now. */
+export type Assignable = 'yes' | 'no' | 'unknown';
+
+/** What stands in the way. */
+export interface Obstacle {
+  check: CheckId;
+  /** The members that it is about; none when it is about the group. */
+  devices: string[];
+  /** False where it cannot be told from here whether it stands in the way. */
+  certain: boolean;
+  /** The call that fails: `probe` is the binding to vfio-pci, `open` that of the group's node, `use` none of the kernel. */
+  call: Call;
+  /** The kernel's answer by name; null where the kernel refuses nothing, and the VM does not work all the same. */
+  errno: string | null;
+  /** Where the kernel looks: file and function. */
+  source: string;
+  /** The fact, without a full stop. */
+  found: string;
+  /** What would remove it, as an imperative without a full stop; null when nothing does. */
+  cure: string | null;
+}
+
+/** Whether a VM can have a group, and what stands in the way, in the order in which the kernel looks. */
+export interface Assignability {
+  verdict: Assignable;
+  /** The same when `kvfio bind` has given the members to vfio-pci. */
+  afterBind: Assignable;
+  obstacles: Obstacle[];
+}
+
+/** The same of one device: the names of the checks, of which {@link Assignability.obstacles} of its group has the rest. */
+export interface DeviceAssignability {
+  verdict: Assignable;
+  afterBind: Assignable;
+  checks: CheckId[];
+}
+
+export interface GroupAssessment {
+  group: Assignability;
+  /** By address. */
+  devices: ReadonlyMap<string, DeviceAssignability>;
+}
+
+/** The checks in the order of the kernel. */
+export const CHECKS = [...PROBE_CHECKS, ...GROUP_CHECKS];
+
+/** Judges a group as its members are bound now, and as they would be after `kvfio bind`. */
+export const assess = (host: Examined, group: Group): GroupAssessment => {
+  const now = judge(host, group);
+  const bindable = group.devices.some((device) => isTaken(device, group));
+  const then = bindable ? judge(host, afterBinding(host, group), doubtsOf(now)) : now;
+  const devices = new Map(
+    group.devices.map(({address}) => {
+      const own = now.devices.get(address) ?? NOTHING;
+      // one that is not there then has gone along with another
+      return [
+        address,
+        {
+          verdict: verdictOf(own),
+          afterBind: then === now ? verdictOf(own) : verdictOf(then.devices.get(address) ?? own),
+          checks: [...new Set(own.map(({id}) => id))],
+        },
+      ];
+    }),
+  );
+  return {
+    group: {
+      verdict: now.verdict,
+      afterBind: then.verdict,
+      obstacles: merged(
+        now.obstacles.map((obstacle) =>
+          // that is no advice where it does not help
+          obstacle.cureIsBind === true && then.obstacles.some(({id}) => id === obstacle.id)
+            ? {...obstacle, cure: null}
+            : obstacle,
+        ),
+      ),
+    },
+    devices,
+  };
+};
+
+/** Judges a device that is in no group. */
+export const assessUngrouped = (host: Examined, device: Device): Assignability => {
+  const obstacles = ofDevice(host, device, null);
+  const verdict = verdictOf(obstacles);
+  const after = verdictOf(obstacles.filter(({id}) => id !== 'bound'));
+  return {verdict, afterBind: after, obstacles: merged(obstacles)};
+};
+
+type FoundBy = Check & Found;
+
+const NOTHING: readonly FoundBy[] = [];
+
+interface Judged {
+  verdict: Assignable;
+  /** Of each member, those of the group included. */
+  devices: Map<string, FoundBy[]>;
+  /** What decides for the group. */
+  obstacles: FoundBy[];
+}
+
+/** What vfio-pci may answer to members that it does not have yet. */
+const doubtsOf = ({devices}: Judged): Map<string, FoundBy[]> =>
+  new Map([...devices].map(([address, found]) => [address, found.filter(isProbeDoubt)]));
+
+const isProbeDoubt = ({id, certain}: FoundBy): boolean =>
+  !certain && PROBE_CHECKS.some((check) => check.id === id);
+
+const judge = (
+  host: Examined,
+  group: Group,
+  doubts: ReadonlyMap<string, readonly FoundBy[]> = new Map(),
+): Judged => {
+  const whole = GROUP_CHECKS.flatMap((check) =>
+    check.subject === 'group' && applies(check, host)
+      ? check.look(group, host).map((found) => ({...check, ...found}))
+      : [],
+  );
+  const devices = new Map(
+    group.devices.map((device) => [
+      device.address,
+      [...(doubts.get(device.address) ?? []), ...ofDevice(host, device, group), ...whole],
+    ]),
+  );
+  const each = candidates(group).map(({address}) => devices.get(address) ?? []);
+  const verdicts = each.map(verdictOf);
+  const verdict = (['yes', 'unknown'] as const).find((one) => verdicts.includes(one)) ?? 'no';
+  // one member that a VM can have is enough, and what keeps others does not matter then
+  const obstacles = verdict === 'yes' ? [] : each.length === 0 ? whole : [...new Set(each.flat())];
+  return {verdict, devices, obstacles: inOrder(obstacles)};
+};
+
+/** The members that the question is about: those that VFIO has, else those that it could be given. */
+const candidates = (group: Group): readonly Device[] =>
+  [
+    group.devices.filter(({boundToVfio}) => boundToVfio),
+    group.devices.filter((device) => isTaken(device, group)),
+    group.devices.filter(({classCode}) => !isPciBridge(classCode)),
+  ].find((some) => some.length > 0) ?? group.devices;
+
+const ofDevice = (host: Examined, device: Device, group: Group | null): FoundBy[] =>
+  CHECKS.flatMap((check) => {
+    const found = check.subject === 'device' && applies(check, host) ? check.look(device, group, host) : null;
+    return found === null ? [] : [{...check, ...found}];
+  });
+
+const verdictOf = (obstacles: readonly Found[]): Assignable =>
+  obstacles.some(({certain}) => certain) ? 'no' : obstacles.length > 0 ? 'unknown' : 'yes';
+
+const inOrder = (obstacles: readonly FoundBy[]): FoundBy[] =>
+  [...obstacles].sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
+
+const ORDER: readonly CheckId[] = [...new Set(CHECKS.map(({id}) => id))];
+
+/** What one check found, and one cure removes, is one obstacle. */
+const merged = (obstacles: readonly FoundBy[]): Obstacle[] =>
+  [...groupBy(obstacles, ({id, certain, cure}) => JSON.stringify([id, certain, cure])).values()].flatMap(
+    (each) => {
+      const [first] = each;
+      if (first === undefined) return [];
+      const {id: check, certain, call, errno, source, cure} = first;
+      const facts = [...groupBy(each, ({found}) => found)].map(([found, alike]) =>
+        found.replaceAll('{}', listed(membersOf(alike))),
+      );
+      return [{check, devices: membersOf(each), certain, call, errno, source, found: listed(facts), cure}];
+    },
+  );
+
+const membersOf = (obstacles: readonly Found[]): string[] => [
+  ...new Set(obstacles.flatMap(({device}) => device ?? [])),
+];
+
+const listed = (words: readonly string[]): string =>
+  words.length < 3 ? words.join(' and ') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;

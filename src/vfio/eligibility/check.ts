@@ -1,0 +1,89 @@
+import type {Device} from '../../iommu/device.js';
+import type {Group} from '../../iommu/group.js';
+import type {Unit} from '../../iommu/unit.js';
+import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
+import type {HostFacts} from './host-facts.js';
+
+/** What the kernel, or a VMM, looks at before a VM has a device. */
+export type CheckId =
+  | 'vgpu'
+  | 'answers'
+  | 'denylist'
+  | 'header-type'
+  | 'virtual-functions'
+  | 'group'
+  | 'cache-coherency'
+  | 'physical-function'
+  | 'driver-domain'
+  | 'bound'
+  | 'noiommu'
+  | 'drivers'
+  | 'direct-region'
+  | 'interrupts'
+  | 'framebuffer';
+
+/** A machine as the checks see it. */
+export interface Examined {
+  units: ReadonlyMap<string, Unit>;
+  /** Null: the newest kernel is assumed. */
+  version: KernelVersion | null;
+  facts: HostFacts;
+}
+
+/** Something that stands in the way of one device, or of a whole group. */
+export interface Found {
+  /** The member that it is about; null when it is about the group. */
+  device: string | null;
+  /** False where it cannot be told from here whether it stands in the way. */
+  certain: boolean;
+  /** The fact, as a sentence without its full stop. */
+  found: string;
+  /** What would remove it, as an imperative without its full stop; null when nothing does. */
+  cure: string | null;
+  /** Whether `kvfio bind` removes it. */
+  cureIsBind?: boolean;
+}
+
+/** One check, in one range of kernel versions. */
+export interface Check {
+  id: CheckId;
+  /** First kernel, and the first one that does otherwise: `[5, 19]`. */
+  since?: readonly [major: number, minor: number];
+  before?: readonly [major: number, minor: number];
+  /** The call that fails, in the kernel's spelling. */
+  call: Call;
+  /** What it is answered; null when the kernel refuses nothing, and the VM does not work all the same. */
+  errno: string | null;
+  /** Where the kernel looks: file and function. */
+  source: string;
+}
+
+/** `probe`: what the driver answers when a device is bound to it. */
+export type Call =
+  | 'probe'
+  | 'open'
+  | 'VFIO_GROUP_SET_CONTAINER'
+  | 'VFIO_SET_IOMMU'
+  | 'VFIO_GROUP_GET_DEVICE_FD'
+  | 'mmap'
+  | 'use';
+
+/** A check of each device by itself. */
+export interface DeviceCheck extends Check {
+  subject: 'device';
+  /** Null when nothing stands in the way. */
+  look: (device: Device, group: Group | null, host: Examined) => Found | null;
+}
+
+/** A check of a group as a whole. */
+export interface GroupCheck extends Check {
+  subject: 'group';
+  look: (group: Group, host: Examined) => Found[];
+}
+
+/** Whether a row of the table is about this kernel. */
+export const applies = ({since, before}: Check, {version}: Pick<Examined, 'version'>): boolean =>
+  version === null
+    ? before === undefined
+    : (since === undefined || isAtLeast(version, ...since)) &&
+      (before === undefined || !isAtLeast(version, ...before));

@@ -1,0 +1,238 @@
+import type {Group} from '../../iommu/group.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
+import {isAtLeast} from '../../linux/kernel-release.js';
+import type {DeviceCheck, Examined, Found, GroupCheck} from './check.js';
+import {parentInGroup} from './driver-domain.js';
+
+/** What is looked at from the open() of a group to the last call before a VM has its devices, in the kernel's order. */
+export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
+  {
+    id: 'physical-function',
+    subject: 'device',
+    call: 'VFIO_GROUP_SET_CONTAINER',
+    errno: 'EPERM',
+    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
+    look: ({address, path}, group, {facts}) => {
+      // one that shares no group is what SR-IOV is for
+      if (group === null || !group.blockers.some((blocker) => blocker.address !== address)) return null;
+      const physical = facts.physicalFunction(path);
+      const owner = group.devices.find((device) => device.path === physical);
+      const blocker = group.blockers.find((each) => each.address === owner?.address);
+      return owner === undefined || blocker === undefined
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: `${address} is a virtual function of ${owner.address}, which has to keep its driver (${blocker.driver}) for it to exist, and both are in one group: the group cannot be assigned`,
+            cure: `use a slot below ports with ACS, where each function has a group of its own, or hand out ${owner.address} itself without virtual functions`,
+          };
+    },
+  },
+  {
+    id: 'driver-domain',
+    subject: 'device',
+    call: 'VFIO_GROUP_SET_CONTAINER',
+    errno: 'EPERM',
+    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
+    look: (device, group) => {
+      const parent = group === null ? undefined : parentInGroup(device, group);
+      return parent === undefined
+        ? null
+        : {
+            device: device.address,
+            certain: true,
+            found: `${device.address} is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it and takes it along when it lets go, and both are in one group`,
+            cure: `hand out ${parent.address} with all that is behind it, or have the firmware show the devices by themselves (switch VMD off)`,
+          };
+    },
+  },
+  {
+    id: 'bound',
+    subject: 'device',
+    call: 'open',
+    errno: 'ENOENT',
+    source: 'drivers/vfio/group.c, vfio_create_group()',
+    look: ({address, boundToVfio, bus}, group) =>
+      boundToVfio
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: 'no VFIO driver has {}',
+            cure:
+              bus === 'pci'
+                ? `run "kvfio bind ${group === null ? `--device ${address}` : `--group ${group.id}`}"`
+                : `bind it to the VFIO driver of the bus ${bus ?? ''}`,
+            cureIsBind: bus === 'pci',
+          },
+  },
+  {
+    id: 'noiommu',
+    subject: 'group',
+    call: 'VFIO_SET_IOMMU',
+    errno: 'ENODEV',
+    source: 'drivers/vfio/container.c, vfio_iommu_driver_allowed()',
+    look: (group) =>
+      isNoIommu(group)
+        ? [
+            {
+              device: null,
+              certain: true,
+              found:
+                'this is a group of VFIO without an IOMMU (noiommu): nothing confines the DMA of its devices, using it taints the kernel, and type 1 containers do not take it, so a VM cannot use it',
+              cure: 'switch the IOMMU on; "kvfio groups" says how',
+            },
+          ]
+        : [],
+  },
+  {
+    id: 'drivers',
+    subject: 'group',
+    since: [5, 19],
+    call: 'VFIO_GROUP_SET_CONTAINER',
+    errno: 'EPERM',
+    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
+    look: boundToOthers,
+  },
+  {
+    id: 'drivers',
+    subject: 'group',
+    before: [5, 19],
+    call: 'VFIO_GROUP_GET_DEVICE_FD',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/vfio.c, vfio_dev_viable()',
+    look: boundToOthers,
+  },
+  {
+    id: 'direct-region',
+    subject: 'group',
+    since: [6, 6],
+    call: 'VFIO_GROUP_SET_CONTAINER',
+    errno: 'EINVAL',
+    source: 'drivers/iommu/iommu.c, __iommu_device_set_domain()',
+    look: (group) => directRegions(group),
+  },
+  {
+    id: 'direct-region',
+    subject: 'group',
+    before: [6, 6],
+    call: 'VFIO_SET_IOMMU',
+    errno: 'EPERM',
+    source: 'drivers/iommu/intel/iommu.c, intel_iommu_attach_device()',
+    // the other drivers did not look
+    look: (group, {units}) =>
+      group.devices.some(({iommu}) => units.get(iommu ?? '')?.type === 'intel-vt-d')
+        ? directRegions(group)
+        : [],
+  },
+  {
+    id: 'interrupts',
+    subject: 'group',
+    call: 'VFIO_SET_IOMMU',
+    errno: 'EPERM',
+    source: 'drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group()',
+    look: interruptsOfOthers,
+  },
+  {
+    id: 'framebuffer',
+    subject: 'device',
+    call: 'mmap',
+    errno: 'EBUSY',
+    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_mmap()',
+    look: ({address, classCode}, _group, {facts, version}) => {
+      const held = facts.framebuffers.find(({device}) => device === address);
+      // vfio-pci has framebuffers of a VGA function removed when it is bound to it (vfio_pci_vga_init(), since 6.0)
+      const removes =
+        classCode?.startsWith('0300') === true && (version === null || isAtLeast(version, 6, 0));
+      return held === undefined || removes
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: `the framebuffer of the firmware (${held.name} in /proc/iomem) holds memory of {}, which a VM then cannot map`,
+            cure: 'boot with initcall_blacklist=sysfb_init, which leaves the machine without a console until a display driver loads',
+          };
+    },
+  },
+  {
+    id: 'answers',
+    subject: 'device',
+    call: 'use',
+    errno: null,
+    source: 'QEMU, hw/vfio/pci.c: "Unknown PCI header type"',
+    // what nobody has is not woken for it
+    look: ({address, path, boundToVfio, silent}, _group, {facts}) =>
+      (silent ?? (boundToVfio && facts.isSilent(path)))
+        ? {
+            device: address,
+            certain: true,
+            found: '{} answers with all ones: it is powered down and does not wake, or has failed',
+            cure: 'switch the machine off and on; where that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
+          }
+        : null,
+  },
+];
+
+function boundToOthers(group: Group): Found[] {
+  return group.blockers.map(({address, driver}) => ({
+    device: address,
+    certain: true,
+    found: `{} is bound to ${driver}`,
+    cure: `run "kvfio bind --group ${group.id}", or unbind what the host does not need`,
+    cureIsBind: true,
+  }));
+}
+
+const directRegions = (group: Group): Found[] => {
+  const regions = (group.reservedRegions ?? []).filter(({kind}) => kind === 'direct');
+  return regions.length === 0
+    ? []
+    : [
+        {
+          device: null,
+          certain: true,
+          found: `firmware wants ${regions.map(({start, end}) => `${start}-${end}`).join(', ')} mapped one to one for a device of the group at all times (reserved region "direct": RMRR of VT-d, IVMD of AMD-Vi)`,
+          cure: 'have the firmware leave that region out, as by an option or an update of the vendor, or use another device; no parameter of an unpatched kernel lifts it',
+        },
+      ];
+};
+
+function interruptsOfOthers(group: Group, {facts, units}: Examined): Found[] {
+  const served = group.devices.flatMap(({iommu}) => units.get(iommu ?? '') ?? []);
+  // VFIO asks that of type 1 alone, and s390 has isolated interrupts always
+  if (served.every(({type}) => type === 'spapr-tce' || type === 's390')) return [];
+  const {isolated, seen, off} = facts.interrupts;
+  if (isolated === true) return [];
+  const type1 = facts.parameter('vfio_iommu_type1', UNSAFE);
+  if (type1 === 'Y' || (type1 === null && facts.parameter('iommufd', UNSAFE) === 'Y')) return [];
+  const risk = `at the risk that a guest raises interrupts of the host, ${
+    type1 === null
+      ? `"modprobe vfio_iommu_type1 ${UNSAFE}=1"`
+      : `"echo Y > /sys/module/vfio_iommu_type1/parameters/${UNSAFE}"`
+  }`;
+  return [
+    isolated === null
+      ? {
+          device: null,
+          certain: false,
+          found: `whether the interrupts of the devices are isolated does not show: ${seen}`,
+          cure: null,
+        }
+      : {
+          device: null,
+          certain: true,
+          found: `the devices could raise interrupts of others, for nothing remaps interrupts: ${seen}`,
+          cure:
+            off === null
+              ? `enable interrupt remapping in the firmware set-up (VT-d or IOMMU, x2APIC), or, ${risk}`
+              : `remove ${off} from the kernel command line, or, ${risk}`,
+        },
+  ];
+}
+
+const UNSAFE = 'allow_unsafe_interrupts';
+
+/** A group that VFIO has made up for a device that has none (vfio_noiommu_group_alloc()). */
+const isNoIommu = ({devices}: Group): boolean =>
+  devices.length > 0 &&
+  devices.every(({bus, iommu, classCode}) => bus === 'pci' && iommu === null && !isPciBridge(classCode));

@@ -1,0 +1,58 @@
+import type {Attributes, Warning} from '../../iommu/attributes.js';
+import type {Kernel} from '../../iommu/kernel.js';
+import {isSilent, readNoSnoop} from '../../iommu/pci-config.js';
+import {SyscallError} from '../../linux/errno.js';
+import {readFramebuffers, type Framebuffer} from './framebuffers.js';
+import {readInterrupts, type InterruptIsolation} from './interrupts.js';
+
+/** What is true of a whole machine, each read once, when a check first asks for it. */
+export class HostFacts {
+  readonly #attributes: Attributes;
+  readonly #kernel: Kernel;
+  #interrupts: InterruptIsolation | undefined;
+  #framebuffers: readonly Framebuffer[] | undefined;
+  readonly #parameters = new Map<string, string | null>();
+
+  constructor(attributes: Attributes, kernel: Kernel) {
+    this.#attributes = attributes;
+    this.#kernel = kernel;
+  }
+
+  /** What went wrong while that was read. */
+  get warnings(): Warning[] {
+    return this.#attributes.warnings;
+  }
+
+  /** Whether a device can raise the interrupts of others. */
+  get interrupts(): InterruptIsolation {
+    return (this.#interrupts ??= readInterrupts(this.#attributes, this.#kernel));
+  }
+
+  /** What the firmware's framebuffer takes of devices' memory. */
+  get framebuffers(): readonly Framebuffer[] {
+    return (this.#framebuffers ??= readFramebuffers(this.#attributes));
+  }
+
+  /** Value of a module's parameter; null when the module is not loaded, or does not show it. */
+  parameter(module: string, name: string): string | null {
+    const path = `/sys/module/${module}/parameters/${name}`;
+    if (!this.#parameters.has(path)) this.#parameters.set(path, this.#attributes.text(path));
+    return this.#parameters.get(path) ?? null;
+  }
+
+  /** A file of a device; null when it has none. */
+  of(path: string, file: string): string | null {
+    return this.#attributes.text(`${path}/${file}`);
+  }
+
+  /** Whether a PCI function answers with all ones. */
+  isSilent(path: string): boolean {
+    const noSnoop = this.#attributes.tree.inspect(`${path}/config`, readNoSnoop);
+    return !(noSnoop instanceof SyscallError) && isSilent(noSnoop) && this.physicalFunction(path) === null;
+  }
+
+  /** Folder of the physical function of a virtual one; null of any other device. */
+  physicalFunction(path: string): string | null {
+    return this.#attributes.resolve(path, 'physfn', 'optional');
+  }
+}

@@ -1,0 +1,64 @@
+import type {Attributes} from '../../iommu/attributes.js';
+import type {Kernel} from '../../iommu/kernel.js';
+
+/** Whether interrupts of devices are remapped, so that a device can raise only those that it was given. */
+export interface InterruptIsolation {
+  /** Null when it cannot be told. */
+  isolated: boolean | null;
+  /** What shows it, without a full stop. */
+  seen: string;
+  /** The word of the command line that switches remapping off; null when there is none. */
+  off: string | null;
+}
+
+export const INTERRUPTS = '/proc/interrupts';
+
+/**
+ * By the names of interrupt chips, which say it on every architecture with MSIs: `IR-PCI-MSI`, `IR-IO-APIC` behind VT-d or AMD-Vi
+ * (irq_domain prefix in drivers/iommu/intel/irq_remapping.c and amd/iommu.c), `ITS-PCI-MSI` behind a GIC with an ITS. All
+ * interrupts of an x86 machine are remapped, or none is, so the first one decides.
+ */
+export const readInterrupts = (attributes: Attributes, {parameters}: Kernel): InterruptIsolation => {
+  const off = parameters?.find((word) => /^(?:nointremap$|intremap=(?:.*,)?off\b)/.test(word)) ?? null;
+  const chip = attributes.tree.inspect(INTERRUPTS, firstChip);
+  if (typeof chip === 'string')
+    return {isolated: /^(?:IR-|ITS-)/.test(chip), seen: `${INTERRUPTS} has ${chip}`, off};
+  if (off !== null) return {isolated: false, seen: `the kernel command line says ${off}`, off};
+  return {
+    isolated: null,
+    seen:
+      chip === null
+        ? `${INTERRUPTS} names no interrupt chip that kvfio knows`
+        : `${INTERRUPTS} cannot be read (${chip.code})`,
+    off,
+  };
+};
+
+/** Read in parts: a line has a column for each of up to 8,192 processors. */
+const firstChip = (at: (offset: number, length: number) => Buffer): string | null => {
+  let rest = '';
+  for (let offset = 0; offset < LIMIT;) {
+    const part = at(offset, PART).toString('latin1');
+    if (part === '') return CHIP.exec(rest)?.[0] ?? null;
+    offset += part.length;
+    const text = rest + part;
+    const end = text.lastIndexOf('\n') + 1;
+    const found = CHIP.exec(text.slice(0, end));
+    if (found !== null) return found[0];
+    rest = text.slice(end);
+  }
+  return null;
+};
+
+const CHIP =
+  /(?<=\s)(?:IR-(?:IO-APIC|PCI-MSIX?|HPET-MSI)|ITS-(?:PCI-)?MSIX?|IO-APIC|PCI-MSIX?|GICv2m-(?:PCI-)?MSIX?)\b/;
+
+const PART = 64 * 1024;
+const LIMIT = 64 * 1024 * 1024;
+
+/** What {@link readInterrupts} needs of a captured file: the line that decides. */
+export const cutInterrupts = (parts: Record<string, string>): Record<string, string> => {
+  const text = Buffer.from(Object.values(parts).join(''), 'hex').toString('latin1');
+  const chip = CHIP.exec(text)?.[0];
+  return chip === undefined ? {0: ''} : {0: Buffer.from(` 0: ${chip}\n`, 'latin1').toString('hex')};
+};

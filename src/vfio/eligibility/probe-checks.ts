@@ -1,0 +1,158 @@
+import type {Device} from '../../iommu/device.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
+import type {Group} from '../../iommu/group.js';
+import {applies, type Check, type DeviceCheck, type Examined, type Found} from './check.js';
+
+/** A device that a VFIO driver has is past all of this. */
+const unlessBound =
+  (look: DeviceCheck['look']): DeviceCheck['look'] =>
+  (device, group, host) =>
+    device.boundToVfio ? null : look(device, group, host);
+
+/**
+ * Whether the driver that has a device gives it to VMs itself, and then what vfio-pci looks at when a device is bound to it, in its order (vfio_pci_probe(), vfio_pci_core_register_device() and what that
+ * calls). The last of it holds for every VFIO driver.
+ */
+export const PROBE_CHECKS: readonly DeviceCheck[] = [
+  {
+    id: 'vgpu',
+    subject: 'device',
+    call: 'use',
+    errno: null,
+    source: 'the vendor driver, current_vgpu_type',
+    look: unlessBound(({address, path, driver}, _group, {facts}) => {
+      if (driver !== 'nvidia') return null;
+      const type = facts.of(path, VGPU_TYPE);
+      return type === null || type === '0'
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: `{} carries the vGPU type ${type} of its driver, ${driver}: VMs get it through that driver, and vfio-pci would take it from there`,
+            cure: `leave it to ${driver}, or write 0 to ${path}/${VGPU_TYPE} first`,
+          };
+    }),
+  },
+  {
+    id: 'denylist',
+    subject: 'device',
+    since: [5, 8],
+    call: 'probe',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_is_denylisted()',
+    look: unlessBound(({address, vendorId, deviceId}, _group, {facts}) => {
+      const id = `${vendorId ?? ''}:${deviceId ?? ''}`;
+      if (!DENYLIST.has(id)) return null;
+      const parameter = facts.parameter('vfio_pci', 'disable_denylist');
+      if (parameter === 'Y') return null;
+      return {
+        device: address,
+        // a module that is not loaded may get the parameter from modprobe.d
+        certain: parameter === 'N',
+        found: `{} is ${id}, which is on vfio-pci's denylist for known errata${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
+        cure: `load it with disable_denylist=1 ("${parameter === null ? '' : 'modprobe -r vfio-pci && '}modprobe vfio-pci disable_denylist=1"), at the risk that a guest makes the device hang the host`,
+      };
+    }),
+  },
+  {
+    id: 'header-type',
+    subject: 'device',
+    call: 'probe',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
+    look: unlessBound(({address, classCode}) =>
+      isPciBridge(classCode)
+        ? {
+            device: address,
+            certain: true,
+            found: '{} is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0)',
+            cure: null,
+          }
+        : null,
+    ),
+  },
+  {
+    id: 'virtual-functions',
+    subject: 'device',
+    call: 'probe',
+    errno: 'EBUSY',
+    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
+    look: unlessBound(({address, path, driver, classCode}, _group, {facts}) => {
+      // they are there by the will of a driver
+      if (driver === null || isPciBridge(classCode)) return null;
+      const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
+      return count > 0
+        ? {
+            device: address,
+            certain: true,
+            found: `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'}`,
+            cure: `hand these out, or take them away: "echo 0 > ${path}/sriov_numvfs"`,
+          }
+        : null;
+    }),
+  },
+  {
+    id: 'group',
+    subject: 'device',
+    call: 'probe',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/group.c, vfio_group_find_or_alloc()',
+    look: ({address, bus}, group, {facts}) =>
+      group !== null || bus === 'mdev' || facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y'
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: '{} is in no IOMMU group',
+            cure: 'switch the IOMMU on; "kvfio groups" says how',
+          },
+  },
+  {
+    id: 'cache-coherency',
+    subject: 'device',
+    since: [5, 19],
+    call: 'probe',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/vfio_main.c, __vfio_register_dev(), of IOMMU_CAP_CACHE_COHERENCY',
+    look: unlessBound(({address, iommu}, _group, {units}) => {
+      const unit = iommu === null ? undefined : units.get(iommu);
+      if (unit === undefined || unit.cacheCoherency === true) return null;
+      return unit.cacheCoherency === false
+        ? {
+            device: address,
+            certain: true,
+            found: `the driver of ${unit.name} does not claim cache coherent DMA, without which VFIO takes no device of it`,
+            cure: null,
+          }
+        : {
+            device: address,
+            certain: false,
+            found: `whether ${unit.name} has cache coherent DMA, without which VFIO takes no device of it, does not show`,
+            cure: null,
+          };
+    }),
+  },
+];
+
+const VGPU_TYPE = 'nvidia/current_vgpu_type';
+
+/** PCI ids of vfio_pci_dev_in_denylist(): QAT of the first generations with their virtual functions, DSA and IAX. */
+const DENYLIST = new Set([
+  '8086:19e2',
+  '8086:19e3',
+  '8086:37c8',
+  '8086:37c9',
+  '8086:0435',
+  '8086:0443',
+  '8086:0b25',
+  '8086:0cfe',
+]);
+
+/** What keeps vfio-pci from a device for certain; null when it may take it. */
+export const probeRefusal = (device: Device, group: Group | null, host: Examined): (Check & Found) | null => {
+  for (const check of PROBE_CHECKS) {
+    const found = applies(check, host) ? check.look(device, group, host) : null;
+    if (found?.certain === true) return {...check, ...found};
+  }
+  return null;
+};

@@ -1,0 +1,361 @@
+import assert from 'node:assert/strict';
+import type {ListedGroup} from '../../../src/groups/groups-document.js';
+import {
+  amd,
+  folderOf,
+  intel,
+  other,
+  pci,
+  plain,
+  port,
+  REMAPPED,
+  type DeviceSpec,
+  type MachineSpec,
+} from '../../support/machine.js';
+import {readDocument} from '../../support/read.js';
+
+const UNITS = {dmar0: intel('f050da'), ivhd0: amd()};
+
+const device = (address: string, options: Parameters<typeof pci>[1] = {}): DeviceSpec =>
+  pci(address, {unit: 'dmar0', ...options});
+const bound = (address: string, options: Parameters<typeof pci>[1] = {}): DeviceSpec =>
+  device(address, {driver: 'vfio-pci', vfio: ['vfio0'], ...options});
+
+interface Written {
+  files?: Record<string, string>;
+  spec?: MachineSpec;
+  regions?: string;
+}
+
+/** The only group of a machine, as the document has it. */
+const group = (
+  devices: readonly DeviceSpec[],
+  {files = {}, spec = {}, regions}: Written = {},
+): ListedGroup => {
+  const members = regions === undefined ? devices : {devices, regions};
+  const [only] = readDocument({units: UNITS, groups: {7: members}, ...spec}, files).groups;
+  assert.ok(only);
+  return only;
+};
+
+/** `no drivers EPERM, bound ENOENT; after bind yes`. */
+const judged = ({assignable: {verdict, afterBind, obstacles}}: ListedGroup): string =>
+  `${verdict}${obstacles.map(({check, errno, certain}) => ` ${check} ${errno ?? '-'}${certain ? '' : '?'}`).join('')}; after bind ${afterBind}`;
+
+const ones = Buffer.alloc(256, 0xff);
+const nic = '0000:01:00.0';
+
+describe('whether a VM can have a group', () => {
+  it('is yes with a member that VFIO has, beside bridges and unbound members', () => {
+    const root = port('0000:00:1c.0', {unit: 'dmar0'});
+    const members = [
+      root,
+      bound(nic, {parent: folderOf(root)}),
+      device('0000:01:00.1', {parent: folderOf(root)}),
+    ];
+    const judgedGroup = group(members);
+    assert.equal(judged(judgedGroup), 'yes; after bind yes');
+    assert.deepEqual(
+      judgedGroup.devices.map(({assignable: {verdict, afterBind, checks}}) => [
+        verdict,
+        afterBind,
+        checks.join(' '),
+      ]),
+      [
+        ['no', 'no', 'header-type bound'],
+        ['yes', 'yes', ''],
+        ['no', 'yes', 'bound'],
+      ],
+    );
+  });
+
+  it('is a matter of binding where drivers of the host have it, or none', () => {
+    assert.equal(judged(group([device(nic)])), 'no bound ENOENT; after bind yes');
+    assert.equal(
+      judged(group([device(nic, {driver: 'e1000e'}), device('0000:01:00.1', {driver: 'igb'})])),
+      'no bound ENOENT drivers EPERM; after bind yes',
+    );
+    assert.match(
+      group([device(nic, {driver: 'igb'})]).assignable.obstacles[1]?.found ?? '',
+      /^0000:01:00\.0 is bound to igb$/,
+    );
+  });
+
+  it('is refused by another call before 5.19 where a driver is in the way', () => {
+    const {assignable} = group([bound(nic), device('0000:01:00.1', {driver: 'igb'})], {
+      spec: {release: '5.10.0-30-amd64'},
+    });
+    assert.deepEqual(
+      assignable.obstacles.map(({call, errno}) => [call, errno]),
+      [['VFIO_GROUP_GET_DEVICE_FD', 'EINVAL']],
+    );
+  });
+
+  describe('with a reserved region that is "direct"', () => {
+    const regions =
+      '0x00000000bddde000 0x00000000bdddefff direct\n0x00000000fee00000 0x00000000feefffff msi\n';
+    const of = (release: string, unit = 'dmar0', text = regions): string =>
+      judged(group([bound(nic, {unit})], {regions: text, spec: {release}}));
+
+    it('is no: by SET_CONTAINER since 6.6, and by SET_IOMMU of Intel before', () => {
+      assert.equal(of('6.8.0-49-generic'), 'no direct-region EINVAL; after bind no');
+      assert.equal(of('6.1.0-40-amd64'), 'no direct-region EPERM; after bind no');
+      const {assignable} = group([bound(nic)], {regions, spec: {release: '6.5.0'}});
+      assert.deepEqual(
+        assignable.obstacles.map(({call}) => call),
+        ['VFIO_SET_IOMMU'],
+      );
+      assert.match(assignable.obstacles[0]?.found ?? '', /0x00000000bddde000-0x00000000bdddefff/);
+    });
+
+    it('is yes on AMD before 6.6, whose driver did not look, and no since', () => {
+      assert.equal(of('6.5.0', 'ivhd0'), 'yes; after bind yes');
+      assert.equal(of('6.6.0', 'ivhd0'), 'no direct-region EINVAL; after bind no');
+    });
+
+    it('is yes where the region may be relaxed, or is of another kind', () => {
+      assert.equal(
+        of('6.8.0', 'dmar0', regions.replace('direct', 'direct-relaxable')),
+        'yes; after bind yes',
+      );
+      assert.equal(of('6.8.0', 'dmar0', regions.replace('direct', 'reserved')), 'yes; after bind yes');
+    });
+
+    it('is no after binding, too, and says both', () => {
+      assert.equal(
+        judged(group([device(nic, {driver: 'igb'})], {regions})),
+        'no bound ENOENT drivers EPERM direct-region EINVAL; after bind no',
+      );
+    });
+  });
+
+  describe('by the isolation of interrupts', () => {
+    const with_ = (interrupts: string | null, commandLine = 'quiet', files = {}): string =>
+      judged(group([bound(nic)], {files, spec: {interrupts, commandLine}}));
+    const OPEN = REMAPPED.replaceAll('IR-', '');
+
+    it('is no where none is remapped, and unknown where that does not show', () => {
+      assert.equal(with_(OPEN), 'no interrupts EPERM; after bind no');
+      assert.equal(with_(null), 'unknown interrupts EPERM?; after bind unknown');
+      assert.equal(
+        with_('           CPU0\n 5: 0 XT-PIC 5 x\n'),
+        'unknown interrupts EPERM?; after bind unknown',
+      );
+    });
+
+    it('names the parameter that switches it off', () => {
+      const cureOf = (commandLine: string): string | null | undefined =>
+        group([bound(nic)], {spec: {interrupts: OPEN, commandLine}}).assignable.obstacles[0]?.cure;
+      for (const word of ['intremap=off', 'nointremap', 'intremap=nosid,off'])
+        assert.ok(cureOf(`quiet ${word}`)?.startsWith(`remove ${word} from`), word);
+      assert.match(cureOf('intremap=nosid') ?? '', /^enable interrupt remapping in the firmware/);
+      assert.equal(with_(null, 'intremap=off'), 'no interrupts EPERM; after bind no');
+    });
+
+    it('is yes where VFIO was told to do without', () => {
+      const unsafe = (module: string, value: string): Record<string, string> => ({
+        [`sys/module/${module}/parameters/allow_unsafe_interrupts`]: `${value}\n`,
+      });
+      assert.equal(with_(OPEN, '', unsafe('vfio_iommu_type1', 'Y')), 'yes; after bind yes');
+      assert.equal(with_(OPEN, '', unsafe('vfio_iommu_type1', 'N')), 'no interrupts EPERM; after bind no');
+      assert.equal(with_(OPEN, '', unsafe('iommufd', 'Y')), 'yes; after bind yes');
+      assert.equal(
+        with_(OPEN, '', {...unsafe('iommufd', 'Y'), ...unsafe('vfio_iommu_type1', 'N')}),
+        'no interrupts EPERM; after bind no',
+      );
+    });
+
+    it('knows the chips of Arm, and finds the first in a file of any size', () => {
+      assert.equal(with_(' 5: 0 ITS-MSI 0 Edge x\n'), 'yes; after bind yes');
+      assert.equal(with_(' 5: 0 ITS-PCI-MSIX-0000:01:00.0 0 Edge x\n'), 'yes; after bind yes');
+      assert.equal(
+        with_(' 5: 0 GICv2m-PCI-MSIX-0000:01:00.0 0 Edge x\n'),
+        'no interrupts EPERM; after bind no',
+      );
+      assert.equal(
+        with_(`${' 3: 0 unknown x\n'.repeat(20_000)} 9: 0 IR-PCI-MSI 0-edge x\n`),
+        'yes; after bind yes',
+      );
+    });
+
+    it('is nothing that mediated devices depend on', () => {
+      const mdev = other('mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', {driver: 'vfio_mdev'});
+      assert.equal(judged(group([mdev], {spec: {interrupts: OPEN}})), 'yes; after bind yes');
+    });
+  });
+
+  describe('of devices that vfio-pci does not take', () => {
+    const denylist = (value: string): Written => ({
+      files: {'sys/module/vfio_pci/parameters/disable_denylist': `${value}\n`},
+    });
+    const qat = device(nic, {vendor: '8086', device: '37c9', driver: 'c6xxvf', classCode: '0b4000'});
+
+    it('is no for one on its denylist, unless the list is off or not known to be on', () => {
+      assert.equal(
+        judged(group([qat], denylist('N'))),
+        'no denylist EINVAL bound ENOENT drivers EPERM; after bind no',
+      );
+      assert.equal(judged(group([qat], denylist('Y'))), 'no bound ENOENT drivers EPERM; after bind yes');
+      assert.equal(
+        judged(group([qat])),
+        'no denylist EINVAL? bound ENOENT drivers EPERM; after bind unknown',
+      );
+    });
+
+    it('is yes for one on the denylist that VFIO has all the same', () => {
+      assert.equal(judged(group([bound(nic, {device: '37c9'})], denylist('N'))), 'yes; after bind yes');
+    });
+
+    for (const [name, unit] of [
+      ['riscv-iommu@0000:00:01.0', plain()],
+      ['apple-dart.681008000.iommu', plain()],
+      ['fd8c4000.iommu', plain('rk_iommu')],
+    ] as const)
+      it(`is no behind ${name}, which claims no cache coherency, since 5.19`, () => {
+        const of = (release: string): string =>
+          judged(group([device(nic, {unit: name})], {spec: {units: {[name]: unit}, release}}));
+        assert.equal(of('6.13.0'), 'no cache-coherency EINVAL bound ENOENT; after bind no');
+        assert.equal(of('5.18.0'), 'no bound ENOENT; after bind yes');
+      });
+
+    it('is unknown behind an SMMU until VFIO has taken a device', () => {
+      const units = {'smmu3.0x0000000050000000': plain('arm-smmu-v3')};
+      const of = (driver: string | null): string =>
+        judged(
+          group([pci(nic, {unit: 'smmu3.0x0000000050000000', driver})], {
+            spec: {units, interrupts: ' 5: 0 ITS-MSI 0 x\n'},
+          }),
+        );
+      assert.equal(of(null), 'no cache-coherency EINVAL? bound ENOENT; after bind unknown');
+      assert.equal(of('vfio-pci'), 'yes; after bind yes');
+    });
+
+    it('is no for bridges alone', () => {
+      assert.equal(
+        judged(group([port('0000:00:1c.0', {unit: 'dmar0'})])),
+        'no header-type EINVAL bound ENOENT; after bind no',
+      );
+    });
+  });
+
+  describe('of functions that exist by the driver of another', () => {
+    const pf = (driver: string | null, count = '1'): DeviceSpec => {
+      const spec = device('0000:01:00.0', {driver, vendor: '15b3', device: '1015'});
+      return {...spec, files: {...spec.files, sriov_numvfs: `${count}\n`}};
+    };
+    const vf = (driver: string | null): DeviceSpec =>
+      device('0000:01:00.2', {
+        driver,
+        vendor: '15b3',
+        device: '1016',
+        physfn: folderOf(pf(null)),
+        config: ones,
+      });
+
+    it('is no for a virtual function that shares the group of its physical one, and binding does not help', () => {
+      const shared = group([pf('mlx5_core'), vf('vfio-pci')]);
+      assert.equal(judged(shared), 'no physical-function EPERM drivers EPERM; after bind no');
+      assert.match(
+        shared.assignable.obstacles[0]?.found ?? '',
+        /0000:01:00\.2 is a virtual function of 0000:01:00\.0, which has to keep/,
+      );
+      assert.equal(shared.assignable.obstacles[1]?.cure, null);
+      assert.equal(
+        judged(group([pf('mlx5_core'), vf('mlx5_core')])),
+        'no virtual-functions EBUSY physical-function EPERM bound ENOENT drivers EPERM; after bind no',
+      );
+    });
+
+    it('is yes where VFIO has the physical function, or it is in another group', () => {
+      assert.equal(judged(group([pf('vfio-pci'), vf('vfio-pci')])), 'yes; after bind yes');
+      assert.equal(judged(group([vf('vfio-pci')])), 'yes; after bind yes');
+    });
+
+    it('is no for a physical function until its virtual ones are gone', () => {
+      assert.equal(
+        judged(group([pf('mlx5_core')])),
+        'no virtual-functions EBUSY bound ENOENT drivers EPERM; after bind no',
+      );
+      assert.equal(judged(group([pf('mlx5_core', '0')])), 'no bound ENOENT drivers EPERM; after bind yes');
+    });
+
+    it('is a matter of binding for a controller with a domain behind it, and no for what is in the domain', () => {
+      const vmd = device('0000:00:0e.0', {classCode: '010400', driver: 'vmd'});
+      const domain = `${folderOf(vmd)}/pci10000:e0`;
+      const root = port('10000:e0:06.0', {unit: 'dmar0', parent: domain});
+      const disk = device('10000:e1:00.0', {parent: folderOf(root), classCode: '010802', driver: 'nvme'});
+      const shared = group([vmd, root, disk]);
+      assert.equal(judged(shared), 'no bound ENOENT drivers EPERM; after bind yes');
+      assert.deepEqual(
+        shared.devices.map(({assignable: {afterBind, checks}}) => [afterBind, checks[0]]),
+        [
+          ['yes', 'bound'],
+          ['no', 'header-type'],
+          ['no', 'driver-domain'],
+        ],
+      );
+    });
+  });
+
+  describe('of a device that does not work', () => {
+    it('is no where it answers with all ones, which a virtual function always does', () => {
+      assert.equal(judged(group([bound(nic, {config: ones})])), 'no answers -; after bind no');
+      assert.equal(
+        judged(group([bound(nic, {config: ones, physfn: 'pci0000:01/0000:01:00.7'})])),
+        'yes; after bind yes',
+      );
+    });
+
+    it("is no where the firmware's framebuffer holds its memory", () => {
+      const files = {
+        'sys/bus/platform/devices/simple-framebuffer.0/uevent': '',
+        'proc/iomem': `a0000000-dfffffff : PCI Bus 0000:00
+  c0000000-cfffffff : PCI Bus 0000:01
+    c0000000-cfffffff : ${nic}
+      c0000000-c07e8fff : BOOTFB
+  d0000000-d0ffffff : 0000:02:00.0
+`,
+      };
+      const of = (classCode: string, release: string, address = nic): string =>
+        judged(group([bound(address, {classCode})], {files, spec: {release}}));
+      assert.equal(of('038000', '6.12.0'), 'no framebuffer EBUSY; after bind no');
+      assert.equal(of('030200', '6.12.0'), 'no framebuffer EBUSY; after bind no');
+      // vfio-pci has those of VGA functions removed
+      assert.equal(of('030000', '6.12.0'), 'yes; after bind yes');
+      assert.equal(of('030000', '5.15.0'), 'no framebuffer EBUSY; after bind no');
+      assert.equal(of('038000', '6.12.0', '0000:02:00.0'), 'yes; after bind yes');
+    });
+  });
+
+  it('is no for a VM with a group of VFIO without an IOMMU', () => {
+    assert.equal(judged(group([bound(nic, {unit: null})])), 'no noiommu ENODEV; after bind no');
+  });
+
+  it('leaves a function to the driver that gives its vGPU to VMs', () => {
+    const of = (type: string): string => {
+      const spec = device(nic, {
+        driver: 'nvidia',
+        vendor: '10de',
+        device: '20b5',
+        physfn: 'pci0000:01/0000:01:00.7',
+      });
+      return judged(group([{...spec, files: {...spec.files, 'nvidia/current_vgpu_type': `${type}\n`}}]));
+    };
+    assert.equal(of('531'), 'no vgpu - bound ENOENT drivers EPERM; after bind no');
+    assert.equal(of('0'), 'no bound ENOENT drivers EPERM; after bind yes');
+  });
+
+  it('is no for a device in no group, unless VFIO does without', () => {
+    const of = (files: Record<string, string>): string[] =>
+      readDocument({ungrouped: [pci(nic)]}, files).ungrouped.flatMap(({assignable}) => [
+        assignable.verdict,
+        ...assignable.checks,
+      ]);
+    assert.deepEqual(of({}), ['no', 'group', 'bound']);
+    assert.deepEqual(of({'sys/module/vfio/parameters/enable_unsafe_noiommu_mode': 'Y\n'}), ['no', 'bound']);
+  });
+
+  it('is no for a group without devices', () => {
+    assert.equal(judged(group([])), 'no; after bind no');
+  });
+});
