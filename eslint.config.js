@@ -27,4 +27,13 @@ export default tseslint.config(
     files: ['test/**/*.ts'],
     rules: {'no-console': 'off'},
   },
+  {
+    files: ['test/**/*.test.ts'],
+    rules: {
+      'no-restricted-globals': [
+        'error',
+        {name: 'after', message: 'It also runs when before() was skipped: use made() of test/support/made.ts.'},
+      ],
+    },
+  },
 );

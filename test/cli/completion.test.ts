@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import {spawn, spawnSync} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import Completion from '../../src/commands/completion.js';
 import {Kvm} from '../../src/linux/kvm.js';
+import {needs} from '../support/needs.js';
 import {run, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
@@ -82,8 +83,7 @@ for (const shell of ['bash', 'zsh'] as const) {
     this.timeout(60_000);
     let script: string;
     before(async function () {
-      for (const program of [shell, 'script'])
-        if (spawnSync(program, ['--version']).error !== undefined) skip(this, `there is no ${program}`);
+      needs(this, shell, 'script', 'build');
       ({stdout: script} = await run(Completion, [shell]));
     });
 
@@ -128,7 +128,7 @@ for (const shell of ['bash', 'zsh'] as const) {
     });
 
     it('knows the processes that have a VM', async function () {
-      if (!existsSync('/dev/kvm')) return skip(this, 'there is no /dev/kvm');
+      needs(this, 'kvm');
       using kvm = Kvm.open();
       using vm = kvm.createVm();
       assert.ok(vm.fd > 0);
@@ -142,7 +142,8 @@ for (const shell of ['bash', 'zsh'] as const) {
 }
 
 describe('kvfio completion', () => {
-  it('refuses a shell that it does not know', () => {
+  it('refuses a shell that it does not know', function () {
+    needs(this, 'build');
     assert.equal(start(['completion', 'fish']).exit, 2);
   });
 });

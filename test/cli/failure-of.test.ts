@@ -3,9 +3,14 @@ import {spawnSync} from 'node:child_process';
 import {constants} from 'node:os';
 import {failureOf} from '../../src/cli/failure-of.js';
 import {SyscallError} from '../../src/linux/errno.js';
+import {needs} from '../support/needs.js';
 import {start, buildOnce, PROJECT} from '../support/run.js';
 
 describe('a command line that is not understood', () => {
+  before(function () {
+    needs(this, 'build');
+  });
+
   const ROWS: readonly (readonly [argv: string[], why: string])[] = [
     [['nonsense'], 'There is no command "nonsense".'],
     [[''], 'There is no command "".'],
@@ -91,6 +96,10 @@ describe('a host that has run out of something', () => {
 });
 
 describe('an answer that cannot be written', () => {
+  before(function () {
+    needs(this, 'build');
+  });
+
   for (const argv of ['groups', 'groups --json', 'snapshot -', 'doctor']) {
     it(`is the kernel's refusal, not a bug: ${argv} > /dev/full`, () => {
       buildOnce();

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import {Config} from '@oclif/core';
 import {guardFlags} from '../../src/cli/bind-flags.js';
 import {HELP_MAP, ROUND} from '../../src/cli/help-map.js';
+import {needs} from '../support/needs.js';
 import {PROJECT, start} from '../support/run.js';
 
 describe('kvfio --help', () => {
+  before(function () {
+    needs(this, 'build');
+  });
+
   it('is one screen of 80 columns and 24 lines, whichever way it is asked for', () => {
     const {exit, stdout} = start(['--help']);
     assert.equal(exit, 0);

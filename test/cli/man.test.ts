@@ -4,23 +4,24 @@ import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Config} from '@oclif/core';
 import {EXIT_CODES} from '../../src/failure.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {PROJECT, buildOnce} from '../support/run.js';
-import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
 
 describe('the man page', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
   let page: string;
-  before(() => {
+  made(function () {
+    needs(this, 'build');
     buildOnce();
-    folder = scratch();
+    return (folder = scratch());
+  });
+  before(() => {
     page = folder.path('kvfio.1');
     const {status, stderr} = spawnSync(process.execPath, [join(PROJECT, '.ci/man.js'), page], {cwd: PROJECT});
     assert.equal(status, 0, stderr.toString());
-  });
-  after(() => {
-    folder[Symbol.dispose]();
   });
 
   /** What a program says of it, on a wide page without hyphenation. */
@@ -32,10 +33,8 @@ describe('the man page', function () {
     assert.equal(status, 0, `${program} answers ${status ?? ''}: ${stderr}${stdout}`);
     return stderr + stdout;
   };
-  const isThere = (program: string): boolean => spawnSync(program, ['-h']).error === undefined;
-
   it('is one that man takes without a warning, with every command, flag and exit code', async function () {
-    if (!isThere('man')) return skip(this, 'there is no man');
+    needs(this, 'man');
     const {stderr} = spawnSync('man', ['--warnings', '-l', page], {encoding: 'utf8'});
     assert.equal(stderr, '');
     const text = said('man', ['-l']).replaceAll(/\s+/g, ' ');
@@ -51,7 +50,7 @@ describe('the man page', function () {
   });
 
   it('is one that mandoc has nothing to warn of', function () {
-    if (!isThere('mandoc')) return skip(this, 'there is no mandoc');
+    needs(this, 'mandoc');
     assert.equal(said('mandoc', ['-Tlint', '-Wwarning']), '');
   });
 

@@ -11,6 +11,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import {join} from 'node:path';
+import {madeForEach} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {buildOnce, PROJECT, start} from '../support/run.js';
 import {scratch} from '../vm/vmm.js';
 
@@ -18,16 +20,16 @@ describe('the start of the installed program', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
   let compiled: string;
-  beforeEach(() => {
+  madeForEach(function () {
+    needs(this, 'build');
     buildOnce();
-    folder = scratch();
+    return (folder = scratch());
+  });
+  beforeEach(() => {
     for (const name of ['bin', 'package.json', 'oclif.manifest.json', 'dist/bundle'])
       cpSync(join(PROJECT, name), folder.path(name), {recursive: true});
     symlinkSync(join(PROJECT, 'node_modules'), folder.path('node_modules'));
     compiled = folder.path(`dist/bundle/compiled/${process.version}-${process.arch}`);
-  });
-  afterEach(() => {
-    folder[Symbol.dispose]();
   });
 
   const node = (argv: readonly string[]): string => {

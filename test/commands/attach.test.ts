@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import Add from '../../src/commands/add.js';
@@ -12,12 +11,12 @@ import type {ErrorDocument} from '../../src/cli/report.js';
 import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
 import type {StatusDocument} from '../../src/kvm-vfio/status.js';
 import {Process} from '../../src/linux/process.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {PROJECT, run} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
-import {skip} from '../support/skip.js';
 import {askMonitor} from '../vm/monitor.js';
-import {whyNoVictim} from '../vm/victim.js';
-import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
+import {compile, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
 
 const NO_GROUP = '4294967';
 const NO_DEVICE = 'ffff:ff:1f.7';
@@ -46,14 +45,13 @@ const errorOf = async (command: Command, argv: string[]): Promise<[number, strin
 describe('create, attach and detach', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
-  before(function () {
-    needKvm(this);
-    folder = scratch();
+  made(function () {
+    needs(this, 'build', 'cc', 'kvm');
+    return (folder = scratch());
+  });
+  before(() => {
     compile('example-vmm.c', folder.path('example-vmm'));
     compile(join(PROJECT, 'test/vm/sending-vmm.c'), folder.path('sending-vmm'));
-  });
-  after(() => {
-    folder[Symbol.dispose]();
   });
 
   interface Started {
@@ -99,9 +97,8 @@ describe('create, attach and detach', function () {
     ['a paused QEMU in its sandbox', 'inject', () => qemu(['-sandbox', SANDBOX])],
   ] as const) {
     it(`work on ${name}, by ${via}`, async function () {
-      const missing = via === 'inject' ? whyNoVictim() : undefined;
-      if (missing !== undefined) skip(this, missing);
-      if (name.includes('QEMU') && !hasQemu()) skip(this, 'there is no qemu-system-x86_64');
+      if (via === 'inject') needs(this, ...VICTIM);
+      if (name.includes('QEMU')) needs(this, 'qemu-system-x86_64');
       const {vmm, place} = await start();
       await using ended = vmm;
       assert.ok(ended.pid > 0);
@@ -247,12 +244,3 @@ describe('create, attach and detach', function () {
     assert.equal((await created).document.vm.pid, ended.pid);
   });
 });
-
-const hasQemu = (): boolean => {
-  try {
-    execFileSync('qemu-system-x86_64', ['--version'], {stdio: 'ignore'});
-    return true;
-  } catch {
-    return false;
-  }
-};

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import Doctor from '../../src/commands/doctor.js';
 import {PURPOSES} from '../../src/doctor/check.js';
 import type {DoctorDocument} from '../../src/doctor/doctor.js';
+import {needs} from '../support/needs.js';
 import {run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
-import {skip} from '../support/skip.js';
 
 describe('kvfio doctor', () => {
   it('exits with 7 exactly when something that is needed fails', async () => {
@@ -32,7 +32,7 @@ describe('kvfio doctor', () => {
   });
 
   it('needs no more than a user has', function () {
-    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    needs(this, 'build', 'root');
     const {exit, stdout} = start(['doctor', '--json'], {uid: 65_534});
     const {checks} = documentOf<DoctorDocument>(stdout, 'doctor');
     assert.ok(exit === 0 || exit === 7);

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
-import {chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {chmodSync, mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {USUAL_GROUPS_COLUMNS} from '../../src/cli/groups-table.js';
 import type {ErrorDocument} from '../../src/cli/report.js';
@@ -9,9 +8,12 @@ import Groups from '../../src/commands/groups.js';
 import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci, type Machine} from '../support/machine.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {buildOnce, PROJECT, run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {STEERING} from '../support/steering.js';
+import {scratch} from '../vm/vmm.js';
 
 const PC = MACHINES['a PC whose graphics has an IOMMU unit of its own'] ?? {};
 
@@ -121,7 +123,8 @@ describe('kvfio groups', () => {
       ]);
     });
 
-    it('has colours only where they are wanted', () => {
+    it('has colours only where they are wanted', function () {
+      needs(this, 'build');
       const painted = (env: Record<string, string>, ...flags: string[]): boolean => {
         using built = machine(PC);
         const {stdout} = start(['groups', '--sysroot', built.root, ...flags], {env});
@@ -225,16 +228,18 @@ describe('kvfio groups', () => {
   });
 
   describe('as a program', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'kvfio-groups-'));
+    let folder: string;
     let pc: Machine;
-    before(function () {
+    made(function () {
       this.timeout(120_000);
+      needs(this, 'build');
       buildOnce();
-      pc = machine(PC);
+      return (pc = machine(PC));
     });
-    after(() => {
-      pc[Symbol.dispose]();
-      rmSync(folder, {recursive: true});
+    made(() => {
+      const made = scratch();
+      folder = made.path('');
+      return made;
     });
 
     it('prints the same as its class does', async () => {

@@ -9,9 +9,8 @@ import Probe from '../../src/commands/probe.js';
 import {Process} from '../../src/linux/process.js';
 import type {CompareDocument} from '../../src/probe/compare.js';
 import type {ProbeDocument} from '../../src/probe/probe-document.js';
-import {requireKvm} from '../support/kvm.js';
+import {needs} from '../support/needs.js';
 import {buildOnce, PROJECT, run} from '../support/run.js';
-import {skip} from '../support/skip.js';
 import {documentOf} from '../support/schema.js';
 import {scratch} from '../vm/vmm.js';
 
@@ -19,7 +18,7 @@ describe('kvfio probe', function () {
   this.timeout(60_000);
 
   it('prints one document with exactly as many samples as asked', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const {exit, stdout, stderr} = await run(Probe, [
       ...['--operation', 'wbinvd', '--operation', 'cpuid', '--operation', 'pio', '--operation', 'empty'],
       ...['--samples', '300', '--warmup', '7', '--spread', '0', '--json'],
@@ -39,7 +38,7 @@ describe('kvfio probe', function () {
   });
 
   it('says in words first what was found', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const {exit, stdout} = await run(Probe, ['--samples', '200', '--spread', '0']);
     assert.equal(exit, 0);
     assert.match(stdout, /^WBINVD takes [\d ]+ ns in the guest \(median of 200 samples/);
@@ -47,7 +46,7 @@ describe('kvfio probe', function () {
   });
 
   it('takes the empty bracket off when it is asked to', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const {stdout} = await run(Probe, ['--samples', '200', '--spread', '0', '--subtract-empty', '--json']);
     const {series} = documentOf<ProbeDocument>(stdout, 'probe');
     const [wbinvd, empty] = series;
@@ -57,7 +56,7 @@ describe('kvfio probe', function () {
   });
 
   it('prints every raw sample, and draws them', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using folder = scratch();
     const svg = folder.path('samples.svg');
     const {exit, stdout} = await run(Probe, ['--samples', '123', '--spread', '0', '--csv', '--svg', svg]);
@@ -71,7 +70,7 @@ describe('kvfio probe', function () {
   });
 
   it('ends in peace when nobody reads its samples to the end', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     buildOnce();
     const command = `"${process.execPath}" "${join(PROJECT, 'bin/run.js')}" probe --samples 30000 --spread 0 --csv; echo $? >&2`;
     const {stdout, stderr} = spawnSync('sh', ['-c', `{ ${command}; } | head -n 1`], {encoding: 'utf8'});
@@ -80,7 +79,7 @@ describe('kvfio probe', function () {
   });
 
   it('puts two runs side by side', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using folder = scratch();
     for (const name of ['a', 'b']) {
       const {stdout} = await run(Probe, ['--samples', '200', '--spread', '0', '--json']);
@@ -102,7 +101,7 @@ describe('kvfio probe', function () {
   });
 
   it('ends with what there is when it is interrupted, at once', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     buildOnce();
     for (const signal of ['SIGINT', 'SIGTERM'] as const) {
       const child = spawn(
@@ -126,7 +125,7 @@ describe('kvfio probe', function () {
   });
 
   it('ends when its time is over', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const {stdout} = await run(Probe, ['--duration', '1', '--json']);
     assert.equal(documentOf<ProbeDocument>(stdout, 'probe').ended, 'duration');
   });
@@ -144,8 +143,8 @@ describe('kvfio probe', function () {
   });
 
   it('says why there is no VM without /dev/kvm, and without permission', function () {
-    requireKvm(this);
-    if (process.getuid?.() !== 0) skip(this, 'only root can hide /dev/kvm');
+    needs(this, 'x64', 'kvm');
+    needs(this, 'root');
     buildOnce();
     const program = [process.execPath, join(PROJECT, 'bin/run.js'), 'probe', '--json'];
     const hidden = [
@@ -169,7 +168,7 @@ describe('kvfio probe', function () {
   });
 
   it('refuses before it measures what cannot be done', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using folder = scratch();
     writeFileSync(folder.path('there'), '');
     const refused: [argv: string[], exit: number, message: RegExp][] = [

@@ -10,6 +10,7 @@ import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import type {Capture} from '../../src/linux/capture.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci} from '../support/machine.js';
+import {needs} from '../support/needs.js';
 import {run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 
@@ -154,7 +155,8 @@ describe('kvfio snapshot', () => {
     });
   }
 
-  it('is taken of this machine, as root and as an ordinary user, and replays to what that user saw', () => {
+  it('is taken of this machine, as root and as an ordinary user, and replays to what that user saw', function () {
+    needs(this, 'build', 'root');
     const ownFolder = mkdtempSync(join(tmpdir(), 'kvfio-nobody-'));
     try {
       for (const uid of [undefined, 65534]) {

@@ -4,9 +4,10 @@ import type {VmDocument} from '../../src/commands/vm.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Process} from '../../src/linux/process.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
-import {skip} from '../support/skip.js';
+import {madeForEach} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {start} from '../support/run.js';
-import {failsWith, needKvm, scratch, startKvfioVm} from '../vm/vmm.js';
+import {failsWith, scratch, startKvfioVm} from '../vm/vmm.js';
 
 const late = (): Deadline => Deadline.after(10_000);
 
@@ -15,14 +16,12 @@ describe('kvfio vm', function () {
   let folder: ReturnType<typeof scratch>;
   let socket: string;
   before(function () {
-    needKvm(this);
+    needs(this, 'build', 'kvm');
   });
-  beforeEach(() => {
+  madeForEach(() => {
     folder = scratch();
     socket = folder.path('vm.sock');
-  });
-  afterEach(() => {
-    folder[Symbol.dispose]();
+    return folder;
   });
 
   it('says in one line where it is, and ends with 0 and without its socket when it is told to', async () => {
@@ -169,7 +168,7 @@ describe('kvfio vm', function () {
   });
 
   it('turns other users away, also from an abstract name', async function () {
-    if (process.getuid?.() !== 0) skip(this, 'only root can become another user');
+    needs(this, 'root');
     const address = `@kvfio-test-${process.pid}-users`;
     await using vm = await startKvfioVm(['--sock', address]);
     process.seteuid?.(65534);

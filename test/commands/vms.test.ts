@@ -6,17 +6,17 @@ import {createInterface} from 'node:readline';
 import Vms from '../../src/commands/vms.js';
 import type {ErrorDocument} from '../../src/cli/report.js';
 import type {VmsDocument} from '../../src/kvm-vfio/vms.js';
+import {needs} from '../support/needs.js';
 import {PROJECT, run, start} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
-import {skip} from '../support/skip.js';
-import {needKvm, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
+import {scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
 
 const KVFIO = [process.execPath, join(PROJECT, 'bin/run.js')];
 
 describe('kvfio vms', function () {
   this.timeout(60_000);
   before(function () {
-    needKvm(this);
+    needs(this, 'build', 'kvm');
   });
 
   it('prints one document that its schema describes', async () => {
@@ -43,7 +43,7 @@ describe('kvfio vms', function () {
   });
 
   it('shows an ordinary user its own VMs, and says how many processes it could not look into', async function () {
-    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    needs(this, 'root');
     await using vm = await startKvfioVm(['--sock', `@kvfio-list-${process.pid}`]);
     const {exit, stdout, stderr} = start(['vms', '--json'], {uid: 65_534});
     const document = documentOf<VmsDocument>(stdout, 'vms');
@@ -54,7 +54,7 @@ describe('kvfio vms', function () {
   });
 
   it('works where its user may not be', function () {
-    if (process.geteuid?.() !== 0) skip(this, 'only root can become somebody else');
+    needs(this, 'root');
     using folder = scratch(); // of root alone
     // the program is found by its absolute path
     const program = [...KVFIO, 'vms', '--json'];

@@ -1,11 +1,13 @@
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {createServer, type Server} from 'node:net';
+import {once} from 'node:events';
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {createServer} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import fc from 'fast-check';
 import Snapshot from '../../src/commands/snapshot.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {machine} from '../support/machine.js';
+import {made} from '../support/made.js';
 import {run} from '../support/run.js';
 import {answers} from './answers.js';
 import {below, damage, inflict} from './damage.js';
@@ -31,19 +33,21 @@ const tryFor = async <T>(
 
 const PC = MACHINES['a PC whose graphics has an IOMMU unit of its own'] ?? {};
 
-const FOLDER = mkdtempSync(join(tmpdir(), 'kvfio-fuzz-'));
+const FOLDER = join(tmpdir(), `kvfio-fuzz-${process.pid}`);
 const SOCKET = join(FOLDER, 'socket');
 
 describe('kvfio groups on machines that cannot be', () => {
-  let server: Server;
-  before((done) => {
-    server = createServer().listen(SOCKET, done);
-  });
-  after((done) => {
-    server.close(() => {
-      rmSync(FOLDER, {recursive: true});
-      done();
-    });
+  made(async () => {
+    mkdirSync(FOLDER);
+    const server = createServer().listen(SOCKET);
+    await once(server, 'listening');
+    return {
+      [Symbol.asyncDispose]: async () => {
+        server.close();
+        await once(server, 'close');
+        rmSync(FOLDER, {recursive: true});
+      },
+    };
   });
 
   it('answers whatever files, folders and links are damaged', async function () {

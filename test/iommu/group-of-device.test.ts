@@ -1,15 +1,19 @@
 import assert from 'node:assert/strict';
-import {mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {mkdirSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {groupOfDevice} from '../../src/iommu/group-of-device.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
-import {failsWith} from '../vm/vmm.js';
+import {made} from '../support/made.js';
+import {failsWith, scratch} from '../vm/vmm.js';
 
 describe('the group of a device', () => {
   let root: string;
+  made(() => {
+    const folder = scratch();
+    root = folder.path('');
+    return folder;
+  });
   before(() => {
-    root = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
     for (const [bus, address, group] of [
       ['pci', '0000:07:00.0', '12'],
       ['mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', '13'],
@@ -22,9 +26,6 @@ describe('the group of a device', () => {
       mkdirSync(join(root, 'sys/bus', bus, 'devices'), {recursive: true});
       symlinkSync(`../../../devices/${address}`, join(root, 'sys/bus', bus, 'devices', address));
     }
-  });
-  after(() => {
-    rmSync(root, {recursive: true});
   });
   const groupOf = (address: string): number => groupOfDevice(new DirectoryTree(root), address);
 

@@ -9,6 +9,8 @@ import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import type {HostTree} from '../../src/linux/host-tree.js';
 import {examine} from '../../src/vfio/eligibility/examined.js';
 import {amd, intel, machine, other, pci, type DeviceSpec, type Machine} from '../support/machine.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {buildOnce, PROJECT, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {WatchedTree} from '../support/watched-tree.js';
@@ -59,13 +61,11 @@ const textOf = (tree: HostTree, options: HostOptions): string => {
 
 describe('a machine that is large', () => {
   let built: Machine;
-  before(function () {
+  made(function () {
     this.timeout(60_000);
+    needs(this, 'build');
     buildOnce();
-    built = large();
-  });
-  after(() => {
-    built[Symbol.dispose]();
+    return (built = large());
   });
 
   it('reads the same with the help of threads, to the byte, warnings in their order', function () {

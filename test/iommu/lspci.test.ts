@@ -5,13 +5,12 @@ import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {comparable, parseLspci, type LspciRecord} from '../support/lspci.js';
 import {machine, type Machine} from '../support/machine.js';
+import {needs} from '../support/needs.js';
 import {run} from '../support/run.js';
-import {skip} from '../support/skip.js';
 
 describe('kvfio groups beside lspci', () => {
   before(function () {
-    if (spawnSync('lspci', ['--version']).error !== undefined)
-      skip(this, 'lspci is not installed (package pciutils)');
+    needs(this, 'lspci');
   });
 
   for (const [name, spec] of Object.entries(MACHINES)) {

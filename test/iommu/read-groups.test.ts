@@ -22,6 +22,8 @@ import {
 } from '../../src/iommu/read-groups.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {machine, pci, type Machine} from '../support/machine.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {buildOnce} from '../support/run.js';
 import {skip} from '../support/skip.js';
 
@@ -92,18 +94,16 @@ const until = async (holds: () => boolean): Promise<void> => {
 
 describe('a thread that helps to read groups', () => {
   let built: Machine;
-  before(function () {
+  made(function () {
     this.timeout(60_000);
+    needs(this, 'build');
     buildOnce();
     const device = (id: number): string =>
       `${(id >> 8).toString(16).padStart(4, '0')}:${(id & 0xff).toString(16).padStart(2, '0')}:00.0`;
-    built = machine(
+    return (built = machine(
       {groups: Object.fromEntries(IDS.map((id) => [id, [pci(device(id), {unit: 'dmar0'})]]))},
       existsSync('/dev/shm') ? '/dev/shm' : undefined,
-    );
-  });
-  after(() => {
-    built[Symbol.dispose]();
+    ));
   });
 
   it('reads groups that who asked for help then does not', async function () {

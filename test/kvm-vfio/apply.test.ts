@@ -12,9 +12,9 @@ import {Process} from '../../src/linux/process.js';
 import {DirectOwner} from '../../src/vm/direct-owner.js';
 import {reachVm, type ReachedVm, type Via} from '../../src/vm/reach-owner.js';
 import type {Owner} from '../../src/vm/owner.js';
-import {skip} from '../support/skip.js';
-import {compile, needKvm, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
-import {whyNoVictim} from '../vm/victim.js';
+import {made, madeForEach} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
+import {compile, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';
 
 /** A character device that is not VFIO's: the kernel answers EINVAL to ADD and ENOENT to DEL. */
 const NULL = '/dev/null';
@@ -73,13 +73,12 @@ const remote = async (vmm: Vmm, socket: string, via: 'agent' | 'inject'): Promis
 describe('applying a plan', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
-  before(function () {
-    needKvm(this);
-    folder = scratch();
-    compile('example-vmm.c', folder.path('example-vmm'));
+  made(function () {
+    needs(this, 'build', 'cc', 'kvm');
+    return (folder = scratch());
   });
-  after(() => {
-    folder[Symbol.dispose]();
+  before(() => {
+    compile('example-vmm.c', folder.path('example-vmm'));
   });
 
   let sockets = 0;
@@ -130,15 +129,9 @@ describe('applying a plan', function () {
       };
 
       before(function () {
-        const missing = way === 'inject' ? whyNoVictim() : undefined;
-        if (missing !== undefined) skip(this, missing);
+        if (way === 'inject') needs(this, ...VICTIM);
       });
-      beforeEach(async () => {
-        subject = await start();
-      });
-      afterEach(async () => {
-        await subject[Symbol.asyncDispose]();
-      });
+      madeForEach(async () => (subject = await start()));
 
       it('creates the device once, is told EBUSY then, and closes it without a trace', () => {
         const before = links();

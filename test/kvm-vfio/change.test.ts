@@ -5,11 +5,11 @@ import {changeVm, type ChangeOptions} from '../../src/kvm-vfio/change.js';
 import {vmStatus} from '../../src/kvm-vfio/status.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Process} from '../../src/linux/process.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {descriptors} from '../support/descriptors.js';
-import {skip} from '../support/skip.js';
 import {compile, failsWith, scratch, startVmm, type Vmm} from '../vm/vmm.js';
-import {whyNoVictim} from '../vm/victim.js';
 
 const CREATE: Change = {command: 'create', ifMissing: false};
 
@@ -25,19 +25,16 @@ const options = (more: Partial<ChangeOptions> = {}): ChangeOptions => ({
 
 describe('changing a VM that several processes have, or that is one of several', function () {
   this.timeout(60_000);
-  let folder: ReturnType<typeof scratch> | undefined;
+  let folder: ReturnType<typeof scratch>;
   let sockets = 0;
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    folder = scratch();
+  made(function () {
+    needs(this, ...VICTIM);
+    return (folder = scratch());
+  });
+  before(() => {
     compile(join(PROJECT, 'test/vm/inheriting-vmm.c'), folder.path('vmm'));
   });
-  after(() => {
-    folder?.[Symbol.dispose]();
-  });
   const launch = async (...argv: string[]): Promise<Vmm & {socket: string}> => {
-    assert.ok(folder);
     const socket = folder.path(`${(sockets += 1)}.sock`);
     return {...(await startVmm([folder.path('vmm'), socket, ...argv])), socket};
   };

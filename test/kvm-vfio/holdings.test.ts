@@ -6,8 +6,7 @@ import {O_RDWR, open} from '../../src/linux/libc.js';
 import {Pidfd} from '../../src/linux/pidfd.js';
 import type {FileNode} from '../../src/vfio/file-node.js';
 import type {ReachedVm} from '../../src/vm/reach-owner.js';
-import {skip} from '../support/skip.js';
-import {whyNoVictim} from '../vm/victim.js';
+import {needs, VICTIM} from '../support/needs.js';
 
 const PATH = '/dev/full';
 const device = statSync(PATH).rdev;
@@ -26,8 +25,7 @@ const duplicate = ({fd}: Descriptor): Descriptor => {
 
 describe('what the owner of a VM has open', () => {
   before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
+    needs(this, ...VICTIM);
   });
 
   it('is one file for each open of a device, however many descriptors it has', () => {

@@ -14,8 +14,9 @@ import {Process} from '../../src/linux/process.js';
 import {ProcessLock, whoLocked} from '../../src/linux/process-lock.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {descriptors} from '../support/descriptors.js';
-import {skip} from '../support/skip.js';
-import {Arena, whyNoVictim} from '../vm/victim.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
+import {Arena} from '../vm/victim.js';
 import {failsWith} from '../vm/vmm.js';
 
 const CREATE = {command: 'create', ifMissing: false} as const;
@@ -40,13 +41,9 @@ exec sleep 1000`;
 describe('An owner that more than one kvfio, or the VMM itself, changes', function () {
   this.timeout(60_000);
   let arena: Arena;
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    arena = new Arena();
-  });
-  after(() => {
-    arena[Symbol.dispose]();
+  made(function () {
+    needs(this, ...VICTIM);
+    return (arena = new Arena());
   });
 
   it('is left alone while another kvfio is at work, which is named when that takes too long', async () => {

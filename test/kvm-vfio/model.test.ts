@@ -5,7 +5,7 @@ import {DeviceModel, type Entry} from '../../src/kvm-vfio/model/device.js';
 import {ContainerModel, GroupModel} from '../../src/kvm-vfio/model/group.js';
 import {rulesOf, type KernelRules} from '../../src/kvm-vfio/model/rules.js';
 import {groupCoherency} from '../../src/kvm-vfio/model/told.js';
-import {requireKvm} from '../support/kvm.js';
+import {needs} from '../support/needs.js';
 import {dialogues} from './model/dialogue.js';
 import {expectLine} from './model/expect-line.js';
 import {ModelledMachine} from './model/modelled-machine.js';
@@ -22,7 +22,7 @@ describe('the model of the kvm-vfio device', function () {
 
   describe('on the running kernel, without VFIO', () => {
     before(function () {
-      requireKvm(this);
+      needs(this, 'x64', 'kvm');
     });
     const trial = (wrong: Partial<KernelRules> = {}): Trial => ({
       machine: {groups: [], cdevs: false},

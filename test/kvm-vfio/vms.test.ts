@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {spawn, spawnSync} from 'node:child_process';
+import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
@@ -8,9 +8,9 @@ import {listVms, type ListedVm, type VmsDocument} from '../../src/kvm-vfio/vms.j
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {Kvm} from '../../src/linux/kvm.js';
 import {amd, intel, machine, pci, type Machine, type MachineSpec} from '../support/machine.js';
+import {needs} from '../support/needs.js';
 import {writeProcesses, type ProcessSpec} from '../support/processes.js';
-import {skip} from '../support/skip.js';
-import {compile, needKvm, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
+import {compile, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
 
 const VM = 'anon_inode:kvm-vm';
 const DEVICE = 'anon_inode:kvm-vfio';
@@ -241,7 +241,7 @@ describe('listing the VMs of a host', () => {
 describe('listing the VMs of this host', function () {
   this.timeout(60_000);
   before(function () {
-    needKvm(this);
+    needs(this, 'build', 'cc', 'kvm');
   });
 
   const of = async (pid: number): Promise<ListedVm[]> => (await listVms()).vms.filter((vm) => vm.pid === pid);
@@ -276,11 +276,9 @@ describe('listing the VMs of this host', function () {
   });
 
   it('knows a real QEMU by its name, vCPUs and seccomp filter', async function () {
-    const qemu = 'qemu-system-x86_64';
-    if (process.arch !== 'x64' || spawnSync(qemu, ['--version']).error !== undefined)
-      return skip(this, `there is no ${qemu} for this processor`);
+    needs(this, 'x64', 'qemu-system-x86_64');
     const child = spawn(
-      qemu,
+      'qemu-system-x86_64',
       [
         ...[
           '-accel',

@@ -3,13 +3,13 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Context} from 'mocha';
 import type {LabResult} from '../../src/lab/lab.js';
-import {runApt, which} from '../../src/lab/programs.js';
 import type {BindDocument, UnbindDocument} from '../../src/vfio/bind/bind-document.js';
 import {lab} from '../support/lab.js';
 import {parseLspci} from '../support/lspci.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
-import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
 
 const NIC = '0000:01:00.0';
@@ -124,23 +124,18 @@ describe('changing drivers for real (lab)', function () {
   });
 
   describe('on Linux 6.12', () => {
-    const folder = scratch();
+    let folder: ReturnType<typeof scratch>;
     const text = (name: string): string => readFileSync(folder.path(name), 'utf8');
     let seen: Seen;
 
+    made(function () {
+      needs(this, 'lab', 'driverctl', 'lspci');
+      return (folder = scratch());
+    });
     before(async function () {
-      if (which('driverctl', process.env['PATH'] ?? '') === null) {
-        const apt = which('apt-get', process.env['PATH'] ?? '');
-        if (apt === null || process.getuid?.() !== 0) skip(this, 'there is no driverctl');
-        else await runApt(apt, ['install', '-y', '-q', '--no-install-recommends', 'driverctl'], undefined);
-      }
       const {exitCode, stdout, stderr} = await boot(this, '6.12', folder.path('.'), SCRIPT);
       assert.equal(exitCode, 0, `${stdout.toString()}${stderr.toString()}`);
       seen = JSON.parse(text('seen.json')) as Seen;
-    });
-
-    after(() => {
-      folder[Symbol.dispose]();
     });
 
     /** Of a state that was written down with what others say. */

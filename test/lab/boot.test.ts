@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {spawn, type ChildProcess} from 'node:child_process';
 import {createHash, randomBytes} from 'node:crypto';
 import {once} from 'node:events';
-import {mkdtempSync, readFileSync, readdirSync, rmSync} from 'node:fs';
+import {readFileSync, readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Readable} from 'node:stream';
@@ -10,7 +10,9 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../src/failure.js';
 import type {LabResult} from '../../src/lab/lab.js';
 import {KVFIO, lab} from '../support/lab.js';
+import {made} from '../support/made.js';
 import {buildOnce} from '../support/run.js';
+import {scratch} from '../vm/vmm.js';
 
 /** Processes and folders of the lab that was started by a process. */
 const leftBy = (pid: number): string[] => {
@@ -70,16 +72,16 @@ describe('the lab guest', function () {
     let lines: string[];
     let groups: string[];
 
+    made(() => {
+      const folder = scratch();
+      out = folder.path('');
+      return folder;
+    });
     before(async function () {
       buildOnce();
-      out = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
       result = await lab(this, {task: {script: OBSERVE}, out});
       lines = result.stdout.toString().split('\n');
       groups = lines.filter((line) => line.startsWith('group '));
-    });
-
-    after(() => {
-      rmSync(out, {recursive: true});
     });
 
     it("ends with the script's exit code", () => {

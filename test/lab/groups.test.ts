@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
@@ -8,6 +7,8 @@ import type {LabIommu} from '../../src/lab/iommu-choice.js';
 import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
 import {comparable, parseLspci} from '../support/lspci.js';
+import {made} from '../support/made.js';
+import {scratch} from '../vm/vmm.js';
 import type {KernelAnswer} from './kernel-answer.js';
 
 /** What each emulated IOMMU must lead to; null where the kernel has no driver for it, or there is none. */
@@ -41,17 +42,17 @@ for (const {kernel, iommu, verdict, because} of EXPECTED) {
     let out: string;
     let groups: GroupsDocument;
 
+    made(() => {
+      const folder = scratch();
+      out = folder.path('');
+      return folder;
+    });
     before(async function () {
       this.timeout(300_000);
-      out = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
       const script = observe(guestProgram(out, 'lab/kernel-answer.ts'));
       const {exitCode, stderr} = await lab(this, {kernel, iommu, out, task: {script}});
       assert.equal(exitCode, 0, stderr.toString());
       groups = JSON.parse(readFileSync(join(out, 'groups.json'), 'utf8')) as GroupsDocument;
-    });
-
-    after(() => {
-      rmSync(out, {recursive: true, force: true});
     });
 
     it('agrees with lspci on every PCI device', () => {

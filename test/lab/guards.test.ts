@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
-import {runApt, which} from '../../src/lab/programs.js';
+import {which} from '../../src/lab/programs.js';
 import type {BindDocument} from '../../src/vfio/bind/bind-document.js';
 import {lab} from '../support/lab.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {documentOf} from '../support/schema.js';
-import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
 
 const VGA = '0000:00:01.0';
@@ -164,15 +165,9 @@ const WRAPPER = `#!/bin/bash
 exec QEMU "\${@/console=ttyS0,115200/console=ttyS3 console=tty0 console=hvc0}"
 `;
 
-const PROGRAMS = [
-  ['mdadm', 'mdadm'],
-  ['lvm', 'lvm2'],
-  ['dmsetup', 'dmsetup'],
-] as const;
-
 describe('bind, its guards and its recovery on a real kernel (lab)', function () {
   this.timeout(1_200_000);
-  const folder = scratch();
+  let folder: ReturnType<typeof scratch>;
   const text = (name: string): string => readFileSync(folder.path(`out/${name}`), 'utf8');
 
   /** What kvfio said when it ended with this code. */
@@ -198,16 +193,12 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
       .filter((line) => !before.includes(line));
   };
 
+  made(function () {
+    needs(this, 'lab', 'mdadm', 'lvm', 'dmsetup');
+    return (folder = scratch());
+  });
   before(async function () {
     const path = process.env['PATH'] ?? '';
-    const missing = PROGRAMS.filter(([name]) => which(name, path) === null);
-    if (missing.length > 0) {
-      const apt = which('apt-get', path);
-      const packages = missing.map(([, name]) => name);
-      if (apt === null || process.getuid?.() !== 0)
-        skip(this, `these programs are missing: ${packages.join(', ')}`);
-      else await runApt(apt, ['install', '-y', '-q', '--no-install-recommends', ...packages], undefined);
-    }
     for (const name of ['bin', 'out']) mkdirSync(folder.path(name));
     const wrapper = folder.path('bin/qemu-system-x86_64');
     writeFileSync(wrapper, WRAPPER.replace('QEMU', which('qemu-system-x86_64', path) ?? ''), {mode: 0o755});
@@ -223,10 +214,6 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
     } finally {
       process.env['PATH'] = path;
     }
-  });
-
-  after(() => {
-    folder[Symbol.dispose]();
   });
 
   it('changes nothing when vfio-pci cannot be loaded, and says why', () => {

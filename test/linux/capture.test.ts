@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {constants, tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {rmSync, writeFileSync} from 'node:fs';
+import {constants} from 'node:os';
 import {gzipSync} from 'node:zlib';
 import {Failure} from '../../src/failure.js';
 import {CaptureTree, emptyCapture, RecordingTree, type Capture} from '../../src/linux/capture.js';
@@ -10,6 +9,8 @@ import {SyscallError} from '../../src/linux/errno.js';
 import type {HostTree} from '../../src/linux/host-tree.js';
 import {openTree} from '../../src/linux/open-tree.js';
 import {intel, machine, pci} from '../support/machine.js';
+import {made} from '../support/made.js';
+import {scratch} from '../vm/vmm.js';
 
 const DEVICE = '/sys/devices/pci0000:01/0000:01:00.0';
 
@@ -88,12 +89,10 @@ describe('a capture', () => {
 });
 
 describe('a capture file', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'kvfio-capture-'));
-  after(() => {
-    rmSync(folder, {recursive: true});
-  });
+  let folder: ReturnType<typeof scratch>;
+  made(() => (folder = scratch()));
   const file = (content: string | Buffer): string => {
-    const path = join(folder, 'capture');
+    const path = folder.path('capture');
     writeFileSync(path, content);
     return path;
   };

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {interfaceAddresses, parseAddresses} from '../../src/linux/interface-addresses.js';
-import {skip} from '../support/skip.js';
+import {needs} from '../support/needs.js';
 
 interface IpLink {
   ifindex: number;
@@ -10,8 +10,8 @@ interface IpLink {
 
 describe('addresses of network interfaces', () => {
   it('are those that ip(8) shows', function () {
-    const {stdout, error} = spawnSync('ip', ['-json', 'address'], {encoding: 'utf8'});
-    if (error !== undefined) skip(this, 'there is no ip');
+    needs(this, 'ip');
+    const {stdout} = spawnSync('ip', ['-json', 'address'], {encoding: 'utf8'});
     const expected = (JSON.parse(stdout) as IpLink[]).flatMap(({ifindex, addr_info}) =>
       addr_info.map(({local, prefixlen, scope}) => `${ifindex} ${local}/${prefixlen} ${scope === 'link'}`),
     );

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
-import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
+import {writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {isProgram} from '../../src/linux/is-program.js';
+import {made} from '../support/made.js';
+import {scratch} from '../vm/vmm.js';
 
 describe('a process of programs', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'kvfio-stat-'));
-  after(() => {
-    rmSync(folder, {recursive: true});
+  let folder: string;
+  made(() => {
+    const made = scratch();
+    folder = made.path('');
+    return made;
   });
   const is = (name: string, state: string, flags: number): boolean => {
     writeFileSync(join(folder, 'stat'), `2 (${name}) ${state} 0 0 0 0 -1 ${flags} 0 0\n`);

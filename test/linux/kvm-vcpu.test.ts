@@ -6,11 +6,11 @@ import {Kvm} from '../../src/linux/kvm.js';
 import {mapIdentically} from '../../src/linux/long-mode.js';
 import {Resources} from '../../src/linux/resources.js';
 import {descriptors} from '../support/descriptors.js';
-import {requireKvm} from '../support/kvm.js';
+import {needs} from '../support/needs.js';
 
 describe('a vCPU', () => {
   it('has registers, a clock, counters and a reason for its last exit', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const before = descriptors();
     {
       using kvm = Kvm.open();
@@ -34,7 +34,7 @@ describe('a vCPU', () => {
   });
 
   it('ends with the reason by name when its guest cannot go on', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using kvm = Kvm.open();
     using vm = kvm.createVm();
     using vcpu = Vcpu.create(vm.fd);

@@ -10,6 +10,7 @@ import {Process} from '../../src/linux/process.js';
 import {PTRACE, PTRACE_SINCE_6_4, Tracee, parseWaitStatus} from '../../src/linux/ptrace.js';
 import {Registers, USER_REGS} from '../../src/linux/registers.js';
 import {SYSCALLS_X64} from '../../src/linux/syscalls.js';
+import {needs} from '../support/needs.js';
 import {skip} from '../support/skip.js';
 
 describe('A status of wait4', () => {
@@ -41,7 +42,8 @@ describe('Registers', () => {
 
 describe('Numbers of ptrace and of system calls', () => {
   it('agree with the headers of this machine', function () {
-    if (!existsSync('/usr/include/linux/ptrace.h')) skip(this, 'there is no linux/ptrace.h');
+    if (!existsSync('/usr/include/linux/ptrace.h'))
+      skip(this, 'there is no linux/ptrace.h (package linux-libc-dev)');
     const expected = {
       ...PTRACE,
       ...Object.fromEntries(Object.entries(SYSCALLS_X64).map(([name, number]) => [`SYS_${name}`, number])),
@@ -59,7 +61,7 @@ describe('Numbers of ptrace and of system calls', () => {
 
 describe('A traced thread', () => {
   it('is stopped, looked at, and let go', async function () {
-    if (process.arch !== 'x64') skip(this, 'its registers are those of x86-64');
+    needs(this, 'x64');
     const child = spawn('cat', {stdio: ['pipe', 'pipe', 'ignore']});
     const pid = child.pid ?? -1;
     try {

@@ -9,12 +9,12 @@ import type {Operation} from '../../src/probe/series.js';
 import {supportsWbnoinvd} from '../../src/probe/wbnoinvd.js';
 import {allowedCpus, currentCpu} from '../../src/linux/affinity.js';
 import {descriptors} from '../support/descriptors.js';
-import {requireKvm} from '../support/kvm.js';
+import {needs} from '../support/needs.js';
 import {skip} from '../support/skip.js';
 
 describe("the probe's machine", () => {
   it('takes exactly as many samples as asked, each of a plausible time', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     assert.ok(machine.clock.tscKhz > 1e5, `${machine.clock.tscKhz} kHz`);
     for (const operation of ['wbinvd', 'cpuid', 'pio', 'empty'] as const) {
@@ -30,7 +30,7 @@ describe("the probe's machine", () => {
   });
 
   it('makes KVM answer as many OUTs as there are samples of pio, and none of others', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     const ticks = new Float64Array(777);
     machine.take('pio', 777, ticks, 0);
@@ -40,7 +40,7 @@ describe("the probe's machine", () => {
   });
 
   it('leaves no descriptor open', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     ProbeMachine.create()[Symbol.dispose]();
     const before = descriptors();
     ProbeMachine.create()[Symbol.dispose]();
@@ -63,7 +63,7 @@ describe('sampling', () => {
   });
 
   it('interleaves operations, and counts what it executed', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     using cpus = new HostCpus({cpu: undefined, visited: undefined});
     const result = await sample(machine, {...options({}), cpus});
@@ -82,7 +82,7 @@ describe('sampling', () => {
   });
 
   it('ends when the user wants it, with what there is', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     using cpus = new HostCpus({cpu: undefined, visited: undefined});
     const ending = new AbortController();
@@ -100,7 +100,7 @@ describe('sampling', () => {
   });
 
   it('ends when the time is over', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     using cpus = new HostCpus({cpu: undefined, visited: undefined});
     const result = await sample(machine, {
@@ -111,7 +111,7 @@ describe('sampling', () => {
   });
 
   it('spreads samples over the time that it is told, and lets the guest get warm after each pause', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     using cpus = new HostCpus({cpu: undefined, visited: undefined});
     const result = await sample(machine, {
@@ -125,7 +125,7 @@ describe('sampling', () => {
   });
 
   it('survives signals that come while the guest runs', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     using machine = ProbeMachine.create();
     using cpus = new HostCpus({cpu: undefined, visited: undefined});
     let heard = 0;
@@ -146,7 +146,7 @@ describe('sampling', () => {
   });
 
   it('moves the vCPU over CPUs of the host before each sample, and back', async function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const allowed = allowedCpus();
     if (allowed.length < 2) skip(this, 'this process may use one CPU only');
     using machine = ProbeMachine.create();

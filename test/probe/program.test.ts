@@ -7,15 +7,14 @@ import {addressOf} from '../../src/linux/libc.js';
 import {mapIdentically} from '../../src/linux/long-mode.js';
 import {assemble, program, type Instruction} from '../../src/probe/guest/program.js';
 import {OPERATIONS} from '../../src/probe/series.js';
-import {requireKvm} from '../support/kvm.js';
-import {skip} from '../support/skip.js';
+import {needs} from '../support/needs.js';
 import {scratch} from '../vm/vmm.js';
 
 const LARGE_PAGE = 2 * 1024 * 1024;
 
 describe("the probe's guest program", () => {
   it('is what its tables say, as a disassembler reads it', function () {
-    if (spawnSync('objdump', ['--version']).error !== undefined) skip(this, 'there is no objdump (binutils)');
+    needs(this, 'objdump');
     for (const operation of OPERATIONS) {
       const instructions = program(operation);
       assert.deepEqual(disassembled(assemble(instructions)), listed(instructions), operation);
@@ -23,7 +22,7 @@ describe("the probe's guest program", () => {
   });
 
   it('writes to each cache line of the memory that is to be dirty, and to nothing behind it', function () {
-    requireKvm(this);
+    needs(this, 'x64', 'kvm');
     const size = 4 * LARGE_PAGE;
     const room = new ArrayBuffer(size + LARGE_PAGE);
     const offset = Number(-addressOf(Buffer.from(room)) & BigInt(LARGE_PAGE - 1));

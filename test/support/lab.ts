@@ -2,6 +2,8 @@ import type {Context} from 'mocha';
 import {join} from 'node:path';
 import {Failure} from '../../src/failure.js';
 import {runLab, type LabOptions, type LabResult} from '../../src/lab/lab.js';
+import {UNIT_ONLY} from './needs.js';
+import {mayInstall} from './programs.js';
 import {buildOnce, PROJECT} from './run.js';
 import {skip} from './skip.js';
 
@@ -25,11 +27,17 @@ export const lab = (
   context: Context,
   options: Partial<LabOptions> & Pick<LabOptions, 'task'>,
 ): Promise<LabResult> => {
+  if (UNIT_ONLY) skip(context, 'unit tests do without the lab', 'lab');
   buildOnce();
-  return runLab({kvfio: KVFIO, install: process.getuid?.() === 0, ...options}).catch((error: unknown) => {
-    if (process.env['CI'] === undefined && error instanceof Failure && CANNOT_START.includes(error.code)) {
-      return skip(context, `${error.message} ${error.hint}`);
-    }
+  return runLab({kvfio: KVFIO, install: mayInstall(), ...options}).catch((error: unknown) => {
+    const reason = whyNoLab(error);
+    if (process.env['CI'] === undefined && reason !== undefined) return skip(context, reason);
     throw error;
   });
 };
+
+/** Why this machine cannot have the lab, or undefined where the failure says something else. */
+export const whyNoLab = (error: unknown): string | undefined =>
+  error instanceof Failure && CANNOT_START.includes(error.code)
+    ? `${error.message} ${error.hint}`
+    : undefined;

@@ -3,6 +3,7 @@ import {readdirSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Config} from '@oclif/core';
+import {UNIT_ONLY} from './needs.js';
 
 export const PROJECT = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -76,9 +77,10 @@ let built = false;
 
 /** Builds what users start, unless that has been done since all it comes from was changed. */
 export const buildOnce = (): void => {
+  if (UNIT_ONLY) throw new Error("a test that uses the build says needs(this, 'build') first");
   if (built) return;
   built = true;
-  if (isBuilt(PROJECT)) return;
+  if (process.env['KVFIO_TEST_BUILT'] !== undefined || isBuilt(PROJECT)) return;
   // errors of types are for the check to find
   spawnSync(process.execPath, [join(PROJECT, 'node_modules/typescript/bin/tsc'), '-p', PROJECT], {
     stdio: 'ignore',

@@ -4,7 +4,7 @@ import {once} from 'node:events';
 import {chmodSync, closeSync, mkdirSync, openSync, symlinkSync, writeFileSync} from 'node:fs';
 import {holdersAmong, readOpenNodes} from '../../src/vfio/holders.js';
 import {deviceNumber} from '../../src/vfio/group-node.js';
-import {skip} from '../support/skip.js';
+import {needs} from '../support/needs.js';
 import {scratch} from '../vm/vmm.js';
 
 const ZERO = deviceNumber(1, 5);
@@ -70,7 +70,7 @@ describe('what processes have open', () => {
   });
 
   it('is not known of a process of somebody else, which is counted', async function () {
-    if (process.geteuid?.() !== 0) return skip(this, 'only root can have a process that others may not see');
+    needs(this, 'root');
     const zero = openSync('/dev/zero', 'r');
     const child = spawn('sleep', ['60'], {stdio: [zero, 'ignore', 'ignore']});
     closeSync(zero);

@@ -20,11 +20,12 @@ import {UnixListener} from '../../src/linux/unix-socket.js';
 import {AgentClient} from '../../src/vm/agent-client.js';
 import {AGENT_OPS, MOST_HELD, encodeHello, encodeReply, encodeRequest} from '../../src/vm/agent-protocol.js';
 import {receiveVm, type ReceivedVm} from '../../src/vm/receive-vm.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {
   compile,
   countDescriptors,
   failsWith,
-  needKvm,
   scratch,
   settled,
   settles,
@@ -54,18 +55,17 @@ for (const [name, launch] of Object.entries(agents)) {
     let socket: string;
     /** Descriptors of the VMM while nobody is connected and nothing held. */
     let idle: number;
-    before(async function () {
-      needKvm(this);
-      folder = scratch();
+    made(function () {
+      needs(this, 'build', 'cc', 'kvm');
+      return (folder = scratch());
+    });
+    made(async () => {
       socket = folder.path('vm.sock');
-      vmm = await launch(socket, folder.path);
+      return (vmm = await launch(socket, folder.path));
+    });
+    before(async () => {
       (await connect())[Symbol.dispose]();
       idle = await settled(open_);
-    });
-    after(async () => {
-      assert.equal(await vmm.end(), 0, 'it ends well when it is told to');
-      assert.equal(statSync(socket, {throwIfNoEntry: false}), undefined, 'and its socket is gone');
-      folder[Symbol.dispose]();
     });
 
     /** A connection, and the agent at the other end. */
@@ -309,6 +309,11 @@ for (const [name, launch] of Object.entries(agents)) {
       );
       after.agent.closeDescriptor(device);
     });
+
+    it('ends well when it is told to, and its socket is gone', async () => {
+      assert.equal(await vmm.end(), 0);
+      assert.equal(statSync(socket, {throwIfNoEntry: false}), undefined);
+    });
   });
 }
 
@@ -337,7 +342,7 @@ describe('a client of an agent', () => {
   };
 
   before(function () {
-    needKvm(this);
+    needs(this, 'kvm');
   });
 
   const reply = (fields: Partial<Parameters<typeof encodeReply>[0]>): Buffer =>

@@ -11,8 +11,10 @@ import {AgentClient} from '../../src/vm/agent-client.js';
 import {findOwners, holdsVm, vmOfProcess} from '../../src/vm/find-owner.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
 import {descriptors} from '../support/descriptors.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {skip} from '../support/skip.js';
-import {compile, failsWith, needKvm, scratch, startVmm, type Vmm} from './vmm.js';
+import {compile, failsWith, scratch, startVmm, type Vmm} from './vmm.js';
 
 /** No debugfs here, so that nothing is proven. */
 const NOWHERE = '/nonexistent';
@@ -20,14 +22,13 @@ const NOWHERE = '/nonexistent';
 describe('finding the owner of a VM', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
-  before(function () {
-    needKvm(this);
-    folder = scratch();
+  made(function () {
+    needs(this, 'cc', 'kvm');
+    return (folder = scratch());
+  });
+  before(() => {
     compile('example-vmm.c', folder.path('example-vmm'));
     compile(`${import.meta.dirname}/inheriting-vmm.c`, folder.path('inheriting-vmm'));
-  });
-  after(() => {
-    folder[Symbol.dispose]();
   });
 
   let sockets = 0;
@@ -134,7 +135,7 @@ describe('finding the owner of a VM', function () {
   });
 
   it('says that another user may not look', async function () {
-    if (process.getuid?.() !== 0) skip(this, 'only root can become another user');
+    needs(this, 'root');
     await using vmm = await launch('example-vmm');
     using kvm = Kvm.open();
     using vm = kvm.createVm();

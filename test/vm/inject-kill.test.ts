@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import {once} from 'node:events';
 import {setTimeout} from 'node:timers/promises';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
-import {skip} from '../support/skip.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {firstLine, runChild, startChild} from './inject-child.js';
 import {sweep, tidy} from './inject-sweep.js';
-import {Arena, whyNoVictim, type Victim} from './victim.js';
+import {Arena, type Victim} from './victim.js';
 
 /** In these a call of the victim is interrupted by the stop, and made again. */
 const MODES = ['spin', 'poll', 'ppoll', 'nanosleep', 'futex', 'epoll', 'read', 'sigwait'];
@@ -14,16 +15,12 @@ describe('An owner whose kvfio is killed', function () {
   this.timeout(600_000);
   let arena: Arena;
 
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    arena = new Arena();
+  made(function () {
+    needs(this, ...VICTIM);
+    return (arena = new Arena());
   });
   afterEach(() => {
     arena.clear();
-  });
-  after(() => {
-    arena[Symbol.dispose]();
   });
 
   for (const mode of MODES) {

@@ -10,9 +10,11 @@ import {Failure} from '../../src/failure.js';
 import {Process} from '../../src/linux/process.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {explainRefusal, type TracingRights} from '../../src/vm/inject/permission.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {skip} from '../support/skip.js';
 import {firstLine, runChild, startChild} from './inject-child.js';
-import {Arena, whyNoVictim} from './victim.js';
+import {Arena} from './victim.js';
 
 const NOBODY = 65534;
 
@@ -32,16 +34,12 @@ describe('An owner that is not made to execute anything', function () {
   this.timeout(60_000);
   let arena: Arena;
 
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    arena = new Arena();
+  made(function () {
+    needs(this, ...VICTIM);
+    return (arena = new Arena());
   });
   afterEach(() => {
     arena.clear();
-  });
-  after(() => {
-    arena[Symbol.dispose]();
   });
 
   it('runs nothing but vCPUs, and its KVM_RUN does not even return', async () => {

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
-import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
-import {existsSync, mkdtempSync, rmSync} from 'node:fs';
+import {spawn, type ChildProcess} from 'node:child_process';
+import {existsSync} from 'node:fs';
 import {connect} from 'node:net';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {Process} from '../../src/linux/process.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
-import {skip} from '../support/skip.js';
-import {whyNoVictim} from './victim.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
+import {scratch} from './vmm.js';
 
 const KVM_DEV_TYPE_VFIO = 4;
 const KVM = new URL('../../src/linux/kvm.ts', import.meta.url).href;
@@ -45,19 +44,15 @@ const lasting = (owner: Process): [number, string][] =>
 
 describe('QEMU as an injected owner', function () {
   this.timeout(60_000);
-  let folder: string | undefined;
+  let folder: ReturnType<typeof scratch>;
   let qemu: ChildProcess | undefined;
 
-  before(function () {
-    const missing = whyNoVictim() ?? whyNoQemu();
-    if (missing !== undefined) skip(this, missing);
-    folder = mkdtempSync(join(tmpdir(), 'kvfio-qemu-'));
+  made(function () {
+    needs(this, ...VICTIM, 'qemu-system-x86_64');
+    return (folder = scratch());
   });
   afterEach(() => {
     qemu?.kill('SIGKILL');
-  });
-  after(() => {
-    if (folder !== undefined) rmSync(folder, {recursive: true});
   });
 
   const sandbox = ['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'];
@@ -70,7 +65,7 @@ describe('QEMU as an injected owner', function () {
       ['with its vCPU running', []],
     ] as const) {
       it(`${name}, ${how}, makes the calls, and its monitor answers afterwards`, async () => {
-        const socket = join(folder ?? '', `monitor-${filters}-${paused.length}`);
+        const socket = folder.path(`monitor-${filters}-${paused.length}`);
         qemu = spawn(
           'qemu-system-x86_64',
           ['-accel', 'kvm', ...paused, '-display', 'none', '-nodefaults', '-m', '16', ...args].concat([
@@ -100,8 +95,7 @@ describe('QEMU as an injected owner', function () {
 describe('Node as an injected owner', function () {
   this.timeout(60_000);
   before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
+    needs(this, ...VICTIM);
   });
 
   it('makes the calls while it is busy with its own', async () => {
@@ -134,15 +128,6 @@ describe('Node as an injected owner', function () {
     }
   });
 });
-
-const whyNoQemu = (): string | undefined => {
-  try {
-    execFileSync('qemu-system-x86_64', ['--version'], {stdio: 'ignore'});
-    return undefined;
-  } catch {
-    return 'there is no qemu-system-x86_64';
-  }
-};
 
 /** What QEMU's monitor answers to a command. */
 const ask = (path: string, command: string): Promise<string> =>

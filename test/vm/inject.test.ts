@@ -14,9 +14,10 @@ import {Process} from '../../src/linux/process.js';
 import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {stopThread} from '../../src/vm/inject/stop-thread.js';
-import {skip} from '../support/skip.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {runChild} from './inject-child.js';
-import {Arena, whyNoVictim} from './victim.js';
+import {Arena} from './victim.js';
 
 const KVM_DEV_TYPE_VFIO = 4;
 const FILE = 1;
@@ -30,16 +31,12 @@ describe('An injected owner', function () {
   this.timeout(120_000);
   let arena: Arena;
 
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    arena = new Arena();
+  made(function () {
+    needs(this, ...VICTIM);
+    return (arena = new Arena());
   });
   afterEach(() => {
     arena.clear();
-  });
-  after(() => {
-    arena[Symbol.dispose]();
   });
 
   for (const mode of ['spin', 'poll', 'ppoll', 'nanosleep', 'futex', 'epoll', 'read', 'sigwait']) {

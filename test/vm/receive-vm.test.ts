@@ -16,8 +16,9 @@ import type {ReceivedVm} from '../../src/vm/receive-vm.js';
 import {receiveVm, type VmSource} from '../../src/vm/receive-vm.js';
 import {refuseStranger} from '../../src/vm/refuse-stranger.js';
 import {descriptors} from '../support/descriptors.js';
-import {skip} from '../support/skip.js';
-import {failsWith, needKvm, scratch, settles} from './vmm.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
+import {failsWith, scratch, settles} from './vmm.js';
 
 const late = (): Deadline => Deadline.after(10_000);
 /** Time limit for peers that never finish. */
@@ -29,16 +30,12 @@ const ROUNDS = Number(process.env['KVFIO_TEST_ROUNDS'] ?? 300);
 describe('receiving a VM', function () {
   let vm: Vm;
   let file: Descriptor;
-  before(function () {
-    needKvm(this);
+  made(function () {
+    needs(this, 'kvm');
     using kvm = Kvm.open();
-    vm = kvm.createVm();
-    file = new Descriptor(open('/dev/null', O_RDONLY));
+    return (vm = kvm.createVm());
   });
-  after(() => {
-    vm[Symbol.dispose]();
-    file[Symbol.dispose]();
-  });
+  made(() => (file = new Descriptor(open('/dev/null', O_RDONLY))));
 
   /** A peer that treats whoever connects in one way. */
   const peer = (
@@ -281,7 +278,7 @@ describe('receiving a VM', function () {
   });
 
   it('trusts a stranger in no folder that another user can have made, or reached through one', function () {
-    if (process.getuid?.() !== 0) skip(this, 'only root can give folders away');
+    needs(this, 'root');
     using scratched = scratch();
     const root = scratched.path('.');
     const at = (name: string): string => `${root}/${name}`;

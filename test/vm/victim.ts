@@ -16,6 +16,7 @@ import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {Process} from '../../src/linux/process.js';
+import {VICTIM, whyMissing} from '../support/needs.js';
 
 const SOURCE = fileURLToPath(new URL('victim.c', import.meta.url));
 
@@ -40,15 +41,11 @@ export type Report = Record<(typeof FIELDS)[number], number>;
 
 /** Why no victim can run here, or undefined. */
 export const whyNoVictim = (): string | undefined => {
-  if (process.arch !== 'x64') return 'making others execute calls is for x86-64';
-  if (!existsSync('/dev/kvm')) return 'there is no /dev/kvm';
-  if (process.geteuid?.() !== 0) return 'it needs root';
-  try {
-    execFileSync('cc', ['--version'], {stdio: 'ignore'});
-    return undefined;
-  } catch {
-    return 'there is no C compiler';
+  for (const need of VICTIM) {
+    const reason = whyMissing(need);
+    if (reason !== undefined) return reason;
   }
+  return undefined;
 };
 
 /** Compiled programs and the reports of victims, in one folder that is removed at the end. */

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
 import {spawn, spawnSync, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
-import {existsSync, mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join, resolve} from 'node:path';
 import {createInterface} from 'node:readline';
-import type {Context} from 'mocha';
 import {Failure} from '../../src/failure.js';
 import {PROJECT, buildOnce} from '../support/run.js';
-import {skip} from '../support/skip.js';
 
 /** A program that owns a VM and listens at a socket. */
 export interface Vmm extends AsyncDisposable {
@@ -122,10 +120,6 @@ export const settles = async (count: () => number, expected: number): Promise<vo
     same = last === expected ? same + 1 : 0;
   }
   assert.equal(last, expected);
-};
-
-export const needKvm = (context: Context): void => {
-  if (!existsSync('/dev/kvm')) skip(context, 'there is no /dev/kvm');
 };
 
 /** Asserts that something fails as a user is told. */

@@ -20,9 +20,11 @@ import {
 } from '../../../src/probe/against/trace-instance.js';
 import {parseTracePage} from '../../../src/probe/against/trace-page.js';
 import {findTracefs} from '../../../src/probe/against/tracefs.js';
+import {made} from '../../support/made.js';
+import {needs} from '../../support/needs.js';
 import {skip} from '../../support/skip.js';
 import {STEERING} from '../../support/steering.js';
-import {failsWith, needKvm, scratch, startKvfioVm} from '../../vm/vmm.js';
+import {failsWith, scratch, startKvfioVm} from '../../vm/vmm.js';
 import {MACHINE} from '../documents.js';
 
 const FORMAT = `name: kvm_exit
@@ -211,7 +213,7 @@ describe('the tracer of this machine', () => {
   });
 
   it('is for root only, with exit code 8', async function () {
-    if (process.getuid?.() !== 0) skip(this, 'only root can become another user');
+    needs(this, 'root');
     using folder = scratch();
     mkdirSync(folder.path('tracing/instances'), {recursive: true});
     mkdirSync(folder.path('tracing'), {recursive: true, mode: 0o700});
@@ -325,8 +327,8 @@ describe('the tracer of this machine', () => {
   });
 
   it('either counts the exits of a running VM exactly, or says that its KVM does not tell', async function () {
+    needs(this, 'build', 'kvm');
     const tracefs = usableTracefs(this);
-    needKvm(this);
     using folder = scratch();
     await using vm = await startKvfioVm(
       ['--sock', folder.path('vm.sock'), '--guest', 'wbinvd', '--paused', '--json'],
@@ -386,11 +388,13 @@ const mountTracefs = (): typeof mounted => {
   return undefined;
 };
 
-after(() => {
-  if (mounted === undefined) return;
-  assert.equal(spawnSync('umount', [mounted.path]).status, 0, 'the tracer is given back');
-  mounted.folder[Symbol.dispose]();
-});
+made(() => ({
+  [Symbol.dispose]: () => {
+    if (mounted === undefined) return;
+    assert.equal(spawnSync('umount', [mounted.path]).status, 0, 'the tracer is given back');
+    mounted.folder[Symbol.dispose]();
+  },
+}));
 
 describe('the answer of kvfio probe --against as text', () => {
   it('begins with the count in words, and steers no terminal', async () => {

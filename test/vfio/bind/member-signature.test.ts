@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import {execFileSync, spawnSync} from 'node:child_process';
+import {execFileSync} from 'node:child_process';
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {signatureAt} from '../../../src/vfio/bind/guards/member-signature.js';
-import {skip} from '../../support/skip.js';
+import {needs} from '../../support/needs.js';
 
 const SIZE = 64 * 1024 * 1024;
 
@@ -67,7 +67,7 @@ describe('what a disk says that it is a member of', () => {
   }
 
   it('is what libblkid finds', function () {
-    if (spawnSync('blkid', ['-V']).error !== undefined) skip(this, 'there is no blkid');
+    needs(this, 'blkid');
     const folder = mkdtempSync(join(tmpdir(), 'kvfio-test-'));
     try {
       for (const [name, {disk, blkid}] of Object.entries(DISKS)) {

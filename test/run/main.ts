@@ -1,0 +1,137 @@
+// npm test: runs the tests, each where what it needs is there, and prints a line a file.
+import {spawnSync} from 'node:child_process';
+import {appendFileSync, readdirSync} from 'node:fs';
+import {availableParallelism} from 'node:os';
+import {join, relative, resolve} from 'node:path';
+import {parseArgs} from 'node:util';
+import {isBuilt, PROJECT} from '../support/run.js';
+import type {FileResult} from './conversation.js';
+import {GuestWorker} from './guest-worker.js';
+import {HostWorker} from './host-worker.js';
+import {installMissing, planInWords} from './plan.js';
+import type {TestResult} from './protocol.js';
+import {Report} from './report.js';
+
+const HELP = `npm test -- [FLAGS] [FILE|FOLDER...]
+
+  --unit           only what needs neither KVM, nor root, nor a build, nor the lab (npm run test:unit)
+  --install        as root, install the packages that tests need
+  --kvm=lab        run what needs KVM in the lab although this host has KVM
+  --kernel=KERNEL  the kernel of that guest, as kvfio lab takes it; default 6.1
+  --each           print a line for each test, too
+  --counts=FILE    append "PASSED FAILED SKIPPED" to a file`;
+
+const {values: flags, positionals} = parseArgs({
+  allowPositionals: true,
+  options: {
+    unit: {type: 'boolean', default: false},
+    install: {type: 'boolean', default: false},
+    kvm: {type: 'string', default: 'auto'},
+    kernel: {type: 'string', default: '6.1'},
+    each: {type: 'boolean', default: false},
+    counts: {type: 'string'},
+    help: {type: 'boolean', default: false},
+  },
+});
+
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** Files of tests, relative to the project, in the order of their names. */
+const filesOf = (paths: readonly string[]): string[] =>
+  paths.flatMap((path) => {
+    const whole = resolve(path);
+    if (path.endsWith('.ts')) return [relative(PROJECT, whole)];
+    return readdirSync(whole, {recursive: true, encoding: 'utf8'})
+      .filter((name) => name.endsWith('.test.ts'))
+      .map((name) => relative(PROJECT, join(whole, name)))
+      .sort();
+  });
+
+/** Runs files in a worker of their own, one after the other; several workers may share a list. */
+const lane = async (
+  files: string[],
+  env: Record<string, string>,
+  add: (result: FileResult) => void,
+): Promise<void> => {
+  const worker = new HostWorker(env);
+  for (let file = files.shift(); file !== undefined; file = files.shift()) add(await worker.run({file}));
+  await worker.close();
+};
+
+const runUnitTests = async (files: string[], report: Report): Promise<void> => {
+  let left = 0;
+  const add = (result: FileResult): void => {
+    const tests = result.tests.filter(({lacks}) => lacks === undefined);
+    left += result.tests.length - tests.length;
+    report.add({...result, tests});
+  };
+  const env = {KVFIO_TEST_UNIT: '1'};
+  await Promise.all(Array.from({length: Math.min(availableParallelism(), 4)}, () => lane(files, env, add)));
+  print(`${left} tests are left to "npm test": they need KVM, root, a build or the lab`);
+};
+
+const runAllTests = async (files: string[], report: Report): Promise<void> => {
+  const guest = new GuestWorker({kernel: flags.kernel, files});
+  const inGuest: Promise<void>[] = [];
+  const add = (result: FileResult): void => {
+    const lacking = result.tests.filter(({lacks}) => lacks !== undefined);
+    const titles = lacking.map(({title}) => title);
+    report.add({...result, tests: result.tests.filter(({lacks}) => lacks === undefined)});
+    if (lacking.length === 0) return;
+    const there = guest.run({file: result.file, titles}).then((found) => {
+      report.add(guest.whyNone === undefined ? found : nowhere(found, lacking, guest.whyNone));
+    });
+    inGuest.push(there);
+  };
+  const env = {KVFIO_TEST_BUILT: '1', ...(flags.kvm === 'lab' ? {KVFIO_TEST_KVM: 'lab'} : {})};
+  const isOfLab = (file: string): boolean => file.startsWith('test/lab/');
+  // a guest takes one CPU, so that there is another for what runs on the host
+  await Promise.all([
+    lane(
+      files.filter((file) => !isOfLab(file)),
+      env,
+      add,
+    ),
+    lane(files.filter(isOfLab), env, add),
+  ]);
+  await Promise.all(inGuest);
+  await guest.close();
+};
+
+/** What had neither here nor in the lab what it needs. In continuous integration that may not be. */
+const nowhere = ({file}: FileResult, lacking: readonly TestResult[], whyNoLab: string): FileResult => ({
+  file,
+  place: '',
+  noise: '',
+  tests: lacking.map(({title, why}) => ({
+    title,
+    state: process.env['CI'] === undefined ? 'skipped' : 'failed',
+    why: `${why ?? ''}, and not in the lab either: ${whyNoLab}`,
+  })),
+});
+
+const main = async (): Promise<void> => {
+  if (flags.help) {
+    print(HELP);
+    return;
+  }
+  if (flags.install) process.env['KVFIO_TEST_INSTALL'] = '1';
+  const files = filesOf(positionals.length === 0 ? [join(PROJECT, 'test')] : positionals);
+  const report = new Report(print, flags.each);
+  if (flags.unit) await runUnitTests(files, report);
+  else {
+    for (const line of planInWords(flags.kernel)) print(line);
+    await installMissing();
+    if (!isBuilt(PROJECT)) {
+      const {status} = spawnSync('npm', ['run', 'build', '--silent'], {cwd: PROJECT, stdio: 'inherit'});
+      if (status !== 0) throw new Error('kvfio could not be built');
+    }
+    await runAllTests(files, report);
+  }
+  report.close();
+  const {passed, failed, skipped} = report.counts;
+  if (flags.counts !== undefined) appendFileSync(flags.counts, `${passed} ${failed} ${skipped}\n`);
+  if (failed > 0 || passed === 0) process.exitCode = 1;
+};
+
+await main();

@@ -1,0 +1,73 @@
+import type {FileResult} from './conversation.js';
+import type {TestResult} from './protocol.js';
+
+export interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** Prints what became of files of tests, a line a file and failures whole, and counts. */
+export class Report {
+  readonly counts: Counts = {passed: 0, failed: 0, skipped: 0};
+  readonly #print: (line: string) => void;
+  readonly #each: boolean;
+  readonly #skipped: string[] = [];
+  readonly #failed: string[] = [];
+
+  /** @param each - print a line for each test, too */
+  constructor(print: (line: string) => void, each: boolean) {
+    this.#print = print;
+    this.#each = each;
+  }
+
+  add({file, place, tests, problem, noise}: FileResult): void {
+    const where = place === '' ? file : `${file} (${place})`;
+    const failed = tests.filter(({state}) => state === 'failed');
+    const failures = failed.map((test) => `${where}: ${nameOf(test)}\n${test.why ?? ''}`);
+    if (problem !== undefined) failures.unshift(`${where}\n${problem}`);
+    const skipped = tests.filter(({state}) => state === 'skipped');
+    const counts = {
+      passed: tests.length - failed.length - skipped.length,
+      // what befell a file outside of its tests is a failure, too
+      failed: problem !== undefined && failed.length === 0 ? 1 : failed.length,
+      skipped: skipped.length,
+    };
+    for (const name of ['passed', 'failed', 'skipped'] as const) this.counts[name] += counts[name];
+    this.#skipped.push(...skipped.map((test) => `${where}: ${nameOf(test)}: ${test.why ?? ''}`));
+    this.#failed.push(...failures);
+    if (tests.length === 0 && problem === undefined) return;
+    this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}`);
+    if (this.#each) for (const test of tests) this.#print(lineOf(test));
+    for (const failure of failures) this.#print(indented(failure));
+    if (failures.length > 0 && noise.trim() !== '') this.#print(indented(`It printed:\n${noise.trimEnd()}`));
+  }
+
+  /** Prints each skipped test with its reason and which failed, and the counts in the last line. */
+  close(): void {
+    for (const line of this.#skipped) this.#print(`skipped: ${line}`);
+    for (const failure of this.#failed) this.#print(`failed: ${failure.split('\n', 1)[0] ?? ''}`);
+    const {passed, failed, skipped} = this.counts;
+    this.#print(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
+  }
+}
+
+const SIGNS = {passed: '✔', failed: '✘', skipped: '-'} as const;
+
+const nameOf = ({title}: TestResult): string => title.join(' ');
+
+const lineOf = (test: TestResult): string => {
+  const {state, milliseconds, why} = test;
+  const end =
+    state === 'skipped' ? `: ${why ?? ''}` : milliseconds === undefined ? '' : ` (${milliseconds} ms)`;
+  return `    ${SIGNS[state]} ${nameOf(test)}${end}`;
+};
+
+/** Leaves out what there is none of. */
+const inWords = (counts: Counts): string =>
+  Object.entries(counts)
+    .filter(([, count]) => count > 0)
+    .map(([name, count]) => `${count as number} ${name}`)
+    .join(', ');
+
+const indented = (text: string): string => text.replaceAll(/^(?=.)/gm, '    ');

@@ -1,0 +1,48 @@
+import {existsSync} from 'node:fs';
+import {join} from 'node:path';
+import {which} from '../../src/lab/programs.js';
+
+/** Programs that tests compare with or start, and the package of Debian that has each. */
+export const PACKAGES = {
+  'qemu-system-x86_64': 'qemu-system-x86',
+  bash: 'bash',
+  blkid: 'util-linux',
+  busybox: 'busybox-static',
+  cc: 'gcc',
+  dmsetup: 'dmsetup',
+  driverctl: 'driverctl',
+  ip: 'iproute2',
+  lspci: 'pciutils',
+  lvm: 'lvm2',
+  man: 'man-db',
+  mandoc: 'mandoc',
+  mdadm: 'mdadm',
+  modprobe: 'kmod',
+  objdump: 'binutils',
+  script: 'bsdutils',
+  setpriv: 'util-linux',
+  strace: 'strace',
+  unshare: 'util-linux',
+  zsh: 'zsh',
+} as const;
+
+export type Program = keyof typeof PACKAGES;
+
+/** Whether a program is found as the tests start it. */
+export const isInPath = (program: Program): boolean =>
+  (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
+
+/** The packages of those programs that this machine lacks, each once. */
+export const missingPackages = (programs = Object.keys(PACKAGES) as Program[]): string[] => {
+  const path = process.env['PATH'] ?? '';
+  return [
+    ...new Set(
+      programs.filter((program) => which(program, path) === null).map((program) => PACKAGES[program]),
+    ),
+  ].sort();
+};
+
+/** Whether tests may install what they lack: where the user asked for it, and in continuous integration. */
+export const mayInstall = (): boolean =>
+  process.getuid?.() === 0 &&
+  (process.env['CI'] !== undefined || process.env['KVFIO_TEST_INSTALL'] !== undefined);
