@@ -1,22 +1,24 @@
 /**
  * Does to kvfio, and to VMs that it works with, what is not to happen to them, and prints what became of it:
  *
- *     npm run chaos -- [--short] [--soak SECONDS] [--seed N] [--lanes N] [TRIAL...]
+ *     npm run chaos -- [--short] [--soak SECONDS] [--seed N] [--lanes N] [--lab SERIES]... [--install] [TRIAL...]
  *
- * Each trial runs in pid and mount namespaces of its own, so that whatever it leaves behind is seen. Ends with 1 when one
- * line of the table does not hold, and goes on after it.
+ * Each trial runs in pid and mount namespaces of its own, so that whatever it leaves behind is seen: on this host, and what
+ * needs KVM in the lab where this host has none that works, or with --lab. Goes on after a line of the table that does not
+ * hold, and ends with 1 then; one that did not run does not hold.
  */
-import {spawn} from 'node:child_process';
-import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
+import {mkdirSync, mkdtempSync, rmSync} from 'node:fs';
 import {availableParallelism, tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {parseArgs} from 'node:util';
-import {plainTable} from './plain-table.js';
-import type {TrialResult} from './one.js';
-import type {Scale} from './trial.js';
-
-const folder = fileURLToPath(new URL('.', import.meta.url));
+import {conditionsHere, planOf} from '../support/place.js';
+import {Places} from '../support/places.js';
+import {buildOnce} from '../support/run.js';
+import {makePrograms} from './make-programs.js';
+import {allHeld, verdictOf, type Line} from './result.js';
+import {reportOf} from './report.js';
+import {runTrial} from './run-trial.js';
+import {TRIALS} from './trials.js';
 
 const {values, positionals} = parseArgs({
   allowPositionals: true,
@@ -25,149 +27,57 @@ const {values, positionals} = parseArgs({
     soak: {type: 'string'},
     seed: {type: 'string'},
     lanes: {type: 'string'},
+    lab: {type: 'string', multiple: true},
+    install: {type: 'boolean', default: process.env['CI'] !== undefined},
   },
 });
-const scale: Scale = {
-  short: values.short,
-  soak: Number(values.soak ?? (values.short ? 60 : 3600)),
-  seed: Number(values.seed ?? Math.floor(Math.random() * 2 ** 31)),
-};
+const {short, install} = values;
+const soak = Number(values.soak ?? (short ? 60 : 3600));
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
+/** Of the lanes' guests by turns, as KVM differs between them. */
+const kernels = values.lab ?? ['6.1', '6.12'];
 
-/** The longest first, so that the lanes end together. */
-const NAMES = [
-  'soak',
-  'damaged-machines',
-  'hostile-clients',
-  'failing-calls',
-  'kvfio-killed-at-requests',
-  'kvfio-killed-at-random',
-  'owner-killed-at-random',
-  'owner-killed-at-requests',
-  'few-descriptors',
-  'two-on-one-vm',
-  'two-on-one-group',
-  'hostile-servers',
-  'full-disk',
-];
-const SUPPORT = [
-  'all',
-  'one',
-  'trial',
-  'kvfio',
-  'owners',
-  'plain-table',
-  'bind-program',
-  'spare-descriptors',
-];
-const unlisted = readdirSync(folder)
-  .map((name) => name.replace(/\.\w+$/, ''))
-  .filter((name) => !NAMES.includes(name) && !SUPPORT.includes(name));
-if (unlisted.length > 0) throw new Error(`all.ts does not know ${unlisted.join(', ')}`);
-const unknown = positionals.filter((name) => !NAMES.includes(name));
-if (unknown.length > 0) throw new Error(`there is no trial ${unknown.join(', ')}: ${NAMES.join(', ')}`);
-const wanted = NAMES.filter((name) => positionals.length === 0 || positionals.includes(name));
+const unknown = positionals.filter((name) => !(name in TRIALS));
+if (unknown.length > 0)
+  throw new Error(`there is no trial ${unknown.join(', ')}: ${Object.keys(TRIALS).join(', ')}`);
 
-/** Nobody else's processes and files are seen in there, and all of them end with its first process, which reaps. */
-const ALONE = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-const PREPARE = `mount -t tmpfs tmpfs "$TMPDIR" && mkdir -p /run/kvfio && mount -t tmpfs tmpfs /run/kvfio || exit 70
-"$@"
-exit $?`;
-
-/** Seconds that one trial may take. */
-const LIMIT = scale.soak + (scale.short ? 240 : 3600);
-
-const none = {rounds: 0, leaked: [], harmed: [], detail: '', seconds: 0};
-
-const runTrial = async (name: string): Promise<TrialResult> => {
-  const program = [process.execPath, '--import', 'tsx', `${folder}one.ts`, `${folder}${name}.ts`];
-  const argv = ['sh', '-c', PREPARE, 'sh', ...program, JSON.stringify(scale)];
-  const temporary = mkdtempSync(join(tmpdir(), 'kvfio-chaos-'));
-  const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'unshare', ...ALONE, ...argv], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {...process.env, TMPDIR: temporary},
-  });
-  const output = {stdout: '', stderr: ''};
-  for (const stream of ['stdout', 'stderr'] as const)
-    child[stream].on('data', (chunk: Buffer) => (output[stream] += chunk.toString()));
-  const limit = {passed: false};
-  const timer = setTimeout(() => {
-    limit.passed = true;
-    child.kill('SIGKILL');
-  }, LIMIT * 1000);
-  const status = await new Promise<string>((resolve) => {
-    child.once('error', (error) => {
-      resolve(error.message);
-    });
-    child.once('close', (code, signal) => {
-      resolve(String(signal ?? code));
-    });
-  });
-  clearTimeout(timer);
-  rmSync(temporary, {recursive: true, force: true});
-  const said = output.stderr.trim();
-  if (output.stdout === '' && /^(setpriv|unshare|mount): /m.test(said))
-    return {
-      ...none,
-      lost: [],
-      what: name,
-      missing: `it needs namespaces of its own: ${said.split('\n')[0] ?? ''}`,
-    };
-  const result = lastOf(output.stdout, name);
-  if (limit.passed) result.lost.push(`it did not end within ${LIMIT} s`);
-  else if (status !== '0') result.lost.push(`the trial ended with ${status}: ${said}`);
-  return result;
-};
-
-/** What a trial said last of itself: it may have been ended before it was through. */
-const lastOf = (stdout: string, name: string): TrialResult => {
-  const [last] = stdout
-    .split('\n')
-    .filter((line) => line.endsWith('}'))
-    .slice(-1);
-  return last === undefined
-    ? {...none, lost: [], what: name, missing: null}
-    : (JSON.parse(last) as TrialResult);
-};
-
-const results = new Map<string, TrialResult>();
-const waiting = [...wanted];
-const lane = async (): Promise<void> => {
-  for (let name; (name = waiting.shift()) !== undefined;) {
-    console.error(`${new Date().toISOString().slice(11, 19)} begins: ${name}`);
-    const result = await runTrial(name);
-    results.set(name, result);
-    console.error(`${new Date().toISOString().slice(11, 19)} ends: ${name}, ${verdictOf(result)}`);
-  }
-};
-
-const verdictOf = ({missing, rounds, lost, leaked, harmed}: TrialResult): string => {
-  if (missing !== null) return 'not run';
-  return rounds > 0 && lost.length + leaked.length + harmed.length === 0 ? 'held' : 'MISSED';
-};
-
-await Promise.all(
-  Array.from({length: Number(values.lanes ?? Math.min(2, availableParallelism()))}, () => lane()),
+buildOnce();
+const conditions = conditionsHere({short, inLab: values.lab !== undefined});
+const wanted = await Promise.all(
+  Object.entries(TRIALS)
+    .filter(([name]) => positionals.length === 0 || positionals.includes(name))
+    .map(async ([name, load]) => {
+      const {what, needs} = (await load()).trial;
+      return {name, what, plan: planOf(needs, conditions)};
+    }),
 );
 
-const lines = wanted.flatMap((name) => results.get(name) ?? []);
-for (const [index, {lost, leaked, harmed}] of lines.entries()) {
-  for (const [kind, found] of Object.entries({lost, leaked, harmed})) {
-    for (const each of found.slice(0, 5)) console.log(`\n${wanted[index] ?? ''}, ${kind}: ${each}`);
-    if (found.length > 5) console.log(`${found.length - 5} more`);
-  }
+const say = (words: string): void => {
+  console.error(`${new Date().toISOString().slice(11, 19)} ${words}`);
+};
+
+const folder = mkdtempSync(join(tmpdir(), 'kvfio-chaos-'));
+try {
+  mkdirSync(join(folder, 'tmp'));
+  await makePrograms(folder, conditions.whyMissing('cc') === undefined);
+  const results = new Map<string, Line>();
+  const waiting = [...wanted];
+  const work = async (index: number): Promise<void> => {
+    const kernel = kernels[index % kernels.length] ?? '';
+    await using places = new Places(kernel, install);
+    for (let next; (next = waiting.shift()) !== undefined;) {
+      const {name} = next;
+      say(`begins: ${name}`);
+      const line = await runTrial(next, places, {folder, soak, seed});
+      results.set(name, line);
+      say(`ends: ${name}, ${line.where}, ${verdictOf(line)}`);
+    }
+  };
+  const lanes = Number(values.lanes ?? Math.min(2, availableParallelism()));
+  await Promise.all(Array.from({length: lanes}, (_, index) => work(index)));
+  const lines = wanted.flatMap(({name}) => results.get(name) ?? []);
+  console.log(`\n${reportOf(lines)}\n\n${short ? 'short' : 'full'} form, seed ${seed}`);
+  if (!allHeld(lines)) process.exitCode = 1;
+} finally {
+  rmSync(folder, {recursive: true, force: true});
 }
-console.log(`\n${scale.short ? 'short' : 'full'} form, seed ${scale.seed}\n`);
-console.log(
-  plainTable([
-    ['what', 'rounds', 'lost', 'leaked', 'harmed', '', 's', 'detail'],
-    ...lines.map((line) => [
-      line.what,
-      String(line.rounds),
-      ...[line.lost, line.leaked, line.harmed].map((found) => String(found.length)),
-      verdictOf(line),
-      line.seconds.toFixed(0),
-      line.missing ?? line.detail,
-    ]),
-  ]),
-);
-if (lines.some((line) => verdictOf(line) === 'MISSED')) process.exitCode = 1;

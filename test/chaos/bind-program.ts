@@ -1,7 +1,7 @@
 /**
  * Binds and returns groups of a fake machine until its input ends, and now and then is killed between two changes:
  *
- *     node --import tsx bind-program.ts ROOT LOG SEED
+ *     node bind-program.mjs ROOT LOG SEED
  *
  * Each write is a line of LOG with the number of the work that it belongs to.
  */

@@ -17,13 +17,13 @@ import type {Tally, Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'damaged sysfs, procfs and PCI configuration space',
-  missing: () => undefined,
-  run: async (tally, {short, seed}) => {
+  needs: [],
+  run: async (tally, {size, seed}) => {
     using folder = scratch();
     const socket = folder.path('socket');
     const server = createServer().listen(socket);
     const before = descriptors();
-    const [trees, spaces, processes] = short ? [40, 40, 100] : [2000, 3000, 5000];
+    const [trees, spaces, processes] = size === 'large' ? [2000, 3000, 5000] : [40, 40, 100];
     const harms = fc.array(fc.tuple(fc.nat(), damage), {minLength: 1, maxLength: 12});
     await tryAll(
       tally,

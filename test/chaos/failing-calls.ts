@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFileSync, rmSync} from 'node:fs';
-import {Arena} from '../vm/victim.js';
 import {countDescriptors, startKvfioVm} from '../vm/vmm.js';
 import {endsProperly, kvfio, type Ending} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, killed, startExample} from './owners.js';
-import {missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import type {Tally, Trial} from './trial.js';
 
 /** What the layer linux/ calls, and what each can be told beside ENOMEM. */
 const CALLS: Record<string, readonly string[]> = {
@@ -45,12 +45,13 @@ const CALLS: Record<string, readonly string[]> = {
 
 export const trial: Trial = {
   what: 'ENOMEM, EMFILE and ENFILE from each system call',
-  missing: () => missing('x64', 'kvm', 'cc', 'strace'),
-  run: async (tally, {short}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc', 'strace'],
+  run: async (tally, {size}) => {
+    const short = size !== 'large';
+    using arena = arenaOfTrial();
     const owner = await WatchedVictim.start(arena, ['poll']);
     const socket = `${arena.folder}/agent.sock`;
-    await using vmm = await startExample(arena.folder, socket);
+    await using vmm = await startExample(socket);
     const idle = countDescriptors(vmm.pid);
     const seen = new Set<string>();
     const hasDevice = (): boolean => countDescriptors(vmm.pid) > idle;

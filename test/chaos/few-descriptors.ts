@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import {fileURLToPath} from 'node:url';
-import {Arena} from '../vm/victim.js';
 import {countDescriptors} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio, type Ending} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, startExample} from './owners.js';
-import {missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import type {Tally, Trial} from './trial.js';
 
 const SPARE = fileURLToPath(new URL('spare-descriptors.js', import.meta.url));
 
 export const trial: Trial = {
   what: 'few file descriptors left, for every command',
-  missing: () => missing('x64', 'kvm', 'cc', 'prlimit'),
-  run: async (tally, {short}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc', 'prlimit'],
+  run: async (tally, {size}) => {
+    using arena = arenaOfTrial();
     const owner = await WatchedVictim.start(arena, ['poll']);
     const socket = `${arena.folder}/agent.sock`;
-    await using vmm = await startExample(arena.folder, socket);
+    await using vmm = await startExample(socket);
     const idle = countDescriptors(vmm.pid);
     const pid = ['--pid', String(owner.pid)];
     const at = ['--vm-sock', socket, '--via', 'agent'];
@@ -37,7 +37,7 @@ export const trial: Trial = {
       completion: () => ['completion', 'bash'],
       vm: () => ['vm', '--sock', `${arena.folder}/vm.sock`],
     };
-    const spares = short ? [1, 3, 6] : [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16];
+    const spares = {small: [3], medium: [1, 3, 6], large: [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16]}[size];
     const exits = new Map<number | null, number>();
     for (const [name, argv] of Object.entries(commands)) {
       for (const spare of spares) {
@@ -53,7 +53,7 @@ export const trial: Trial = {
         });
       }
     }
-    const started = await fromTheStart(tally, owner, short);
+    const started = await fromTheStart(tally, owner, {small: 12, medium: 6, large: 1}[size]);
     if (vmm.process.exitCode !== null) tally.harmed.push('the VMM ended');
     tally.detail = `${Object.keys(commands).length} commands with ${spares.join(', ')} spare ones: ${[
       ...exits,
@@ -87,9 +87,9 @@ const properly = (name: string, spare: number, ending: Ending): void => {
 const NODE = /Assertion|uv_|node::|error while loading shared|EMFILE: .*, open '\S+\/bin\/run\.js'/;
 
 /** Below some number it is Node that does not start, which is told apart by what it says. */
-const fromTheStart = async (tally: Tally, owner: WatchedVictim, short: boolean): Promise<string> => {
+const fromTheStart = async (tally: Tally, owner: WatchedVictim, step: number): Promise<string> => {
   let [node, kvfios] = [0, 0];
-  for (let limit = 6; limit <= 40; limit += short ? 6 : 1) {
+  for (let limit = 6; limit <= 40; limit += step) {
     await tally.round(async () => {
       const argv = change(owner.hasDevice, '--pid', String(owner.pid), '--json');
       const ending = await kvfio(argv, {wrap: ['prlimit', `--nofile=${limit}`]});

@@ -17,16 +17,16 @@ import {Failure} from '../../src/failure.js';
 import {bindDevices, type BindOptions} from '../../src/vfio/bind/bind.js';
 import {recoverDevices} from '../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../src/vfio/bind/unbind.js';
-import {Arena} from '../vm/victim.js';
 import {GROUPS, NATIVES, twoGroups} from '../support/two-groups.js';
 import {SimulatedBus} from '../vfio/bind/simulated-bus.js';
 import {endsProperly, kvfio} from './kvfio.js';
 import {WatchedVictim, change} from './owners.js';
-import {missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import type {Tally, Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'full disk, for journals and outputs',
-  missing: () => missing('x64', 'kvm', 'cc'),
+  needs: ['x64', 'kvm', 'cc'],
   run: async (tally) => {
     const cuts = await journals(tally);
     const outputs = await answers(tally);
@@ -131,7 +131,7 @@ const attempt = async (work: Promise<unknown>): Promise<string> => {
 
 /** Who gets no answer is told so by the exit code, and what the command has done holds. */
 const answers = async (tally: Tally): Promise<number> => {
-  using arena = new Arena();
+  using arena = arenaOfTrial();
   const owner = await WatchedVictim.start(arena, ['poll']);
   const pid = ['--pid', String(owner.pid)];
   const commands: (() => readonly string[])[] = [
@@ -203,9 +203,7 @@ const written = async (tally: Tally): Promise<number> => {
         if (words[0] === 'vm' && old !== null) return;
         if (old !== null) writeFileSync(file, old);
         disk.fill();
-        const ending = await kvfio([...words, '--json', ...(old === null ? [] : ['--force'])], {
-          patience: 10_000,
-        });
+        const ending = await kvfio([...words, '--json', ...(old === null ? [] : ['--force'])]);
         endsProperly(ending);
         assert.notEqual(ending.exit, 0, `${words.join(' ')} on a full disk`);
         assert.equal(existsSync(file) ? readFileSync(file, 'utf8') : null, old, words.join(' '));

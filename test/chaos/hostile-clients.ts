@@ -10,18 +10,18 @@ import {AGENT_OPS, encodeRequest} from '../../src/vm/agent-protocol.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
 import {countDescriptors, scratch, settled, startKvfioVm, type Vmm} from '../vm/vmm.js';
 import {descriptorsAtRest, killed, residentOf, startExample} from './owners.js';
-import {Chance, missing, type Tally, type Trial} from './trial.js';
+import {Chance, type Tally, type Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'hostile clients of kvfio vm and of the agent in C',
-  missing: () => missing('kvm', 'cc'),
-  run: async (tally, {short, seed}) => {
-    const messages = short ? 3000 : 40_000;
+  needs: ['kvm', 'cc'],
+  run: async (tally, {size, seed}) => {
+    const messages = {small: 1000, medium: 3000, large: 40_000}[size];
     const details: string[] = [];
     using folder = scratch();
     for (const [name, launch] of [
       ['kvfio vm', (socket: string) => startKvfioVm(['--sock', socket])],
-      ['C', (socket: string) => startExample(folder.path(''), socket)],
+      ['C', (socket: string) => startExample(socket)],
     ] as const) {
       const socket = folder.path(`${name}.sock`);
       const vmm = await launch(socket);

@@ -13,14 +13,14 @@ import {receiveVm} from '../../src/vm/receive-vm.js';
 import {descriptors} from '../support/descriptors.js';
 import {settled} from '../vm/vmm.js';
 import {endsProperly, kvfio} from './kvfio.js';
-import {Chance, missing, type Trial} from './trial.js';
+import {Chance, type Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'hostile peers that kvfio asks for a VM',
-  missing: () => missing('kvm'),
-  run: async (tally, {short, seed}) => {
-    const messages = short ? 2000 : 20_000;
-    const commands = short ? 12 : 200;
+  needs: ['kvm'],
+  run: async (tally, {size, seed}) => {
+    const messages = {small: 1000, medium: 2000, large: 20_000}[size];
+    const commands = {small: 6, medium: 12, large: 200}[size];
     const chance = new Chance(seed + 2);
     using kvm = Kvm.open();
     using vm = kvm.createVm();

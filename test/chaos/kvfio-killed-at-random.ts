@@ -3,22 +3,23 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {firstLine, startChild} from '../vm/inject-child.js';
 import {tidy} from '../vm/inject-sweep.js';
-import {Arena} from '../vm/victim.js';
+import type {Arena} from '../vm/victim.js';
 import {countDescriptors} from '../vm/vmm.js';
 import {Kvfio, kvfio} from './kvfio.js';
 import {WatchedVictim, KillTimes, change, descriptorsAtRest, startExample} from './owners.js';
-import {Chance, missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import {Chance, type Tally, type Trial} from './trial.js';
 
 /** What owners do meanwhile. */
 const OWNERS = [['poll'], ['read'], ['futex'], ['spin'], ['nanosleep', 'threads'], ['poll', 'vcpus']];
 
 export const trial: Trial = {
   what: 'kvfio killed at random times',
-  missing: () => missing('x64', 'kvm', 'cc'),
-  run: async (tally, {short, seed}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc'],
+  run: async (tally, {size, seed}) => {
+    using arena = arenaOfTrial();
     const chance = new Chance(seed);
-    const rounds = short ? 60 : 1000;
+    const rounds = {small: 20, medium: 60, large: 1000}[size];
     const seen = {killed: 0, through: 0, changed: 0};
     const times = new KillTimes(chance);
     const apart = rounds / 5;
@@ -69,7 +70,7 @@ const byAgent = async (
   {rounds, seen, times}: Omit<Plan, 'chance'>,
 ): Promise<void> => {
   const socket = `${arena.folder}/agent.sock`;
-  await using vmm = await startExample(arena.folder, socket);
+  await using vmm = await startExample(socket);
   const idle = countDescriptors(vmm.pid);
   const where = ['--vm-sock', socket, '--via', 'agent'];
   let has = false;

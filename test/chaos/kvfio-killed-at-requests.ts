@@ -1,9 +1,10 @@
 import type {Task} from '../vm/inject-child.js';
 import {sweep} from '../vm/inject-sweep.js';
-import {Arena} from '../vm/victim.js';
+import type {Arena} from '../vm/victim.js';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import type {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
-import {missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import type {Tally, Trial} from './trial.js';
 
 type Prepare = (owner: InjectedOwner, vmFd: number) => Partial<Task>;
 
@@ -22,9 +23,10 @@ const WORKS: [Task['work'], Prepare][] = [
 
 export const trial: Trial = {
   what: 'kvfio killed after each ptrace request',
-  missing: () => missing('x64', 'kvm', 'cc'),
-  run: async (tally, {short}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc'],
+  run: async (tally, {size}) => {
+    using arena = arenaOfTrial();
+    const short = size !== 'large';
     const modes = short ? ['poll'] : ['spin', 'poll', 'nanosleep', 'futex', 'read'];
     for (const mode of modes)
       for (const [work, prepare] of short ? WORKS.slice(0, 2) : WORKS)

@@ -35,7 +35,7 @@ export class Kvfio {
 
   constructor(
     argv: readonly string[],
-    {wrap = [], node = [], env = {}, patience = 30_000, stdout}: StartOptions = {},
+    {wrap = [], node = [], env = {}, patience = 120_000, stdout}: StartOptions = {},
   ) {
     const [program = '', ...rest] = [...wrap, process.execPath, ...node, RUN, ...argv];
     const stdio: StdioOptions = ['ignore', stdout ?? 'pipe', 'pipe'];

@@ -1,19 +1,19 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Arena} from '../vm/victim.js';
-import {startVmm, type Vmm} from '../vm/vmm.js';
+import type {Arena} from '../vm/victim.js';
+import type {Vmm} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio} from './kvfio.js';
 import {KillTimes, killed, startExample} from './owners.js';
-import {Chance, missing, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import {Chance, type Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'VMM killed at random times',
-  missing: () => missing('x64', 'kvm', 'cc'),
-  run: async (tally, {short, seed}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc'],
+  run: async (tally, {size, seed}) => {
+    using arena = arenaOfTrial();
     const chance = new Chance(seed + 1);
-    const rounds = short ? 60 : 1000;
+    const rounds = {small: 30, medium: 60, large: 1000}[size];
     const times = new KillTimes(chance);
-    await killed(await startExample(arena.folder, `${arena.folder}/first.sock`));
     const exits = new Map<number | null, number>();
     for (let round = 0; round < rounds; round += 1) {
       await tally.round(async () => {
@@ -52,6 +52,6 @@ const victim = async (arena: Arena): Promise<Owner> => {
 
 const example = async (arena: Arena, round: number): Promise<Owner> => {
   const socket = `${arena.folder}/${round}.sock`;
-  const vmm: Vmm = await startVmm([`${arena.folder}/example-vmm`, socket]);
+  const vmm: Vmm = await startExample(socket);
   return {where: ['--vm-sock', socket, '--via', 'agent'], kill: () => killed(vmm)};
 };

@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
 import {runChild} from '../vm/inject-child.js';
-import {Arena} from '../vm/victim.js';
-import {missing, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import type {Trial} from './trial.js';
 
 export const trial: Trial = {
   what: 'VMM killed after each ptrace request',
-  missing: () => missing('x64', 'kvm', 'cc'),
-  run: async (tally, {short}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc'],
+  run: async (tally, {size}) => {
+    using arena = arenaOfTrial();
+    const short = size !== 'large';
     const modes = short ? ['poll'] : ['spin', 'poll', 'nanosleep', 'read'];
     const works = short ? (['round'] as const) : (['create', 'round'] as const);
     const codes = new Map<string, number>();
     for (const mode of modes) {
       for (const work of works) {
         const over = {through: false};
-        for (let killOwnerAfter = 1; !over.through; killOwnerAfter += 1) {
+        for (let killOwnerAfter = 1; !over.through; killOwnerAfter += size === 'small' ? 2 : 1) {
           await tally.round(async () => {
             const victim = await arena.victim([mode]);
             const {vmFd} = victim.report;

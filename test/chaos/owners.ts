@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {join} from 'node:path';
-import {compile, countDescriptors, startVmm, type Vmm} from '../vm/vmm.js';
+import {countDescriptors, startVmm, type Vmm} from '../vm/vmm.js';
 import type {Arena, Victim} from '../vm/victim.js';
 import type {Ending} from './kvfio.js';
+import {made} from './programs.js';
 import type {Chance, Tally} from './trial.js';
 
 /** A victim that kvfio works with again and again: it has a kvm-vfio device or not, and nothing else ever changes. */
@@ -91,11 +91,7 @@ export class KillTimes {
 }
 
 /** The VMM in C that has the agent's header in it. */
-export const startExample = async (folder: string, socket: string): Promise<Vmm> => {
-  const program = join(folder, 'example-vmm');
-  compile('example-vmm.c', program);
-  return startVmm([program, socket]);
-};
+export const startExample = (socket: string): Promise<Vmm> => startVmm([made('example-vmm'), socket]);
 
 /** Resident KiB of a process. */
 export const residentOf = (pid: number): number =>

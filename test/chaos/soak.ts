@@ -2,20 +2,20 @@ import assert from 'node:assert/strict';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Deadline} from '../../src/linux/deadline.js';
 import {UnixSocket} from '../../src/linux/unix-socket.js';
-import {Arena} from '../vm/victim.js';
 import {countDescriptors, settled, startKvfioVm} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, residentOf} from './owners.js';
-import {Chance, missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import {Chance, type Tally, type Trial} from './trial.js';
 
 /** KiB that what runs all the time may grow by after the first fifth of it. */
 const GROWTH = 32 * 1024;
 
 export const trial: Trial = {
   what: 'soak: everything in turns',
-  missing: () => missing('x64', 'kvm', 'cc'),
+  needs: ['x64', 'kvm', 'cc'],
   run: async (tally, {soak, seed}) => {
-    using arena = new Arena();
+    using arena = arenaOfTrial();
     const chance = new Chance(seed + 5);
     const owner = await WatchedVictim.start(arena, ['poll', 'vcpus']);
     const socket = `${arena.folder}/vm.sock`;

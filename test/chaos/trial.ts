@@ -1,10 +1,8 @@
-import {execFileSync} from 'node:child_process';
-import {existsSync} from 'node:fs';
+import type {Need, Size} from '../support/place.js';
 
 /** How much is tried. */
 export interface Scale {
-  /** The form for continuous integration. */
-  short: boolean;
+  size: Size;
   /** Seconds of the soak. */
   soak: number;
   /** Of everything that is left to chance, so that a run can be made again. */
@@ -15,8 +13,7 @@ export interface Scale {
 export interface Trial {
   /** What is done. */
   what: string;
-  /** Why it cannot run on this machine, or undefined. */
-  missing: () => string | undefined;
+  needs: readonly Need[];
   /** Notes what it finds in the tally; what it throws counts as a loss. */
   run: (tally: Tally, scale: Scale) => Promise<void>;
 }
@@ -80,24 +77,3 @@ export class Chance {
     return Buffer.from(Array.from({length}, () => this.below(256)));
   }
 }
-
-/** The first thing of a list that this machine has not; undefined when it has all. */
-export const missing = (...needs: (keyof typeof NEEDS)[]): string | undefined =>
-  needs.map((need) => NEEDS[need]()).find((reason) => reason !== undefined);
-
-const program = (name: string) => (): string | undefined => {
-  try {
-    execFileSync(name, ['--version'], {stdio: 'ignore'});
-    return undefined;
-  } catch {
-    return `there is no ${name}`;
-  }
-};
-
-const NEEDS = {
-  x64: () => (process.arch === 'x64' ? undefined : 'making others execute calls is for x86-64'),
-  kvm: () => (existsSync('/dev/kvm') ? undefined : 'there is no /dev/kvm'),
-  cc: program('cc'),
-  strace: program('strace'),
-  prlimit: program('prlimit'),
-};

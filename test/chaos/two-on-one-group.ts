@@ -2,28 +2,26 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {readFileSync, readdirSync, writeFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {fileURLToPath} from 'node:url';
 import {recoverDevices} from '../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../src/vfio/bind/unbind.js';
 import {SimulatedBus} from '../vfio/bind/simulated-bus.js';
 import {GROUPS, NATIVES, twoGroups} from '../support/two-groups.js';
+import {made} from './programs.js';
 import type {Tally, Trial} from './trial.js';
-
-const PROGRAM = fileURLToPath(new URL('bind-program.ts', import.meta.url));
 
 /** At once. */
 const MANY = 3;
 
 export const trial: Trial = {
   what: `${MANY} kvfio at once on the same groups, killed between changes`,
-  missing: () => undefined,
-  run: async (tally, {short, seed}) => {
+  needs: [],
+  run: async (tally, {size, seed}) => {
     using built = twoGroups();
     const bus = new SimulatedBus(built, NATIVES);
     const before = bus.state();
     const log = built.path('log');
     writeFileSync(log, '');
-    const seconds = short ? 12 : 120;
+    const seconds = size === 'large' ? 120 : 12;
     const kills = {count: 0};
     const end = Date.now() + seconds * 1000;
     const lanes = Array.from({length: MANY}, (_, index) =>
@@ -66,7 +64,7 @@ const lane = async (
   seed: number,
 ): Promise<Record<string, number>> => {
   for (let number = seed; ; number += 1) {
-    const child = spawn(process.execPath, ['--import', 'tsx', PROGRAM, root, log, String(number)], {
+    const child = spawn(process.execPath, [made('bind-program.mjs'), root, log, String(number)], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
     const output = {stdout: '', stderr: ''};

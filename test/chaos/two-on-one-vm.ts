@@ -1,22 +1,23 @@
 import assert from 'node:assert/strict';
-import {Arena} from '../vm/victim.js';
 import {kvfio, endsProperly, type Ending} from './kvfio.js';
 import {WatchedVictim, startExample} from './owners.js';
-import {Chance, missing, type Tally, type Trial} from './trial.js';
+import {arenaOfTrial} from './programs.js';
+import {Chance, type Tally, type Trial} from './trial.js';
 
 /** At once. */
 const MANY = 4;
 
 export const trial: Trial = {
   what: `${MANY} kvfio at once on one VM`,
-  missing: () => missing('x64', 'kvm', 'cc'),
-  run: async (tally, {short, seed}) => {
-    using arena = new Arena();
+  needs: ['x64', 'kvm', 'cc'],
+  run: async (tally, {size, seed}) => {
+    using arena = arenaOfTrial();
     const chance = new Chance(seed + 3);
     const owner = await WatchedVictim.start(arena, ['poll']);
     const socket = `${arena.folder}/agent.sock`;
-    await using vmm = await startExample(arena.folder, socket);
-    for (let round = 0; round < (short ? 6 : 60); round += 1) {
+    await using vmm = await startExample(socket);
+    const rounds = {small: 3, medium: 6, large: 60}[size];
+    for (let round = 0; round < rounds; round += 1) {
       const where = round % 3 === 2 ? ['--vm-sock', socket, '--via', 'agent'] : ['--pid', String(owner.pid)];
       await tally.round(() => strictly(where));
       await tally.round(() => mixed(tally, owner, chance, where));

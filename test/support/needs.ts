@@ -1,6 +1,5 @@
 import type {Context} from 'mocha';
-import {SyscallError} from '../../src/linux/errno.js';
-import {Kvm} from '../../src/linux/kvm.js';
+import {whyNoKvm} from './kvm.js';
 import {isInPath, PACKAGES, type Program} from './programs.js';
 import {skip, type Elsewhere} from './skip.js';
 
@@ -39,23 +38,13 @@ const isElsewhere = (need: Need): need is Elsewhere => need in ELSEWHERE;
 let kvm: {reason: string | undefined} | undefined;
 
 const ELSEWHERE = {
-  kvm: (): string | undefined => (kvm ??= {reason: whyNoKvm()}).reason,
+  kvm: (): string | undefined =>
+    (kvm ??= {
+      reason: process.env['KVFIO_TEST_KVM'] === 'lab' ? 'the KVM of the lab is asked for' : whyNoKvm(),
+    }).reason,
   root: (): string | undefined => (process.geteuid?.() === 0 ? undefined : 'it needs root'),
   /** The runner builds before it starts, and `buildOnce` where a file is run by itself. */
   build: (): string | undefined => undefined,
   /** lab() of lab.ts finds out. */
   lab: (): string | undefined => undefined,
 } as const;
-
-/** Asks for what KVM is needed for, which /dev/kvm alone does not promise. */
-const whyNoKvm = (): string | undefined => {
-  if (process.env['KVFIO_TEST_KVM'] === 'lab') return 'the KVM of the lab is asked for';
-  try {
-    using kvm = Kvm.open();
-    using vm = kvm.createVm();
-    return vm.fd < 0 ? 'KVM makes no VM' : undefined;
-  } catch (error) {
-    if (error instanceof SyscallError) return error.message;
-    throw error;
-  }
-};
