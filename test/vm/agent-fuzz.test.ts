@@ -3,6 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Context} from 'mocha';
+import {made} from '../support/made.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from './vmm.js';
@@ -13,12 +14,10 @@ const RUNS = Number(process.env['KVFIO_FUZZ_RUNS'] ?? 2000);
 describe('the header of the agent, whatever clients do', function () {
   this.timeout(600_000);
   let folder: ReturnType<typeof scratch>;
-  before(() => {
+  made(() => {
     folder = scratch();
     mkdirSync(folder.path('found'));
-  });
-  after(() => {
-    folder[Symbol.dispose]();
+    return folder;
   });
 
   /** Builds the driver with AddressSanitizer and UndefinedBehaviorSanitizer; a compiler without them is skipped by name. */

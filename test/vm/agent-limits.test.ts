@@ -6,9 +6,11 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Deadline} from '../../src/linux/deadline.js';
 import {UnixSocket} from '../../src/linux/unix-socket.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
+import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
-import {needKvm, scratch, startVmm, type Vmm} from './vmm.js';
+import {scratch, startVmm, type Vmm} from './vmm.js';
 
 const AGENT = join(PROJECT, 'src/vm/agent');
 const LIMIT = '#define KVFIO_AGENT_IDLE_SECONDS 30';
@@ -16,8 +18,8 @@ const LIMIT = '#define KVFIO_AGENT_IDLE_SECONDS 30';
 describe('an agent in C, whose clients have one second', function () {
   this.timeout(60_000);
   let folder: ReturnType<typeof scratch>;
-  before(function () {
-    if (spawnSync('cc', ['--version']).status !== 0) skip(this, 'there is no C compiler');
+  made(function () {
+    needs(this, 'cc');
     folder = scratch();
     chmodSync(folder.path('.'), 0o755);
     const header = readFileSync(join(AGENT, 'kvfio-agent.h'), 'utf8');
@@ -26,9 +28,7 @@ describe('an agent in C, whose clients have one second', function () {
     writeFileSync(folder.path('example-vmm.c'), readFileSync(join(AGENT, 'example-vmm.c')));
     build(join(PROJECT, 'test/vm/slow-client.c'), 'slow-client');
     build(folder.path('example-vmm.c'), 'example-vmm');
-  });
-  after(() => {
-    folder[Symbol.dispose]();
+    return folder;
   });
 
   const build = (source: string, program: string): void => {
@@ -72,7 +72,7 @@ describe('an agent in C, whose clients have one second', function () {
   };
 
   it('serves the next one when slow ones have had all its places', async function () {
-    needKvm(this);
+    needs(this, 'kvm');
     await using vmm = await example();
     const slow: UnixSocket[] = [];
     for (let each = 0; each < 8; each += 1)
@@ -90,7 +90,7 @@ describe('an agent in C, whose clients have one second', function () {
   });
 
   it('waits when its process may open no more files, and serves when it may again', async function () {
-    needKvm(this);
+    needs(this, 'kvm');
     await using vmm = await example(['prlimit', '--nofile=12']);
     // its own five, and seven of the eight clients that it has places for
     const clients: UnixSocket[] = [];

@@ -4,10 +4,10 @@ import {chmodSync, chownSync, mkdirSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ErrorDocument} from '../../src/cli/report.js';
 import type {StatusDocument} from '../../src/kvm-vfio/status.js';
+import {made} from '../support/made.js';
+import {needs, VICTIM} from '../support/needs.js';
 import {buildOnce, PROJECT} from '../support/run.js';
-import {skip} from '../support/skip.js';
 import {compile, scratch, startVmm, type Vmm} from './vmm.js';
-import {whyNoVictim} from './victim.js';
 
 const STRANGER = 4711;
 
@@ -21,10 +21,8 @@ interface Traced {
 describe('root, and a VM that a stranger hands out', function () {
   this.timeout(120_000);
   let folder: ReturnType<typeof scratch>;
-  before(function () {
-    const missing = whyNoVictim();
-    if (missing !== undefined) skip(this, missing);
-    if (spawnSync('strace', ['-V']).status !== 0) skip(this, 'there is no strace');
+  made(function () {
+    needs(this, ...VICTIM, 'strace');
     buildOnce();
     folder = scratch();
     chmodSync(folder.path('.'), 0o755);
@@ -33,9 +31,7 @@ describe('root, and a VM that a stranger hands out', function () {
     chownSync(folder.path('his'), STRANGER, STRANGER);
     mkdirSync(folder.path('shared'));
     chmodSync(folder.path('shared'), 0o1777);
-  });
-  after(() => {
-    folder[Symbol.dispose]();
+    return folder;
   });
 
   let count = 0;
