@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {loadOrder} from '../../src/lab/modules.js';
+import {loadOrder, unreadableCompressions} from '../../src/lab/modules.js';
 
 const DEP = `kernel/net/9p/9pnet.ko.xz:
 kernel/fs/netfs/netfs.ko.xz: kernel/fs/fscache/fscache.ko.xz
@@ -33,5 +33,17 @@ describe('loadOrder', () => {
 
   it('leaves out what is built in or unknown', () => {
     assert.deepEqual(loadOrder(DEP, ['virtio_pci']), []);
+  });
+});
+
+describe('unreadableCompressions', () => {
+  const VERSION = 'kmod version 30\n+ZSTD +XZ -ZLIB +LIBCRYPTO -EXPERIMENTAL\n';
+
+  it('names the compressions of modules that kmod was built without', () => {
+    assert.deepEqual(unreadableCompressions('kernel/one.ko.gz:\nkernel/two.ko.xz:\n', VERSION), ['.gz']);
+  });
+
+  it('has nothing against modules that kmod reads, or that are not compressed', () => {
+    assert.deepEqual(unreadableCompressions(`${DEP}kernel/one.ko:\n`, VERSION), []);
   });
 });
