@@ -8,6 +8,7 @@ export interface Distribution {
   family: Family;
   addParameter: (parameter: string) => string;
   removeParameter: (parameter: string) => string;
+  replaceParameter: (parameter: string, by: string) => string;
   /** Has a user get at what belongs to a group of users. */
   joinGroup: (group: string) => string;
   loadModule: (module: string) => string;
@@ -21,12 +22,13 @@ export type Family = 'debian' | 'fedora' | 'suse' | 'arch' | 'alpine' | 'other';
 export const readDistribution = (tree: HostTree): Distribution => {
   const fields = osRelease(tree);
   const family = familyOf([fields.get('ID') ?? '', ...(fields.get('ID_LIKE') ?? '').split(' ')]);
-  const loader = loaderOf(tree, family);
+  const loader = loaderOf(tree, fields.get('ID') ?? '', family);
   return {
     name: fields.get('PRETTY_NAME') ?? fields.get('ID') ?? null,
     family,
-    addParameter: (parameter) => loader(parameter, 'add'),
-    removeParameter: (parameter) => loader(parameter, 'remove'),
+    addParameter: (parameter) => loader({add: parameter}),
+    removeParameter: (parameter) => loader({remove: parameter}),
+    replaceParameter: (parameter, by) => loader({remove: parameter, add: by}),
     joinGroup: (group) =>
       family === 'alpine'
         ? `run "addgroup YOUR-NAME ${group}" as root and log in again`
@@ -77,28 +79,75 @@ const KERNELS: Record<Family, string> = {
   other: "the distribution's usual one for servers",
 };
 
-type Edit = (parameter: string, action: 'add' | 'remove') => string;
+/** One parameter that goes, one that comes, or both in place of each other. */
+interface Change {
+  add?: string;
+  remove?: string;
+}
 
-/** By the state of the machine: which boot loader's settings are there. */
-const loaderOf = (tree: HostTree, family: Family): Edit => {
-  const exists = (path: string): boolean => !(tree.text(path, 1024 * 1024) instanceof SyscallError);
-  const edit =
-    (file: string, then: string): Edit =>
-    (parameter, action) =>
-      `${action} ${parameter} ${action === 'add' ? 'to' : 'from'} ${file}, ${then} and reboot`;
-  if (family === 'fedora')
-    return (parameter, action) =>
-      `run "grubby --update-kernel=ALL --${action === 'add' ? '' : 'remove-'}args=${parameter}" and reboot`;
+type Edit = (change: Change) => string;
+
+/** By how the machine was booted, and by which boot loader's settings are there. */
+const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
+  const exists = (path: string): boolean => {
+    const answer = tree.inspect(path, () => true);
+    return !(answer instanceof SyscallError);
+  };
+  const appliance = APPLIANCES[id];
+  if (appliance !== undefined) return appliance;
+  if (exists('/run/ostree-booted'))
+    return tool('rpm-ostree kargs', '--append-if-missing=', '--delete-if-present=');
+  if (family === 'fedora') return tool('grubby --update-kernel=ALL', '--args=', '--remove-args=');
+  const booted = bootedBy(tree);
+  const isProxmox = exists('/etc/kernel/proxmox-boot-uuids');
+  if (isProxmox && booted !== 'grub') return edit('/etc/kernel/cmdline', 'run "proxmox-boot-tool refresh"');
   const grub = 'GRUB_CMDLINE_LINUX in /etc/default/grub';
-  if (exists('/etc/kernel/proxmox-boot-uuids'))
-    return edit('/etc/kernel/cmdline', 'run "proxmox-boot-tool refresh"');
-  if (exists('/etc/default/grub')) {
+  if (exists('/etc/default/grub') && booted !== 'systemd-boot') {
+    if (isProxmox) return edit(grub, 'run update-grub and "proxmox-boot-tool refresh"');
     if (family === 'debian') return edit(grub, 'run update-grub');
     const folder = family === 'suse' ? 'grub2' : 'grub';
     return edit(grub, `run "${folder}-mkconfig -o /boot/${folder}/grub.cfg"`);
   }
   if (exists('/etc/kernel/cmdline'))
     return edit('/etc/kernel/cmdline', 'run "kernel-install add" for the kernel');
-  return (parameter, action) =>
-    `${action} ${parameter} ${action === 'add' ? 'to' : 'from'} the kernel command line in the boot loader's settings and reboot`;
+  if (exists('/boot/firmware/cmdline.txt')) return edit('/boot/firmware/cmdline.txt', null);
+  return edit("the kernel command line in the boot loader's settings", null);
 };
+
+const edit =
+  (file: string, then: string | null): Edit =>
+  ({add, remove}) => {
+    const what =
+      add === undefined
+        ? `remove ${remove ?? ''} from ${file}`
+        : remove === undefined
+          ? `add ${add} to ${file}`
+          : `put ${add} in place of ${remove} into ${file}`;
+    return then === null ? `${what} and reboot` : `${what}, ${then} and reboot`;
+  };
+
+const tool =
+  (command: string, adding: string, removing: string): Edit =>
+  ({add, remove}) =>
+    `run "${[command, ...(remove === undefined ? [] : [removing + remove]), ...(add === undefined ? [] : [adding + add])].join(' ')}" and reboot`;
+
+/** Systems whose settings of the boot loader are made from elsewhere, by ID of os-release. */
+const APPLIANCES: Record<string, Edit> = {
+  nixos: edit('boot.kernelParams of configuration.nix', 'run "nixos-rebuild boot"'),
+  talos: edit('machine.install.extraKernelArgs of the machine configuration', 'run "talosctl upgrade"'),
+  flatcar: edit('linux_append in /oem/grub.cfg', null),
+};
+
+/** What loaded the running kernel, by what each leaves behind; null when nothing says so. */
+const bootedBy = (tree: HostTree): 'grub' | 'systemd-boot' | null => {
+  // UTF-16 behind four bytes of attributes (systemd, "The Boot Loader Interface")
+  const info = tree.inspect(LOADER_INFO, (at) => at(4, 256).toString('utf16le'));
+  if (typeof info === 'string' && /^GRUB/i.test(info)) return 'grub';
+  if (typeof info === 'string' && /^systemd-boot/.test(info)) return 'systemd-boot';
+  const line = tree.text('/proc/cmdline');
+  if (line instanceof SyscallError) return null;
+  if (/(?:^|\s)BOOT_IMAGE=/.test(line)) return 'grub';
+  return /(?:^|\s)initrd=\\/.test(line) ? 'systemd-boot' : null;
+};
+
+const LOADER_INFO = '/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';

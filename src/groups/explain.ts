@@ -44,9 +44,22 @@ export const explainUngrouped = (host: Pick<Host, 'kernel' | 'noGroups'>, device
     ...(ignored === undefined || !(device.classCode?.startsWith('03') ?? false)
       ? []
       : [`${ignored} on the command line switches off the unit of the integrated graphics.`]),
+    ...(ignored === undefined && mayBeLeftOut(host, device)
+      ? [
+          'A kernel that is built with CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF, as those of Debian are, leaves the integrated graphics out unless it is booted with intel_iommu=on.',
+        ]
+      : []),
     'VFIO does not take it, except without any protection (noiommu), and KVM would then take the VM for non-coherent.',
   ];
 };
+
+/** Integrated graphics of Intel, where nobody asked for its IOMMU. */
+const mayBeLeftOut = ({kernel, noGroups}: Pick<Host, 'kernel' | 'noGroups'>, device: Device): boolean =>
+  noGroups === null &&
+  device.vendorId === '8086' &&
+  device.classCode?.startsWith('03') === true &&
+  device.address.startsWith('0000:00:') &&
+  kernel.parameters?.some((parameter) => /^intel_iommu=(?:.*,)?on\b/.test(parameter)) === false;
 
 /** What people call each kind of unit. */
 export const UNIT_NAMES: Record<UnitType, string> = {

@@ -2,6 +2,7 @@ import type {Attributes} from './attributes.js';
 import {readKernelConfig, type KernelConfig} from './kernel-config.js';
 import type {Kernel} from './kernel.js';
 import type {Unit} from './unit.js';
+import {readXenRole, type XenRole} from './xen.js';
 
 /** Why a machine has no IOMMU groups, found from the state of firmware, kernel and devices. */
 export interface NoGroups {
@@ -11,6 +12,7 @@ export interface NoGroups {
     | 'no-virtual-hardware'
     | 'off-on-command-line'
     | 'off-by-default'
+    | 'xen'
     | 'no-driver'
     | 'not-started'
     | 'no-devices'
@@ -104,11 +106,28 @@ export const whyNoGroups = (attributes: Attributes, kernel: Kernel, units: reado
       seen,
     };
   }
+  const xen = readXenRole(attributes.tree);
+  // a guest's own IOMMU would be announced as on any other hypervisor
+  if (xen === 'dom0' || (xen !== null && announced.length === 0)) return underXen(xen, seen);
   const [announcement] = announced;
   return announcement === undefined
     ? nothingAnnounced(attributes, config, tables !== null, seen)
     : notStarted(attributes, announcement, kernel, config(), seen);
 };
+
+/** Xen keeps the IOMMU to itself, and hands devices out with its own tools. */
+const underXen = (role: XenRole, seen: string[]): NoGroups => ({
+  cause: 'xen',
+  message:
+    role === 'guest'
+      ? 'this is a guest of Xen, which gives it no IOMMU'
+      : `Xen has the IOMMU, and this is ${role === 'dom0' ? 'its dom0' : 'one of its domains'}, where VFIO has nothing to hand out`,
+  remedy:
+    role === 'guest'
+      ? 'have the dom0 of Xen hand devices to this guest, or try "kvfio lab"'
+      : 'use "xl pci-assignable-add" and the pci option of xl.cfg in dom0, or boot the entry without Xen',
+  seen: [...seen, '/sys/hypervisor/type: xen'],
+});
 
 /** Firmware names an IOMMU, and still no unit is there: off, or no driver. */
 const notStarted = (

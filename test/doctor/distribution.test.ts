@@ -5,7 +5,7 @@ import {readDistribution} from '../../src/doctor/distribution.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {machine} from '../support/machine.js';
 
-const TABLE: readonly (readonly [string, Record<string, string>, string, RegExp, RegExp])[] = [
+const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string, RegExp, RegExp])[] = [
   [
     'Debian',
     {'etc/os-release': 'ID=debian\n', 'etc/default/grub': 'x'},
@@ -27,6 +27,42 @@ const TABLE: readonly (readonly [string, Record<string, string>, string, RegExp,
     /\/etc\/kernel\/cmdline, run "proxmox-boot-tool refresh"/,
     /linux-image/,
   ],
+  [
+    'Proxmox that GRUB has booted',
+    {
+      'etc/os-release': 'ID=debian\n',
+      'etc/kernel/proxmox-boot-uuids': 'x',
+      'etc/default/grub': 'x',
+      'proc/cmdline': 'BOOT_IMAGE=/vmlinuz root=ZFS=rpool/ROOT/pve-1\n',
+    },
+    'debian',
+    /GRUB_CMDLINE_LINUX in \/etc\/default\/grub, run update-grub and "proxmox-boot-tool refresh"/,
+    /linux-image/,
+  ],
+  [
+    'Debian that systemd-boot has booted, by its EFI variable',
+    {
+      'etc/os-release': 'ID=debian\n',
+      'etc/default/grub': 'x',
+      'etc/kernel/cmdline': 'x',
+      [`sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f`]: Buffer.concat([
+        Buffer.from([6, 0, 0, 0]),
+        Buffer.from('systemd-boot 252\0', 'utf16le'),
+      ]),
+    },
+    'debian',
+    /\/etc\/kernel\/cmdline, run "kernel-install add"/,
+    /linux-image/,
+  ],
+  [
+    'Fedora of ostree',
+    {'etc/os-release': 'ID=fedora\n', 'run/ostree-booted': ''},
+    'fedora',
+    /rpm-ostree kargs --append-if-missing=a=b/,
+    /kernel-modules/,
+  ],
+  ['NixOS', {'etc/os-release': 'ID=nixos\n'}, 'other', /boot.kernelParams/, /servers/],
+  ['Talos', {'etc/os-release': 'ID=talos\n'}, 'other', /extraKernelArgs/, /servers/],
   [
     'Rocky',
     {'etc/os-release': 'ID="rocky"\nID_LIKE="rhel centos fedora"\n'},
@@ -50,7 +86,7 @@ const TABLE: readonly (readonly [string, Record<string, string>, string, RegExp,
 describe('the remedies of a distribution', () => {
   for (const [name, files, family, parameter, kernel] of TABLE) {
     it(`are those of ${name}`, () => {
-      using made = machine();
+      using made = machine({commandLine: 'ro quiet'});
       for (const [path, text] of Object.entries(files)) {
         mkdirSync(dirname(made.path(path)), {recursive: true});
         writeFileSync(made.path(path), text);
@@ -58,7 +94,9 @@ describe('the remedies of a distribution', () => {
       const distribution = readDistribution(new DirectoryTree(made.root));
       assert.equal(distribution.family, family);
       assert.match(distribution.addParameter('a=b'), parameter);
-      assert.match(distribution.removeParameter('a=b'), /remove/);
+      assert.match(distribution.removeParameter('a=b'), /remove|delete/);
+      const both = distribution.replaceParameter('a=b', 'a=c');
+      assert.ok(both.includes('a=b') && both.includes('a=c'), both);
       assert.match(distribution.otherKernel('CONFIG_X'), kernel);
       assert.match(distribution.joinGroup('kvm'), family === 'alpine' ? /addgroup/ : /usermod/);
       assert.match(distribution.loadModule('vfio-pci'), /modprobe vfio-pci/);

@@ -5,7 +5,7 @@ import {CHECKS, examine, type CheckResult, type DoctorDocument} from '../../src/
 import type {KvmAnswers} from '../../src/doctor/kvm-answers.js';
 import {machineOf, type NodeOwner, type User} from '../../src/doctor/machine.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';
-import {amd, intel, machine, pci, plain, type MachineSpec} from '../support/machine.js';
+import {amd, intel, machine, other, pci, plain, type MachineSpec} from '../support/machine.js';
 
 interface Odd extends MachineSpec {
   files?: Record<string, string>;
@@ -372,6 +372,49 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'fail',
     /grubby --update-kernel=ALL --args=intel_iommu=on/,
   ],
+  [
+    'iommu',
+    'the dom0 of Xen',
+    {
+      units: {},
+      groups: {},
+      tables: ['XMAR'],
+      cpuFlags: 'fpu hypervisor',
+      files: {'sys/hypervisor/type': 'xen\n'},
+    },
+    'fail',
+    /Xen has the IOMMU, and this is its dom0.*xl pci-assignable-add/,
+  ],
+  [
+    'iommu',
+    'a guest of Xen',
+    {
+      units: {},
+      groups: {},
+      tables: ['APIC'],
+      files: {'sys/hypervisor/type': 'xen\n', 'sys/hypervisor/start_flags/initdomain': '0\n'},
+    },
+    'fail',
+    /a guest of Xen, which gives it no IOMMU; have the dom0/,
+  ],
+  [
+    'iommu',
+    'groups of platform devices alone',
+    {groups: {1: [other('platform', '107c580000.hvs', {unit: 'dmar0'})]}, ungrouped: [pci('0001:01:00.0')]},
+    'fail',
+    /no PCI device is in a group \(of 1, behind dmar0\)/,
+  ],
+  [
+    'iommu',
+    'groups that VFIO made up itself',
+    {
+      units: {},
+      groups: {0: {name: 'vfio-noiommu', devices: [pci('0000:01:00.0', {driver: 'vfio-pci'})]}},
+      commandLine: 'intel_iommu=off',
+    },
+    'fail',
+    /made the groups up itself .* says intel_iommu=off; remove intel_iommu=off from/,
+  ],
   ['interrupt-remapping', 'remapped interrupts', {}, 'pass', /IR-IO-APIC/],
   [
     'interrupt-remapping',
@@ -571,16 +614,32 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'fail',
     /remove pcie_acs_override=downstream/,
   ],
-  [
+  ...(
+    [
+      ['that is left out', 'intel_iommu=igfx_off', /put intel_iommu=on in place of intel_iommu=igfx_off/],
+      [
+        'that is left out by what stands beside the switch of the IOMMU',
+        'intel_iommu=on,igfx_off',
+        /put intel_iommu=on in place of intel_iommu=on,igfx_off into GRUB_CMDLINE_LINUX/,
+      ],
+      [
+        'that the kernel leaves out by default',
+        'ro',
+        /unless it is booted with intel_iommu=on .*; add intel_iommu=on/,
+      ],
+      ['that an old chip has', 'intel_iommu=on', /hand out another/],
+    ] as const
+  ).map(([what, commandLine, text]): (typeof TABLE)[number] => [
     'trap-graphics-unit',
-    'graphics that is left out',
+    `graphics ${what}`,
     {
       ungrouped: [pci('0000:00:02.0', {vendor: '8086', classCode: '030000', driver: 'i915'})],
-      commandLine: 'intel_iommu=igfx_off',
+      config: 'CONFIG_INTEL_IOMMU=y\nCONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF=y\n',
+      commandLine,
     },
     'fail',
-    /remove intel_iommu=igfx_off/,
-  ],
+    text,
+  ]),
 ];
 
 describe('examining a machine', () => {

@@ -1,4 +1,5 @@
-import type {NoGroups} from '../../iommu/no-groups.js';
+import {Attributes} from '../../iommu/attributes.js';
+import {whyNoGroups, type NoGroups} from '../../iommu/no-groups.js';
 import type {Unit} from '../../iommu/unit.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
@@ -11,9 +12,18 @@ export const IOMMU_CHECKS: readonly Check[] = [
     title: 'an IOMMU is on',
     matters: 'VFIO hands out devices by IOMMU group, and without groups there is nothing to hand out',
     neededFor: ['attach', 'passthrough'],
-    look: ({host, distribution}) => {
-      const {noGroups, units, groups} = host;
-      if (noGroups === null) return pass(`${count(groups.length, 'group')} behind ${named(units)}`);
+    look: (machine) => {
+      const {host, distribution} = machine;
+      const {units, groups} = host;
+      const noGroups = host.noGroups ?? whyNoneIsReal(machine);
+      if (noGroups === null) {
+        return groups.some(({devices}) => devices.some(({bus}) => bus === 'pci'))
+          ? pass(`${count(groups.length, 'group')} behind ${named(units)}`)
+          : fail(
+              `no PCI device is in a group (of ${groups.length}, behind ${named(units)})`,
+              'use a machine whose PCI devices are behind its IOMMU; what the firmware describes decides that (ACPI, device tree)',
+            );
+      }
       if (noGroups.cause === 'cannot-tell') return unknown(noGroups.message, noGroups.remedy);
       return fail(noGroups.message, remedyOf(noGroups, host.kernel.parameters ?? [], distribution));
     },
@@ -49,6 +59,15 @@ export const IOMMU_CHECKS: readonly Check[] = [
   },
 ];
 
+/** Groups that VFIO made up itself: for mediated devices, and for those that it has without any protection (noiommu). */
+const whyNoneIsReal = ({host, tree}: Machine): NoGroups | null => {
+  const isMadeUp = ({id}: {id: number}): boolean =>
+    textOf({tree}, `/sys/kernel/iommu_groups/${id}/name`)?.trim() === 'vfio-noiommu';
+  if (host.units.length > 0 || !host.groups.every(isMadeUp)) return null;
+  const why = whyNoGroups(new Attributes(tree), host.kernel, host.units);
+  return {...why, message: `VFIO made the groups up itself (noiommu, mdev): ${why.message}`};
+};
+
 const count = (many: number, what: string): string => `${many} ${what}${many === 1 ? '' : 's'}`;
 
 const named = (units: readonly Unit[]): string =>
@@ -69,6 +88,7 @@ const remedyOf = (
     case 'no-iommu-support':
       return otherKernel('CONFIG_IOMMU_SUPPORT');
     case 'no-driver':
+    case 'xen':
     case 'no-hardware':
     case 'no-virtual-hardware':
     case 'not-started':

@@ -1,7 +1,7 @@
 import {refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
 import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
 import type {Check} from '../check.js';
-import {fail, pass, unknown} from '../check.js';
+import {fail, pass, unknown, type Finding} from '../check.js';
 import {textOf, type Machine} from '../machine.js';
 
 /** What this kernel, as it was booted, does differently than one expects. None of it is needed for anything. */
@@ -93,23 +93,45 @@ export const TRAPS: readonly Check[] = [
     matters:
       'with intel_iommu=igfx_off, and by a list of old chips, its unit is ignored: it is in no group and cannot be handed out',
     neededFor: [],
-    look: ({host, distribution}) => {
-      const isIntel = host.units.some(({type}) => type === 'intel-vt-d');
-      const left = host.ungrouped.find(
-        ({classCode, vendorId, address}) =>
-          vendorId === '8086' && classCode?.startsWith('03') === true && address.startsWith('0000:00:'),
-      );
-      if (!isIntel || left === undefined) return pass('no graphics device of Intel is left out');
-      const word = host.kernel.parameters?.find((parameter) =>
-        /^intel_iommu=(?:.*,)?igfx_off\b/.test(parameter),
-      );
-      return fail(
-        `${left.address} is in no group`,
-        word === undefined ? 'hand out another graphics device' : distribution.removeParameter(word),
-      );
-    },
+    look: graphicsUnit,
   },
 ];
+
+function graphicsUnit({host, distribution, config}: Machine): Finding {
+  const isIntel = host.units.some(({type}) => type === 'intel-vt-d');
+  const left = host.ungrouped.find(
+    ({classCode, vendorId, address}) =>
+      vendorId === '8086' && classCode?.startsWith('03') === true && address.startsWith('0000:00:'),
+  );
+  if (!isIntel || left === undefined) return pass('no graphics device of Intel is left out');
+  const seen = `${left.address} is in no group`;
+  const word = host.kernel.parameters?.find((parameter) =>
+    /^intel_iommu=(?:.*,)?(?:igfx|intgpu)_off\b/.test(parameter),
+  );
+  if (word !== undefined) {
+    // what stands beside it may be what switches the IOMMU on
+    const rest = word
+      .slice('intel_iommu='.length)
+      .split(',')
+      .filter((each) => !/^(?:igfx|intgpu)_off$/.test(each));
+    const remedy =
+      rest.length === 0
+        ? distribution.replaceParameter(word, 'intel_iommu=on')
+        : distribution.replaceParameter(word, `intel_iommu=${rest.join(',')}`);
+    return fail(`${seen}, and the kernel was booted with ${word}`, remedy);
+  }
+  const asked =
+    host.kernel.parameters?.some((parameter) => /^intel_iommu=(?:.*,)?on\b/.test(parameter)) ?? true;
+  return config?.option(INTGPU_OFF) === 'y' && !asked
+    ? fail(
+        `${seen}: this kernel leaves the integrated graphics out unless it is booted with intel_iommu=on (${INTGPU_OFF})`,
+        distribution.addParameter('intel_iommu=on'),
+      )
+    : fail(seen, 'hand out another graphics device');
+}
+
+/** As Debian builds its kernels (drivers/iommu/intel/Kconfig). */
+const INTGPU_OFF = 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF';
 
 const NO_VERSION = "the kernel's version cannot be read";
 
