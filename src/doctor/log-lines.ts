@@ -7,6 +7,9 @@ const TOPICS = {
     /^(?:x86\/cpu: (?:VMX|SVM).*disabled|(?:kvm\w*: )?(?:VMX not enabled|SVM disabled) \(by BIOS\)|kvm\w*: .*disabled by bios)/i,
   /** What back ends say of not starting. */
   kvm: /^kvm(?:[_-](?:intel|amd|pvm|hv)\b|\b(?![_-])).*(?:\bnot (?:supported|available|enabled|present)\b|\bno hardware\b|\bfail|unsupported|\bdenied|\brefus|\bbusy\b|\bunable\b|\bcannot\b|\brequire)/i,
+  /** drivers/iommu/{intel,amd}/ of an IOMMU that firmware announces and the kernel does not start */
+  iommu:
+    /^(?:\[Firmware Bug\]: )?(?:DMAR|AMD-Vi|iommu)\b.*(?:\bfail|\bdisabl|\binvalid|\bbroken|\bunsupported|\bnot (?:supported|found|enabled)|\bunable)/i,
 } as const;
 
 export type LogTopic = keyof typeof TOPICS;

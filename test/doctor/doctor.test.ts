@@ -374,6 +374,13 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ],
   [
     'iommu',
+    'an IOMMU that the kernel gave up, by its log',
+    {units: {}, groups: {}, log: ['DMAR: Host address width 39', 'DMAR: Failed to map dmar0']},
+    'fail',
+    /started no IOMMU unit: its log says "DMAR: Failed to map dmar0"/,
+  ],
+  [
+    'iommu',
     'the dom0 of Xen',
     {
       units: {},

@@ -3,6 +3,7 @@ import {whyNoGroups, type NoGroups} from '../../iommu/no-groups.js';
 import type {Unit} from '../../iommu/unit.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
+import {logLines} from '../log-lines.js';
 import {textOf, type Machine} from '../machine.js';
 
 /** The IOMMU: there, on, remapping interrupts, able to control snooping. */
@@ -25,7 +26,9 @@ export const IOMMU_CHECKS: readonly Check[] = [
             );
       }
       if (noGroups.cause === 'cannot-tell') return unknown(noGroups.message, noGroups.remedy);
-      return fail(noGroups.message, remedyOf(noGroups, host.kernel.parameters ?? [], distribution));
+      const [line] = noGroups.cause === 'not-started' ? logLines(machine, 'iommu') : [];
+      const seen = line === undefined ? noGroups.message : `${noGroups.message}: its log says "${line}"`;
+      return fail(seen, remedyOf(noGroups, host.kernel.parameters ?? [], distribution));
     },
   },
   {
