@@ -2,23 +2,27 @@ import {closeSync, constants, openSync, readdirSync, readlinkSync, readSync} fro
 import {constants as os} from 'node:os';
 import {SyscallError} from './errno.js';
 import {TEXT_LIMIT, type HostTree, type Origin, type ReadAt} from './host-tree.js';
+import {RootedPaths} from './rooted-paths.js';
 
 // A tree from elsewhere may hold pipes and terminals: opening one must neither block nor take it over.
 const OPEN = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
-// No attribute of sysfs is a link: one that is would lead to a file of this machine, or to a device of it.
+// No attribute of sysfs is a link, and where a link of a tree leads is found out before.
 const OPEN_ATTRIBUTE = OPEN | constants.O_NOFOLLOW;
 
-/** A machine's files as they lie under a folder, `''` for this machine itself. */
+/** A machine's files as they lie under a folder, which no link in it leads out of; `''` for this machine itself. */
 export class DirectoryTree implements HostTree {
   readonly origin: Origin;
   /** The folder, `''` for this machine. */
   readonly root: string;
+  /** null for this machine, where the kernel follows links. */
+  readonly #paths: RootedPaths | null;
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
   // of its own: who looks at one file may read another as text meanwhile
   #part = Buffer.allocUnsafe(4096);
 
   constructor(root = '') {
     this.root = root;
+    this.#paths = root === '' ? null : new RootedPaths(root);
     this.origin = root === '' ? {kind: 'host', path: '/'} : {kind: 'directory', path: root};
   }
 
@@ -46,17 +50,23 @@ export class DirectoryTree implements HostTree {
   }
 
   list(path: string): string[] | SyscallError {
-    return answer('readdir', path, () => readdirSync(this.root + path));
+    return answer('readdir', path, () => readdirSync(this.#paths === null ? path : this.#paths.target(path)));
   }
 
   link(path: string): string | SyscallError {
-    return answer('readlink', path, () => readlinkSync(this.root + path));
+    return answer('readlink', path, () =>
+      readlinkSync(this.#paths === null ? path : this.#paths.entry(path)),
+    );
+  }
+
+  #open(path: string): number {
+    const attribute = isAttribute(path);
+    if (this.#paths === null) return openSync(path, attribute ? OPEN_ATTRIBUTE : OPEN);
+    return openSync(attribute ? this.#paths.entry(path) : this.#paths.target(path), OPEN_ATTRIBUTE);
   }
 
   #reading<T>(path: string, read: (fd: number) => T): T | SyscallError {
-    const fd = answer('open', path, () =>
-      openSync(this.root + path, isAttribute(path) ? OPEN_ATTRIBUTE : OPEN),
-    );
+    const fd = answer('open', path, () => this.#open(path));
     if (typeof fd !== 'number') return fd;
     try {
       return read(fd);
@@ -93,6 +103,7 @@ const answer = <T>(syscall: string, path: string, call: () => T): T | SyscallErr
 
 /** The kernel's refusal as a value; null for anything else, which is to be thrown on. */
 const refusal = (syscall: string, path: string, error: unknown): SyscallError | null => {
+  if (error instanceof SyscallError) return new SyscallError(syscall, error.errno, path);
   if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
     return new SyscallError(syscall, -error.errno, path);
   }

@@ -109,6 +109,50 @@ describe('a folder as a machine', () => {
     await new Promise((resolve) => server.close(resolve));
   });
 
+  it('is not left by a link, absolute, with dots, or on the way', () => {
+    const outside = mkdtempSync(join(tmpdir(), 'kvfio-outside-'));
+    writeFileSync(join(outside, 'secret'), 'secret');
+    symlinkSync('secret', join(outside, 'link'));
+    mkdirSync(join(root, 'sys/class'));
+    const up = '../'.repeat(20);
+    for (const [name, target] of [
+      ['absolute', outside],
+      ['dots', `${up}${outside.slice(1)}`],
+      ['twice', 'absolute'],
+      ['through', '/sys/class/dots'],
+    ] as const) {
+      symlinkSync(target, join(root, 'sys/class', name));
+      symlinkSync(`${target}/secret`, join(root, 'proc', name));
+      for (const path of [`/sys/class/${name}/secret`, `/proc/${name}`]) {
+        assert.equal(code(tree.text(path)), 'ENOENT', path);
+        assert.equal(code(tree.inspect(path, (at) => at(0, 9))), 'ENOENT', path);
+      }
+      assert.equal(code(tree.list(`/sys/class/${name}`)), 'ENOENT', name);
+      assert.equal(code(tree.link(`/sys/class/${name}/link`)), 'ENOENT', name);
+    }
+    assert.equal(code(tree.list(`/sys/${up}${outside}`)), 'ENOENT');
+    rmSync(outside, {recursive: true});
+  });
+
+  it('has links within, also absolute ones, lead where they would on its machine', () => {
+    mkdirSync(join(root, 'sys/devices/virtual/dmar0'), {recursive: true});
+    mkdirSync(join(root, 'sys/class'));
+    write('/sys/devices/virtual/dmar0/version', '1:0');
+    symlinkSync('version', join(root, 'sys/devices/virtual/dmar0/alias'));
+    symlinkSync('../devices/virtual/dmar0', join(root, 'sys/class/relative'));
+    symlinkSync('/sys/devices/virtual/dmar0', join(root, 'sys/class/absolute'));
+    symlinkSync('/../sys/./class//absolute/', join(root, 'sys/class/round'));
+    symlinkSync('/sys/class/relative/version', join(root, 'proc/version'));
+    for (const name of ['relative', 'absolute', 'round', 'round/../dmar0']) {
+      assert.equal(tree.text(`/sys/class/${name}/version`), '1:0', name);
+      assert.deepEqual([...(tree.list(`/sys/class/${name}`) as string[])].sort(), ['alias', 'version'], name);
+      assert.equal(tree.link(`/sys/class/${name}/alias`), 'version', name);
+      assert.equal(code(tree.text(`/sys/class/${name}/alias`)), 'ELOOP', name);
+    }
+    assert.equal(tree.text('/proc/version'), '1:0');
+    assert.deepEqual([...(tree.list('/') as string[])].sort(), ['proc', 'sys']);
+  });
+
   it('has a refusal, and an error that is none, tell where they come from', () => {
     const limit = Error.stackTraceLimit;
     for (const call of ['text', 'list', 'link'] as const) {
