@@ -41,6 +41,10 @@ export class Process {
     return kernelThread !== true && !dead;
   }
 
+  isKernelThread(): boolean {
+    return parseProcessStat(this.#text('stat')).kernelThread === true;
+  }
+
   /** Its threads in the order of their creation, as far as the kernel keeps that. */
   tasks(): number[] {
     return this.#numbers('task');

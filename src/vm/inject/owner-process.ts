@@ -173,7 +173,8 @@ export class OwnerProcess implements Disposable {
   #checkProgram(): void {
     if (this.process.cmdline().length === 0 && this.process.maps().length === 0) {
       this.#checkState(); // it may have just ended
-      throw refuse(this.#subject, refusal.kernelThread());
+      // one that is ending has no memory any more either
+      throw refuse(this.#subject, this.process.isKernelThread() ? refusal.kernelThread() : refusal.gone());
     }
     const elf = this.process.elf();
     if (elf !== null && (elf.bits !== 64 || elf.machine !== EM_X86_64)) {
