@@ -1,44 +1,46 @@
-// Compares kvfio with lspci on the same large machines, and says how much memory it takes for them.
-//
-//     node --import tsx test/bench/groups.ts [--short]
 import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
-import {join} from 'node:path';
 import {folderOf, intel, machine, pci, port, type DeviceSpec, type Machine} from '../support/machine.js';
-import {buildOnce, PROJECT} from '../support/run.js';
-import {report, SHORT, type Row} from './table.js';
+import {buildOnce} from '../support/run.js';
+import type {Benchmark, Figure, Line} from './benchmark.js';
+import {KVFIO} from './commands.js';
 import {milliseconds, paired, timesOf, type Command, type Paired} from './turns.js';
 
 const SMALL = 5000;
 const LARGE = 50_000;
-const BAR = 0.7;
-const MEMORY_BAR = 150;
 
-/** Rows of the table: both sizes against lspci, growth between them, and memory. */
-const groupsRows = (pairs: number): Row[] => {
-  buildOnce();
-  const small = ofSize(SMALL, (built) => against(built, ['--json'], pairs));
-  const large = ofSize(LARGE, (built) => ({
-    ...against(built, ['--json'], SHORT ? 1 : 5),
-    json: peak([...kvfio(built), '--json']),
-    text: peak(kvfio(built)),
-  }));
-  const each = (size: number, {own}: Paired): number => (own / size) * 1000;
-  const growth = each(LARGE, large) / each(SMALL, small);
-  return [
-    timeRow(SMALL, small),
-    timeRow(LARGE, large),
-    {
-      what: `time per device, ${LARGE} devices`,
-      against: `${SMALL} devices`,
-      value: growth,
-      most: 1.1,
-      unit: 'x',
-      detail: `${each(LARGE, large).toFixed(0)} µs / ${each(SMALL, small).toFixed(0)} µs`,
-    },
-    memoryRow('groups --json', large.json),
-    memoryRow('groups', large.text),
-  ];
+/** Compares kvfio with lspci on the same large machines: both sizes, the growth between them, and memory. */
+export const benchmark: Benchmark = {
+  needs: ['lspci'],
+  lines: () => [
+    ...[SMALL, LARGE].map((size): Line => ({
+      ...{what: `groups --json, ${size} devices`, against: 'lspci -Dvmmnnk', unit: 'x', most: 0.7},
+    })),
+    {what: `time per device, ${LARGE} devices`, against: `${SMALL} devices`, unit: 'x', most: 1.1},
+    ...['groups --json', 'groups'].map((command): Line => ({
+      ...{what: `memory of ${command}, ${LARGE} devices`, against: '', unit: 'MB', most: 150},
+    })),
+  ],
+  measure: (effort) => {
+    buildOnce();
+    const [pairs, pairsOfLarge] = effort === 'large' ? [15, 5] : [3, 1];
+    const small = ofSize(SMALL, (built) => against(built, ['--json'], pairs));
+    const large = ofSize(LARGE, (built) => ({
+      ...against(built, ['--json'], pairsOfLarge),
+      json: peak([...kvfio(built), '--json']),
+      text: peak(kvfio(built)),
+    }));
+    const each = (size: number, {own}: Paired): number => (own / size) * 1000;
+    const growth = [each(LARGE, large), each(SMALL, small)] as const;
+    return [
+      ...[small, large].map((times) => ({value: times.ratio, detail: timesOf(times)})),
+      {
+        value: growth[0] / growth[1],
+        detail: `${growth[0].toFixed(0)} µs / ${growth[1].toFixed(0)} µs`,
+      },
+      ...[large.json, large.text].map((value): Figure => ({value, detail: 'maximum resident set'})),
+    ];
+  },
 };
 
 const against = (built: Machine, flags: readonly string[], pairs: number): Paired =>
@@ -48,31 +50,7 @@ const against = (built: Machine, flags: readonly string[], pairs: number): Paire
     pairs,
   );
 
-const timeRow = (size: number, times: Paired): Row => ({
-  what: `groups --json, ${size} devices`,
-  against: 'lspci -Dvmmnnk',
-  value: times.ratio,
-  most: BAR,
-  unit: 'x',
-  detail: timesOf(times),
-});
-
-const memoryRow = (what: string, megabytes: number): Row => ({
-  what: `memory of ${what}, ${LARGE} devices`,
-  against: '',
-  value: megabytes,
-  most: MEMORY_BAR,
-  unit: 'MB',
-  detail: 'maximum resident set',
-});
-
-const kvfio = (built: Machine): Command => [
-  process.execPath,
-  join(PROJECT, 'bin/run.js'),
-  'groups',
-  '--sysroot',
-  built.root,
-];
+const kvfio = (built: Machine): Command => [...KVFIO, 'groups', '--sysroot', built.root];
 
 const lspci = (built: Machine): Command => [
   'lspci',
@@ -132,5 +110,3 @@ const devices = (size: number): DeviceSpec[] =>
     );
     return [root, ...functions];
   }).flat();
-
-report(groupsRows(SHORT ? 3 : 15));

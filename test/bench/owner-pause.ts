@@ -1,64 +1,56 @@
-/**
- * How long the owner of a VM stands still while calls are made in it, next to a C program that has it make the same calls
- * (owner-call.c): by the owner's own clock, a loop that reads CLOCK_MONOTONIC and keeps the longest time between two
- * readings.
- *
- *   node --import tsx test/bench/owner-pause.ts [--short]
- *
- * Each round takes a new owner for each contestant, in turn, and kvfio in a fresh process, as a command runs it. The owner
- * has real-time priority and the contestants a lower one, so that other load does not count.
- */
 import {execFileSync, spawnSync} from 'node:child_process';
 import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {buildOnce, PROJECT} from '../support/run.js';
-import {Arena, whyNoVictim} from '../vm/victim.js';
-import {cannotRun, report, SHORT, type Row} from './table.js';
+import {Arena} from '../vm/victim.js';
+import type {Benchmark} from './benchmark.js';
+import {KVFIO} from './commands.js';
 import {quantile} from './turns.js';
 
 /**
- * Measures all contestants in turns.
+ * How long the owner of a VM stands still while calls are made in it, next to a C program that has it make the same calls
+ * (owner-call.c): by the owner's own clock, a loop that reads CLOCK_MONOTONIC and keeps the longest time between two
+ * readings.
  *
- * @throws Error when no owner can run here, or a contestant fails
+ * Each round takes a new owner for each contestant, in turn, and kvfio in a fresh process, as a command runs it. The owner
+ * has real-time priority and the contestants a lower one, so that other load does not count.
  */
-export const measureOwnerPauses = async (rounds: number): Promise<Row[]> => {
-  const missing = whyNoVictim();
-  if (missing !== undefined) throw new Error(missing);
-  buildOnce();
-  using arena = new Arena();
-  const reference = join(arena.folder, 'owner-call');
-  execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', reference, join(HERE, 'owner-call.c')]);
-  const contestants: Record<string, Contestant> = {
-    [NOBODY]: () => ['true'],
-    ...Object.fromEntries(
-      COMPARED.flatMap(({what, kvfio, against, call}): [string, Contestant][] => [
-        [what, kvfio],
-        [against, (pid, vmFd) => [reference, String(pid), String(vmFd), call]],
-      ]),
-    ),
-  };
-  const pauses = new Map(Object.keys(contestants).map((name) => [name, [] as number[]]));
-  for (let round = 0; round < rounds; round += 1) {
-    for (const [name, contestant] of Object.entries(contestants))
-      pauses.get(name)?.push(await measuredPause(arena, name, contestant));
-  }
-  const pauseOf = (name: string, at = 0.5): number => quantile(pauses.get(name) ?? [], at);
-  const figures = (name: string): string =>
-    `${pauseOf(name).toFixed(0)} us (p90 ${pauseOf(name, 0.9).toFixed(0)})`;
-  return COMPARED.map(({what, against}) => ({
-    what: `owner's pause, ${what}`,
-    against,
-    value: pauseOf(what) / pauseOf(against),
-    most: MOST,
-    unit: 'x' as const,
-    detail: `${figures(what)}, ${figures(against)}, nobody ${figures(NOBODY)}`,
-  }));
+export const benchmark: Benchmark = {
+  needs: ['x64', 'root', 'kvm', 'cc', 'chrt'],
+  lines: () =>
+    COMPARED.map(({what, against}) => ({what: `owner's pause, ${what}`, against, unit: 'x', most: 3})),
+  measure: async (size) => {
+    buildOnce();
+    using arena = new Arena();
+    const reference = join(arena.folder, 'owner-call');
+    execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', reference, SOURCE]);
+    const contestants: Record<string, Contestant> = {
+      [NOBODY]: () => ['true'],
+      ...Object.fromEntries(
+        COMPARED.flatMap(({what, kvfio, against, call}): [string, Contestant][] => [
+          [what, kvfio],
+          [against, (pid, vmFd) => [reference, String(pid), String(vmFd), call]],
+        ]),
+      ),
+    };
+    const pauses = new Map(Object.keys(contestants).map((name) => [name, [] as number[]]));
+    for (let round = 0; round < {small: 3, medium: 10, large: 50}[size]; round += 1) {
+      for (const [name, contestant] of Object.entries(contestants))
+        pauses.get(name)?.push(await measuredPause(arena, name, contestant));
+    }
+    const pauseOf = (name: string, at = 0.5): number => quantile(pauses.get(name) ?? [], at);
+    const figures = (name: string): string =>
+      `${pauseOf(name).toFixed(0)} us (p90 ${pauseOf(name, 0.9).toFixed(0)})`;
+    return COMPARED.map(({what, against}) => ({
+      value: pauseOf(what) / pauseOf(against),
+      detail: `${figures(what)}, ${figures(against)}, nobody ${figures(NOBODY)}`,
+    }));
+  },
 };
 
-const MOST = 3;
 const NOBODY = 'nobody';
-const HERE = fileURLToPath(new URL('.', import.meta.url));
+const SOURCE = fileURLToPath(new URL('owner-call.c', import.meta.url));
 
 /** The command line of a contestant that works on an owner. */
 type Contestant = (pid: number, vmFd: number) => string[];
@@ -74,10 +66,7 @@ const program =
 const COMPARED: {what: string; kvfio: Contestant; against: string; call: string}[] = [
   {
     what: 'kvfio create (the command)',
-    kvfio: (pid, vmFd) => [
-      ...[process.execPath, join(PROJECT, 'bin/run.js'), 'create'],
-      ...['--pid', String(pid), '--vm-fd', String(vmFd)],
-    ],
+    kvfio: (pid, vmFd) => [...[...KVFIO, 'create'], ...['--pid', String(pid), '--vm-fd', String(vmFd)]],
     against: 'C: create',
     call: 'create',
   },
@@ -108,9 +97,3 @@ const measuredPause = async (arena: Arena, name: string, contestant: Contestant)
   arena.clear();
   return longest / 1000;
 };
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const missing = whyNoVictim();
-  if (missing === undefined) report(await measureOwnerPauses(SHORT ? 10 : 50));
-  else cannotRun(missing);
-}

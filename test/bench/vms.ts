@@ -1,63 +1,69 @@
-// Compares `kvfio vms --json` with `ls -l /proc/PID/fd` on this host with 5,000 more processes: in turns, so that both meet the
-// same load. One VM is there, so that what is read of a VM is in the time.
-//
-//     node --import tsx test/bench/vms.ts [--short]
 import {execFileSync, spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdtempSync, readdirSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
-import {buildOnce, PROJECT} from '../support/run.js';
+import {whyNoKvm} from '../support/kvm.js';
+import {buildOnce} from '../support/run.js';
 import {startKvfioVm} from '../vm/vmm.js';
-import {report, SHORT, type Row} from './table.js';
+import type {Benchmark, Figure} from './benchmark.js';
+import {KVFIO} from './commands.js';
 import {milliseconds, paired, timesOf} from './turns.js';
 
 const PROCESSES = 5000;
 
-/** One row for each number of descriptors that the processes have. */
-const vmsRows = async (pairs: number): Promise<Row[]> => {
-  buildOnce();
-  const folder = mkdtempSync(join(tmpdir(), 'kvfio-bench-'));
-  try {
-    const program = join(folder, 'sleepers');
-    execFileSync('cc', ['-O2', '-o', program, fileURLToPath(new URL('sleepers.c', import.meta.url))]);
-    const rows: Row[] = [];
-    const vm = await startKvfioVm(['--sock', `@kvfio-bench-${process.pid}`]);
+/** How many files each process has open. */
+const filesOf = (effort: string): number[] => (effort === 'large' ? [4, 8, 16, 32] : [4, 16]);
+
+/**
+ * Compares `kvfio vms --json` with `ls -l /proc/PID/fd` on this host with 5,000 more processes. Where there can be a VM one is
+ * there, so that what is read of a VM is in the time.
+ */
+export const benchmark: Benchmark = {
+  needs: ['cc'],
+  lines: (effort) =>
+    filesOf(effort).map((files) => ({
+      what: `vms --json, ${PROCESSES} processes of ${files} files`,
+      against: 'ls -l /proc/*/fd',
+      unit: 'x',
+      most: 1,
+    })),
+  measure: async (effort) => {
+    buildOnce();
+    const folder = mkdtempSync(join(tmpdir(), 'kvfio-bench-'));
     try {
-      for (const descriptors of SHORT ? [4, 16] : [4, 8, 16, 32])
-        rows.push(await rowOf(program, descriptors, pairs));
+      const program = join(folder, 'sleepers');
+      execFileSync('cc', ['-O2', '-o', program, fileURLToPath(new URL('sleepers.c', import.meta.url))]);
+      const noKvm = whyNoKvm();
+      await using vm = noKvm === undefined ? await startKvfioVm(['--sock', join(folder, 'vm.sock')]) : null;
+      const figures: Figure[] = [];
+      for (const files of filesOf(effort)) {
+        const {value, detail} = await figureOf(program, files, effort === 'large' ? 15 : 3);
+        figures.push({value, detail: vm === null ? `${detail}, no VM among them` : detail});
+      }
+      return figures;
     } finally {
-      await vm.end();
+      rmSync(folder, {recursive: true, force: true});
     }
-    return rows;
-  } finally {
-    rmSync(folder, {recursive: true, force: true});
-  }
+  },
 };
 
-const rowOf = async (program: string, descriptors: number, pairs: number): Promise<Row> => {
-  const sleepers = spawn(program, [String(PROCESSES), String(descriptors)], {
+const figureOf = async (program: string, files: number, pairs: number): Promise<Figure> => {
+  const sleepers = spawn(program, [String(PROCESSES), String(files)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   try {
     await once(sleepers.stdout, 'data');
     const times = paired(kvfio, ls, pairs);
-    return {
-      what: `vms --json, ${PROCESSES} processes of ${descriptors} files`,
-      against: 'ls -l /proc/*/fd',
-      value: times.ratio,
-      most: 1,
-      unit: 'x',
-      detail: timesOf(times),
-    };
+    return {value: times.ratio, detail: timesOf(times)};
   } finally {
     sleepers.kill('SIGKILL');
     await once(sleepers, 'exit');
   }
 };
 
-const kvfio = (): number => milliseconds([process.execPath, join(PROJECT, 'bin/run.js'), 'vms', '--json']);
+const kvfio = (): number => milliseconds([...KVFIO, 'vms', '--json']);
 
 const ls = (): number => {
   const folders = readdirSync('/proc')
@@ -66,5 +72,3 @@ const ls = (): number => {
   // it exits with 1 or 2 when a process ends meanwhile
   return milliseconds(['ls', '-l', ...folders], [0, 1, 2]);
 };
-
-report(await vmsRows(SHORT ? 3 : 15));
