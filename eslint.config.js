@@ -32,7 +32,10 @@ export default tseslint.config(
     rules: {
       'no-restricted-globals': [
         'error',
-        {name: 'after', message: 'It also runs when before() was skipped: use made() of test/support/made.ts.'},
+        {
+          name: 'after',
+          message: 'It also runs when before() was skipped: use made() of test/support/made.ts.',
+        },
       ],
     },
   },
