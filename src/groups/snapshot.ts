@@ -54,10 +54,9 @@ const cutProcessorInfo = ({parts}: Capture): void => {
   const info = parts[PROCESSOR_INFO]?.['0'];
   if (info === undefined) return;
   const text = Buffer.from(info, 'hex').toString('latin1');
-  const kept = [/^vendor_id\s*:.*$/m, /^flags\s*:.*$/m]
-    .map((line) => `${line.exec(text)?.[0] ?? ''}\n`)
-    .join('');
-  parts[PROCESSOR_INFO] = {0: Buffer.from(kept, 'latin1').toString('hex')};
+  const kept = text.match(/^(?:vendor_id|flags)\s*:.*$/gm) ?? [];
+  const first = kept.filter((line, at) => kept.findIndex((each) => each[0] === line[0]) === at);
+  parts[PROCESSOR_INFO] = {0: Buffer.from(`${first.join('\n')}\n`, 'latin1').toString('hex')};
 };
 
 const PROCESSOR_INFO = '/proc/cpuinfo';

@@ -32,6 +32,7 @@ describe('kvfio doctor', () => {
   });
 
   it('needs no more than a user has', function () {
+    this.timeout(120_000);
     needs(this, 'build', 'root');
     const {exit, stdout} = start(['doctor', '--json'], {uid: 65_534});
     const {checks} = documentOf<DoctorDocument>(stdout, 'doctor');
