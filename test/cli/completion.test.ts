@@ -4,6 +4,7 @@ import {existsSync, readdirSync, writeFileSync} from 'node:fs';
 import Completion from '../../src/commands/completion.js';
 import {Kvm} from '../../src/linux/kvm.js';
 import {needs} from '../support/needs.js';
+import {SLOWNESS} from '../support/pace.js';
 import {run, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
@@ -61,7 +62,7 @@ const typed = async (shell: Shell, script: string, keys: string): Promise<string
   child.stdout.on('data', (chunk: Buffer) => {
     output += chunk.toString();
   });
-  const limit = setTimeout(() => child.kill('SIGKILL'), 25_000);
+  const limit = setTimeout(() => child.kill('SIGKILL'), 25_000 * SLOWNESS);
   try {
     await until('READY> ');
     child.stdin.write(`stty cols 4000; ${shell === 'bash' ? ':' : 'true'}\r`);

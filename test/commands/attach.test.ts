@@ -209,7 +209,7 @@ describe('create, attach and detach', function () {
       'ENOENT',
     ]);
     assert.deepEqual(
-      await errorOf(Attach, [...place, '--group', '1', '--device-fd', '0', '--create', 'never']),
+      await errorOf(Attach, [...place, '--group', NO_GROUP, '--device-fd', '0', '--create', 'never']),
       [3, 'GROUP_NOT_FOUND', null],
     );
     assert.deepEqual(await errorOf(Status, [...place, '--device-fd', '0']), [3, 'NO_SUCH_DEVICE', null]);

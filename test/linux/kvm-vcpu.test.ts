@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import {allowedCpus, currentCpu, runOn} from '../../src/linux/affinity.js';
 import {EventFd} from '../../src/linux/eventfd.js';
-import {Vcpu, VcpuExits} from '../../src/linux/kvm-vcpu.js';
+import {setGuestMemory, Vcpu, VcpuExits} from '../../src/linux/kvm-vcpu.js';
 import {Kvm} from '../../src/linux/kvm.js';
+import {addressOf} from '../../src/linux/libc.js';
 import {mapIdentically} from '../../src/linux/long-mode.js';
 import {Resources} from '../../src/linux/resources.js';
 import {descriptors} from '../support/descriptors.js';
 import {needs} from '../support/needs.js';
+
+const PAGE = 4096;
 
 describe('a vCPU', () => {
   it('has registers, a clock, counters and a reason for its last exit', function () {
@@ -37,11 +40,14 @@ describe('a vCPU', () => {
     needs(this, 'x64', 'kvm');
     using kvm = Kvm.open();
     using vm = kvm.createVm();
+    // a VM without any memory is refused instead (ENOSPC of make_mmu_pages_available in arch/x86/kvm/mmu/mmu.c, 6.1)
+    const room = Buffer.from(new SharedArrayBuffer(2 * PAGE));
+    setGuestMemory(vm, addressOf(room) + (BigInt(PAGE) - (addressOf(room) % BigInt(PAGE))), PAGE);
     using vcpu = Vcpu.create(vm.fd);
-    vcpu.startInLongMode(0x1000);
-    vcpu.setRegisters({rip: 0x1000});
+    vcpu.startInLongMode(PAGE);
+    vcpu.setRegisters({rip: PAGE});
     using exits = new VcpuExits(vcpu, kvm.vcpuMappingSize());
-    vcpu.run(); // without memory
+    vcpu.run(); // behind the end of its memory
     assert.match(exits.last().describe(), /^KVM_EXIT_(?:SHUTDOWN|INTERNAL_ERROR|MMIO)\b/);
   });
 });

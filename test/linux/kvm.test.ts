@@ -15,6 +15,7 @@ import {
 import {Kvm} from '../../src/linux/kvm.js';
 import {O_RDONLY, O_RDWR, close, ioctl, open} from '../../src/linux/libc.js';
 import {needs} from '../support/needs.js';
+import {rounds} from '../support/pace.js';
 
 const MODULES = new URL('../../src/linux/', import.meta.url).href;
 const PROJECT = fileURLToPath(new URL('../../', import.meta.url));
@@ -162,11 +163,11 @@ describe('the kvm-vfio device of this kernel', () => {
     assert.equal(device.hasAttr(KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD), true);
   });
 
-  it('leaves no descriptor behind in 1,000 rounds', function () {
+  it('leaves no descriptor behind in many rounds', function () {
     this.timeout(120_000);
     using file = new Descriptor(open('/dev/null', O_RDONLY), '/dev/null');
     const before = descriptors();
-    for (let round = 0; round < 1000; round += 1) {
+    for (let round = 0; round < rounds(1000); round += 1) {
       using kvm = Kvm.open();
       using vm = kvm.createVm();
       using device = vm.createDevice(KVM_DEV_TYPE_VFIO);

@@ -3,17 +3,16 @@ import {readFileSync} from 'node:fs';
 import {Socket} from 'node:net';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
+import {pathToFileURL} from 'node:url';
 import {inspect} from 'node:util';
 import Mocha from 'mocha';
+import {SLOWNESS} from '../support/pace.js';
 import {PROJECT} from '../support/run.js';
 import type {Skipped} from '../support/skip.js';
 import {MARK, type Answer, type Request, type TestResult, type Title} from './protocol.js';
 
 /** Where the compiled form of the tests is, which a guest runs; absent, their sources are run. */
 const COMPILED = process.env['KVFIO_TEST_COMPILED'];
-
-/** How much more time than on a host everything takes. */
-const SLOWNESS = Number(process.env['KVFIO_TEST_SLOWNESS'] ?? 1);
 
 const OPTIONS = JSON.parse(readFileSync(join(PROJECT, '.mocharc.json'), 'utf8')) as {timeout: number};
 
@@ -31,8 +30,10 @@ const runFile = async ({file, titles}: Request): Promise<void> => {
   const mocha = new Mocha({timeout: OPTIONS.timeout, forbidOnly: true, reporter: Silent});
   let problem: string | undefined;
   try {
-    mocha.addFile(COMPILED === undefined ? join(PROJECT, file) : join(COMPILED, file.replace(/ts$/, 'mjs')));
-    await mocha.loadFilesAsync();
+    await load(
+      mocha,
+      COMPILED === undefined ? join(PROJECT, file) : join(COMPILED, file.replace(/ts$/, 'mjs')),
+    );
     if (titles !== undefined) keep(mocha.suite, new Set(titles.map(keyOf)));
     slowDown(mocha.suite);
     answer({type: 'begin', titles: titlesOf(mocha.suite)});
@@ -41,6 +42,17 @@ const runFile = async ({file, titles}: Request): Promise<void> => {
     problem = textOf(error);
   }
   answer({type: 'end', ...(problem === undefined ? {} : {problem})});
+};
+
+/**
+ * Loads a file as mocha does, but always by import(). mocha would require() it first, and tsx then has two copies of each
+ * module that is also imported on demand, whose errors are not of one class.
+ */
+const load = async (mocha: Mocha, path: string): Promise<void> => {
+  const {EVENT_FILE_PRE_REQUIRE, EVENT_FILE_POST_REQUIRE} = Mocha.Suite.constants;
+  mocha.suite.emit(EVENT_FILE_PRE_REQUIRE, globalThis, path, mocha);
+  await import(pathToFileURL(path).href);
+  mocha.suite.emit(EVENT_FILE_POST_REQUIRE, globalThis, path, mocha);
 };
 
 /** Runs what was loaded, and returns what failed of its hooks. */

@@ -4,6 +4,7 @@ import {setTimeout} from 'node:timers/promises';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
+import {rounds} from '../support/pace.js';
 import {firstLine, runChild, startChild} from './inject-child.js';
 import {sweep, tidy} from './inject-sweep.js';
 import {Arena, type Victim} from './victim.js';
@@ -59,7 +60,7 @@ describe('An owner whose kvfio is killed', function () {
   it('notices nothing when kvfio is killed at any time', async () => {
     const victim = await arena.victim(['spin']);
     const before = victim.descriptors();
-    for (let round = 0; round < 60; round += 1) {
+    for (let round = 0; round < rounds(60); round += 1) {
       const child = startChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'for ever'});
       await firstLine(child);
       await setTimeout((round * 7) % 40);

@@ -16,6 +16,7 @@ import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {stopThread} from '../../src/vm/inject/stop-thread.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
+import {rounds} from '../support/pace.js';
 import {runChild} from './inject-child.js';
 import {Arena} from './victim.js';
 
@@ -349,6 +350,7 @@ describe('An injected owner', function () {
     using owner = InjectedOwner.open(victim.pid);
     victim.tell(1);
     while (new Process(victim.pid).comm() !== 'sleep') await setTimeout(1);
+    while (new Process(victim.pid).status().state !== 'S') await setTimeout(1); // it has begun to sleep
     assert.throws(() => owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO), {code: 'EBADF'});
     assert.equal(new Process(victim.pid).comm(), 'sleep');
   });
@@ -397,12 +399,12 @@ describe('An injected owner', function () {
     assert.equal(new Process(victim.pid).status().seccomp, 2, 'the filter is in force afterwards');
   });
 
-  it('leaks nothing and loses no tick in 100 rounds under load', async () => {
+  it('leaks nothing and loses no tick in many rounds under load', async () => {
     const victim = await arena.victim(['ppoll', 'threads']);
     const before = victim.descriptors();
     const own = new Process(process.pid).descriptors().size;
     using file = devNull();
-    for (let round = 0; round < 100; round += 1) {
+    for (let round = 0; round < rounds(100); round += 1) {
       using owner = InjectedOwner.open(victim.pid);
       owner.together(() => {
         const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);

@@ -22,16 +22,17 @@ describe('root, and a VM that a stranger hands out', function () {
   this.timeout(120_000);
   let folder: ReturnType<typeof scratch>;
   made(function () {
-    needs(this, ...VICTIM, 'strace');
+    needs(this, ...VICTIM, 'build', 'strace');
     buildOnce();
-    folder = scratch();
+    return (folder = scratch());
+  });
+  before(() => {
     chmodSync(folder.path('.'), 0o755);
     compile(join(PROJECT, 'test/vm/stranger.c'), folder.path('stranger'));
     mkdirSync(folder.path('his'));
     chownSync(folder.path('his'), STRANGER, STRANGER);
     mkdirSync(folder.path('shared'));
     chmodSync(folder.path('shared'), 0o1777);
-    return folder;
   });
 
   let count = 0;
