@@ -1,4 +1,5 @@
-import type {Need, Size} from '../support/place.js';
+import type {Need} from '../support/needs.js';
+import type {Size} from '../support/place.js';
 
 /** How much is tried. */
 export interface Scale {

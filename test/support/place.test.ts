@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import {planOf, type Conditions, type Need} from './place.js';
+import type {Need} from './needs.js';
+import {planOf, type Conditions} from './place.js';
 
 const host = (lacks: Need[], options: Partial<Conditions> = {}): Conditions => ({
   ...{short: false, inLab: false, ...options},

@@ -1,8 +1,4 @@
-import {execFileSync} from 'node:child_process';
-import {whyNoKvm} from './kvm.js';
-
-/** What a trial or a benchmark may need. Programs of this host are also in the lab's guest, which has a KVM besides. */
-export type Need = keyof typeof NEEDS;
+import {whyMissing, type Need} from './needs.js';
 
 export type Place = 'host' | 'lab';
 
@@ -24,7 +20,10 @@ export interface Conditions {
   whyMissing: (need: Need) => string | undefined;
 }
 
-/** What needs KVM finds it in the lab where this host has none that works; all else stays here. */
+/**
+ * What needs KVM finds it in the lab where this host has none that works; all else stays here. Programs of this host are also in
+ * the guest.
+ */
 export const planOf = (needs: readonly Need[], {short, inLab, whyMissing}: Conditions): Plan => {
   const missing = needs
     .filter((need) => need !== 'kvm')
@@ -40,36 +39,8 @@ const SIZES = {
   lab: {short: 'small', full: 'medium'},
 } as const;
 
-/** The conditions of this host. What it lacks is found out once. */
-export const conditionsHere = (options: Omit<Conditions, 'whyMissing'>): Conditions => {
-  const reasons = new Map<Need, string | undefined>();
-  return {
-    ...options,
-    whyMissing: (need) => {
-      if (!reasons.has(need)) reasons.set(need, NEEDS[need]());
-      return reasons.get(need);
-    },
-  };
-};
-
-const program =
-  (name: string, version = '--version') =>
-  (): string | undefined => {
-    try {
-      execFileSync(name, [version], {stdio: 'ignore'});
-      return undefined;
-    } catch {
-      return `there is no ${name}`;
-    }
-  };
-
-const NEEDS = {
-  x64: () => (process.arch === 'x64' ? undefined : 'making others execute calls is for x86-64'),
-  root: () => (process.geteuid?.() === 0 ? undefined : 'it needs root'),
-  kvm: whyNoKvm,
-  cc: program('cc'),
-  chrt: program('chrt'),
-  lspci: program('lspci'),
-  prlimit: program('prlimit'),
-  strace: program('strace'),
-};
+/** The conditions of this host. */
+export const conditionsHere = (options: Omit<Conditions, 'whyMissing'>): Conditions => ({
+  ...options,
+  whyMissing,
+});
