@@ -43,7 +43,7 @@ class SmallDisk implements Disposable {
   constructor(path: string, pages = 16) {
     this.path = path;
     mkdirSync(path, {recursive: true});
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${pages * 4}k,nr_inodes=40`, 'tmpfs', path]);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `mode=755,size=${pages * 4}k,nr_inodes=40`, 'tmpfs', path]);
   }
 
   /** @param spare - pages that stay free */

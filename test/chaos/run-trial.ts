@@ -20,7 +20,7 @@ export interface Surroundings {
 /** Nobody else's processes and files are seen in there, and all of them end with its first process, which reaps. */
 const ALONE = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const PREPARE =
-  'mount -t tmpfs tmpfs "$TMPDIR" && mkdir -p /run/kvfio && mount -t tmpfs tmpfs /run/kvfio || exit 70; "$@"; exit $?';
+  'mount -t tmpfs tmpfs "$TMPDIR" && mkdir -p /run/kvfio && mount -t tmpfs -o mode=755 tmpfs /run/kvfio || exit 70; "$@"; exit $?';
 
 /** Seconds that a trial may take beside the soak, before it counts as one that does not end. */
 const LIMITS: Record<Size, number> = {small: 900, medium: 3600, large: 3600};
