@@ -45,7 +45,7 @@ export class Places implements AsyncDisposable {
     try {
       guest = await this.#guest;
     } catch (error) {
-      return {missing: `no KVM works here, and the lab does not either: ${String(error)}`};
+      return {missing: `the lab, where it finds KVM, does not work: ${String(error)}`};
     }
     try {
       const {status, output} = await guest.run(argv, seconds);
