@@ -48,7 +48,8 @@ export const relevantParameters = (commandLine: string): string[] =>
 const RELEVANT =
   /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|arm-smmu\S*|pcie_acs_override|pci|intremap|nointremap|vfio\S*|kvm\S*|nopat|mem_encrypt|(?:module_|modprobe\.|initcall_)blacklist)(?:=|$)/;
 
-const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
+/** Null version: that of current kernels. */
+export const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
   if (version === null || isAtLeast(version, 6, 2)) return 'devices';
   return isAtLeast(version, 5, 19) ? 'container' : 'all-units';
 };

@@ -9,6 +9,8 @@ import {groupWithId, type HeldFile, type VmFacts} from './facts.js';
 import {inDoubt, isInDoubt} from './in-doubt.js';
 import type {FileCoherency} from './model/told.js';
 import {describeStep, type Plan, type PlannedFile} from './plan.js';
+import {rulesOf} from './model/rules.js';
+import {mayHaveClosedOne, UNSEEN_DEVICE} from './closed-device.js';
 
 /** What is to be changed. */
 export type Change =
@@ -100,8 +102,14 @@ const doubts = ({facts, plan}: Account, {looked}: Course): HeldFile[] => {
   return none || looked === true ? [] : facts.held.filter(isInDoubt);
 };
 
+const CLOSED_STAYS: Remark = {
+  code: 'CLOSED_DEVICE_STAYS',
+  message:
+    'closing the kvm-vfio device frees nothing before Linux 6.1.9: until the VM ends it can have no other one, and what is still registered stays so; leave out --close-device',
+};
+
 const warningsOf = (account: Account, course: Course): Remark[] => {
-  const {vm, facts, targets, plan} = account;
+  const {vm, facts, targets, plan, outcome} = account;
   const warnings: Remark[] = doubts(account, course).map(inDoubt);
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
@@ -109,11 +117,14 @@ const warningsOf = (account: Account, course: Course): Remark[] => {
       message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} does not know of this one`,
     });
   }
+  const {closeReleases} = rulesOf(facts.host.kernel);
+  if (!closeReleases && plan.steps.some(({action}) => action === 'close-device')) warnings.push(CLOSED_STAYS);
+  if (outcome === null && mayHaveClosedOne(facts, plan.device)) warnings.push(UNSEEN_DEVICE);
   for (const {node, fd, container} of targets) {
     if (node.kind !== 'group') continue;
     const id = node.group;
     const group = groupWithId(facts, id);
-    const asksContainer = facts.host.kernel.coherencyRule !== 'devices' && fd === null;
+    const asksContainer = facts.host.kernel.coherencyRule === 'container' && fd === null;
     if (
       asksContainer &&
       container === 'none' &&

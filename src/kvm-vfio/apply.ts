@@ -103,6 +103,8 @@ class Run {
   readonly #outcomes = new Map<string, FileOutcome>();
   #device: number | null;
   #created = false;
+  /** It was created and cannot be undone. */
+  #stays = false;
   #closed = false;
   #changed = false;
 
@@ -145,10 +147,13 @@ class Run {
         return;
       case 'create-device': {
         const device = owner.createDevice(this.#vmFd, KVM_DEV_TYPE_VFIO);
-        this.#did(step, () => {
-          owner.closeDescriptor(device);
-        });
+        if (!step.stays)
+          this.#did(step, () => {
+            owner.closeDescriptor(device);
+          });
         this.#device = device;
+        this.#stays = step.stays;
+        this.#changed = true;
         this.#created = true;
         return;
       }
@@ -244,7 +249,12 @@ class Run {
         left.push(text);
       }
     }
-    return failureOf(step, this.#reason(step, error), {undone, left, cause: error});
+    return failureOf(step, this.#reason(step, error), {
+      undone,
+      left,
+      stays: this.#stays ? this.#device : null,
+      cause: error,
+    });
   }
 
   #reason(step: Step, error: SyscallError | Failure): Refusal {
@@ -256,7 +266,7 @@ class Run {
 
 /** A step that the kernel refuses before anything is changed. */
 export const refused = (step: Step, error: SyscallError, way: Owner['way']): Failure =>
-  failureOf(step, explainRefusal(step.action, error, way), {undone: [], left: [], cause: error});
+  failureOf(step, explainRefusal(step.action, error, way), {undone: [], left: [], stays: null, cause: error});
 
 const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
   code,
@@ -269,16 +279,31 @@ const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
 const failureOf = (
   step: Step,
   refusal: Refusal,
-  {undone, left, cause}: {undone: string[]; left: string[]; cause: unknown},
+  {undone, left, stays, cause}: {undone: string[]; left: string[]; stays: number | null; cause: unknown},
 ): Failure => {
   const what = NOT_DONE[step.action](step);
+  const undoneInWords = undone.length === 0 ? '' : ` Undone: ${undone.join('; ')}.`;
+  const staysInWords =
+    stays === null
+      ? ''
+      : ` The new kvm-vfio device stays open in the owner, descriptor ${stays}: a VM of this kernel can have no other one, even after it is closed.`;
   if (left.length > 0) {
     return new Failure({
       ...refusal,
       code: 'ROLLBACK_INCOMPLETE',
       what: `${what} What had been done before could not be undone.`,
-      why: `${refusal.why} Left to do: ${left.join('; ')}.${undone.length === 0 ? '' : ` Undone: ${undone.join('; ')}.`}`,
+      why: `${refusal.why} Left to do: ${left.join('; ')}.${undoneInWords}${staysInWords}`,
       hint: `Look at what is left with "kvfio status". ${refusal.hint}`,
+      cause,
+    });
+  }
+  if (stays !== null) {
+    return new Failure({
+      ...refusal,
+      kind: 'rolledBack',
+      what: `${what} All but the kvm-vfio device is as it was before.`,
+      why: `${refusal.why}${undoneInWords}${staysInWords}`,
+      hint: `${refusal.hint} "kvfio attach" uses the device that stays.`,
       cause,
     });
   }
@@ -287,7 +312,7 @@ const failureOf = (
     ...refusal,
     kind: 'rolledBack',
     what: `${what} All is as it was before.`,
-    why: `${refusal.why} Undone: ${undone.join('; ')}.`,
+    why: `${refusal.why}${undoneInWords}`,
     cause,
   });
 };

@@ -21,6 +21,7 @@ import {
 } from './facts.js';
 import {foreseenRefusal} from './foreseen.js';
 import {KnownFiles, type FoundFile} from './known-files.js';
+import {rulesOf} from './model/rules.js';
 import {deviceCoherency, groupCoherency} from './model/told.js';
 import {noteDecisions, noteDoubts} from './note-decisions.js';
 import {inTurn} from './one-at-a-time.js';
@@ -128,13 +129,17 @@ const containerFor = ({host}: VmFacts, node: GroupNode, change: Change): Contain
 };
 
 const planOf = (change: Change, facts: VmFacts, files: readonly Target[]): Plan => {
+  const {closeReleases} = rulesOf(facts.host.kernel);
   switch (change.command) {
     case 'create':
-      return createPlan({device: change.ifMissing ? certainDevice(facts) : facts.device}, change.ifMissing);
+      return createPlan(
+        {device: change.ifMissing ? certainDevice(facts) : facts.device, closeReleases},
+        change.ifMissing,
+      );
     case 'attach': {
       const device = certainDevice(facts);
       if (device === null && change.create === 'never') throw noDevice();
-      return attachPlan({device, files});
+      return attachPlan({device, files, closeReleases});
     }
     case 'add':
       return addPlan({device: requireDevice(facts), files});

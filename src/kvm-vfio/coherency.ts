@@ -19,7 +19,11 @@ export interface Coherency {
 /** What KVM takes a VM with these files for, as the model of the device says, which predicts and reports. */
 export const vmCoherency = (files: readonly Registration[], kernel: Kernel, cpu: Cpu): Coherency => {
   const entries = files.map((file) => ({file, registered: file.registered, told: file.verdict}));
-  const device = new DeviceModel(rulesOf(kernel), {kindOf: () => 'group', tells: tellsVerdict}, entries);
+  const device = new DeviceModel(
+    rulesOf(kernel),
+    {kindOf: () => 'group', containerOf: () => 'unknown', tells: tellsVerdict},
+    entries,
+  );
   return coherencyInWords(device.coherency, kernel, cpu);
 };
 

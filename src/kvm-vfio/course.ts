@@ -21,7 +21,7 @@ export interface CourseParts {
   targets: readonly (PlannedFile & FileCoherency)[];
   plan: Plan;
   /** What the kernel answered; null for a dry run, where the model does. */
-  outcome: Pick<Outcome, 'files'> | null;
+  outcome: (Pick<Outcome, 'files'> & Partial<Pick<Outcome, 'created'>>) | null;
 }
 
 /** Runs a plan on the model of the VM's device, with the kernel's answers where there are some. */
@@ -44,13 +44,17 @@ export const refusalAhead = (parts: CourseParts): {step: Step; answer: Refused} 
   const vm = vmBefore(parts);
   for (const step of parts.plan.steps) {
     const answer = perform(step, vm, undefined);
-    if (answer === null || answer === 'done' || ('settles' in step && step.settles)) continue;
+    if (answer === null || answer === 'done' || isSettled(step, answer)) continue;
     // which of several devices is the VM's is not known, and so not whether it has one
     if (answer === 'EBUSY' && parts.facts.ambiguous) continue;
     return {step, answer};
   }
   return null;
 };
+
+const isSettled = (step: Step, answer: Refused): boolean =>
+  (step.action === 'add' && step.settles && answer === 'EEXIST') ||
+  (step.action === 'delete' && step.settles && answer === 'ENOENT');
 
 /** What the model may answer other than `done`. */
 export type Refused = Exclude<Answer, 'done'> | 'EBUSY';
@@ -59,13 +63,16 @@ export type Refused = Exclude<Answer, 'done'> | 'EBUSY';
 const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string> => {
   // cdevs came together with the ADD that takes them, also where a distribution put them into an older kernel
   const rules = {...rulesOf(facts.host.kernel), takesDevices: true};
+  const held = new Map(facts.held.map((file) => [keyOf(file), file]));
   const now = new Map([...facts.held, ...targets].map((file) => [keyOf(file), file]));
   const vfio = {
     kindOf: (key: string) => (now.get(key)?.node.kind === 'cdev' ? ('device' as const) : ('group' as const)),
+    containerOf: (key: string) => (held.get(key) ?? now.get(key))?.container ?? 'unknown',
     tells: (key: string) => now.get(key)?.verdict ?? 'unknown',
   };
+  const none = plan.device === null && !facts.ambiguous;
   // without a device nothing is registered, and what was never open in the owner cannot be either
-  if (plan.device === null && !facts.ambiguous) return new VmModel(rules, vfio);
+  if (none && (rules.closeReleases || outcome?.created === true)) return new VmModel(rules, vfio);
   const answered = new Map(
     targets.map((file) => [keyOf(file), outcome?.files.get(file.name)?.outcome] as const),
   );
@@ -74,7 +81,7 @@ const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string>
     const registered = answer === undefined ? held.registered : WAS_REGISTERED[answer];
     return {file: keyOf(held), registered, told: asDecided(held).verdict};
   });
-  return new VmModel(rules, vfio, new DeviceModel(rules, vfio, entries));
+  return new VmModel(rules, vfio, new DeviceModel(rules, vfio, entries), !none);
 };
 
 const keyOf = ({fd, name}: {fd: number | null; name: string}): string => (fd === null ? name : `${fd}`);

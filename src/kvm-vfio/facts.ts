@@ -11,12 +11,20 @@ import type {Cpu, Registration} from './coherency.js';
 import {containerOf} from './container-of.js';
 import {readCpu} from './cpu.js';
 import {readHoldings, type Holding} from './holdings.js';
-import {deviceCoherency, groupCoherency, type FileCoherency} from './model/told.js';
+import {
+  deadGroupCoherency,
+  deviceCoherency,
+  groupCoherency,
+  type FileCoherency,
+  type GroupContainer,
+} from './model/told.js';
 
 /** A file that the owner of a VM has open, with what KVM learns of it. */
 export interface HeldFile extends Holding, Registration {
   /** The group that it is, or that the device is in; null when that has gone, see {@link Holding.gone}. */
   group: Group | null;
+  /** What a group is in, where this kernel's KVM asks that. */
+  container: GroupContainer;
 }
 
 /** The devices that KVM looks at when it looks at a file: addresses, those of a group that VFIO drivers have. */
@@ -72,10 +80,11 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
     several,
     held: files.map((file) => {
       const group = file.gone ? undefined : host.groups.find(({id}) => id === file.node.group);
-      const coherency = group === undefined ? null : heldCoherency(vm.pid, file, group, host);
+      const container = heldContainer(vm.pid, file, host);
+      const coherency = group === undefined ? null : heldCoherency(file, group, {host, container});
       return group === undefined || coherency === null
-        ? {...file, group: null, gone: true, verdict: 'unknown', confidence: 'none'}
-        : {...file, group, ...coherency};
+        ? {...file, group: null, gone: true, container, ...goneCoherency(file, host)}
+        : {...file, group, container, ...coherency};
     }),
     host,
     nodes,
@@ -129,16 +138,20 @@ export const groupWithId = ({host}: Pick<VmFacts, 'host'>, id: number): Group =>
 
 /** What KVM learns of a file that the owner has open; null when its device has gone meanwhile. */
 const heldCoherency = (
-  pid: number,
-  {node, fd}: Holding,
+  {node}: Holding,
   group: Group,
-  {kernel: {coherencyRule: rule}}: Host,
+  {host, container}: {host: Host; container: GroupContainer},
 ): FileCoherency | null => {
-  if (node.kind === 'group')
-    return groupCoherency(group, rule, rule === 'devices' ? 'unknown' : containerOf(pid, fd));
+  if (node.kind === 'group') return groupCoherency(group, host.kernel.coherencyRule, container);
   const device = deviceIn(group, node.address);
   return device === undefined ? null : deviceCoherency(device);
 };
+
+const heldContainer = (pid: number, {node, fd}: Holding, {kernel}: Host): GroupContainer =>
+  node.kind === 'cdev' || kernel.coherencyRule === 'devices' ? 'unknown' : containerOf(pid, fd);
+
+const goneCoherency = ({node}: Holding, {kernel}: Host): FileCoherency =>
+  node.kind === 'group' ? deadGroupCoherency(kernel.coherencyRule) : {verdict: 'unknown', confidence: 'none'};
 
 const deviceIn = (group: Group, address: string): Device | undefined =>
   group.devices.find((device) => device.address === address);

@@ -4,10 +4,13 @@ import type {HeldFile} from './facts.js';
 /**
  * What KVM has been told of a file, where it has not looked again that kvfio knows of. The note tells what it was told
  * when kvfio last had it look; but the VMM may have had it look since, which leaves no trace. So where the note differs
- * from what KVM would be told now, it is unknown which of the two holds.
+ * from what KVM would be told now, it is unknown which of the two holds. So it is without a note, where all devices have
+ * gone meanwhile.
  */
 export const asDecided = <T extends HeldFile>(file: T): T =>
-  isInDoubt(file) ? {...file, verdict: 'unknown', confidence: 'none'} : file;
+  isInDoubt(file) || (file.gone && file.decided === null)
+    ? {...file, verdict: 'unknown', confidence: 'none'}
+    : file;
 
 export const isInDoubt = ({decided, verdict}: HeldFile): boolean =>
   decided !== null && decided.verdict !== verdict;

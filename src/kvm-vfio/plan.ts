@@ -18,7 +18,8 @@ export interface PlannedFile {
 export type Step =
   /** In kvfio itself; leaves nothing behind. */
   | {action: 'open'; file: PlannedFile}
-  | {action: 'create-device'}
+  /** `stays`: closing it would not undo it, see {@link Plan.closeReleases}. */
+  | {action: 'create-device'; stays: boolean}
   | {action: 'give'; file: PlannedFile}
   /** `settles`: EEXIST is the answer that it is so already, and no error. */
   | {action: 'add'; file: PlannedFile; settles: boolean}
@@ -27,30 +28,42 @@ export type Step =
   | {action: 'close'; file: PlannedFile}
   | {action: 'close-device'; fd: number};
 
+const createDevice = ({closeReleases}: Pick<Plan, 'closeReleases'>): Step => ({
+  action: 'create-device',
+  stays: closeReleases === false,
+});
+
 /** What a VM's kvm-vfio device is now, and the steps that are to change it. Says nothing of how they are executed. */
 export interface Plan {
   /** Number of the device in the owner; null when there is none. */
   device: number | null;
   files: readonly PlannedFile[];
+  /** Whether closing the device makes room for another one on this kernel (model/rules.ts); true by default. */
+  closeReleases?: boolean | undefined;
   steps: Step[];
 }
 
 type Situation = Omit<Plan, 'steps'>;
 
 /** KVM_CREATE_DEVICE, and when `ifMissing` only for a VM that has none. */
-export const createPlan = ({device}: {device: number | null}, ifMissing: boolean): Plan => ({
+export const createPlan = (
+  {device, closeReleases}: Pick<Situation, 'device' | 'closeReleases'>,
+  ifMissing: boolean,
+): Plan => ({
   device,
   files: [],
-  steps: ifMissing && device !== null ? [] : [{action: 'create-device'}],
+  closeReleases,
+  steps: ifMissing && device !== null ? [] : [createDevice({closeReleases})],
 });
 
 /** What opens can fail without a trace, so it comes first. */
-export const attachPlan = ({device, files}: Situation): Plan => ({
+export const attachPlan = ({device, files, closeReleases}: Situation): Plan => ({
   device,
   files,
+  closeReleases,
   steps: [
     ...files.filter(isMissing).map((file) => ({action: 'open' as const, file})),
-    ...(device === null ? [{action: 'create-device' as const}] : []),
+    ...(device === null ? [createDevice({closeReleases})] : []),
     ...files.flatMap((file) => [...given(file), {action: 'add' as const, file, settles: true}]),
   ],
 });
@@ -107,7 +120,10 @@ export const describeStep = (step: Step): StepText => {
         undo: null,
       };
     case 'create-device':
-      return {does: 'create the kvm-vfio device (KVM_CREATE_DEVICE)', undo: 'close the kvm-vfio device'};
+      return {
+        does: `create the kvm-vfio device (KVM_CREATE_DEVICE)${step.stays ? ', which stays until the VM ends' : ''}`,
+        undo: step.stays ? null : 'close the kvm-vfio device',
+      };
     case 'give':
       return {
         does: `hand the descriptor of ${step.file.name} to the owner`,

@@ -23,8 +23,8 @@ type Reasons = Record<string, [why: string, hint: string]>;
 const REASONS: Partial<Record<Step['action'], Reasons>> = {
   'create-device': {
     EBUSY: [
-      'The VM has a kvm-vfio device already, and can have one only (EBUSY).',
-      'Use --if-missing, or "kvfio attach", which uses the one that is there.',
+      'The VM has a kvm-vfio device already, and can have one only (EBUSY). Before Linux 6.1.9 one that was closed counts, too.',
+      'Use --if-missing, or "kvfio attach", which uses the one that is there. If "kvfio status" shows none, start the VM anew.',
     ],
     ENODEV: [
       "This kernel's KVM has no kvm-vfio device (ENODEV).",
@@ -38,8 +38,8 @@ const REASONS: Partial<Record<Step['action'], Reasons>> = {
       'Nothing needs doing; "kvfio attach" takes that for success.',
     ],
     EINVAL: [
-      'KVM does not take it for a VFIO file (EINVAL).',
-      'Name a group; a device of its own (cdev) can be added since Linux 6.6.',
+      'KVM does not take it for a VFIO file (EINVAL). Before Linux 5.19 it takes a group only in a container that has its IOMMU driver.',
+      'Name a group, on such a kernel with --container type1 or after its VMM has put it into a container; a device of its own (cdev) can be added since Linux 6.6.',
     ],
     EBADF: ['The owner has closed one of the descriptors meanwhile (EBADF).', 'Try again.'],
     ENXIO: ['The device has no such attribute, so it is no kvm-vfio device (ENXIO).', 'Look at --device-fd.'],

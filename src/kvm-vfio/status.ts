@@ -11,6 +11,7 @@ import {
   type Remark,
   type VmIdentity,
 } from './change-document.js';
+import {mayHaveClosedOne, UNSEEN_DEVICE} from './closed-device.js';
 import {vmCoherency, type Coherency} from './coherency.js';
 import {certainDevice, devicesOf, readFacts, type HeldFile, type VmFacts} from './facts.js';
 import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
@@ -128,6 +129,7 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
     warnings: [
       ...remarks(host.warnings),
       ...(ambiguous ? [SEVERAL] : []),
+      ...(mayHaveClosedOne(facts, facts.device) ? [UNSEEN_DEVICE] : []),
       ...held.flatMap((file) => changedMembers(file)),
       ...held.filter((file) => file.registered !== false && isInDoubt(file)).map(inDoubt),
     ],
@@ -139,9 +141,11 @@ const hasChanged = (file: HeldFile): boolean | null =>
 
 /** Without a device nothing is registered. */
 const withoutDevice =
-  ({device, ambiguous}: VmFacts) =>
+  (facts: VmFacts) =>
   (file: HeldFile): HeldFile =>
-    device === null && !ambiguous ? {...file, registered: false} : file;
+    facts.device === null && !facts.ambiguous && !mayHaveClosedOne(facts, null)
+      ? {...file, registered: false}
+      : file;
 
 const SEVERAL: Remark = {
   code: 'SEVERAL_DEVICES',
@@ -156,7 +160,7 @@ const changedMembers = (file: HeldFile): Remark[] => {
     return [
       {
         code: 'FILE_GONE',
-        message: `all devices of ${name} have left VFIO: KVM keeps its file, and takes the VM for what it was, until it is deleted ("kvfio detach"); devices that come back make another file`,
+        message: `all devices of ${name} have left VFIO: KVM keeps its file until it is deleted ("kvfio detach"), and takes the VM for what it was until it looks again, when a file is added or deleted; devices that come back make another file`,
       },
     ];
   if (decided !== null && hasChanged(file) === true)

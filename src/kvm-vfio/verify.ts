@@ -24,12 +24,11 @@ export const verifyHeld = (
   refuseForeign(facts, vm.pid);
   using owner = vm.open();
   try {
-    const held = holdingSignalsSync(() =>
-      owner.together(() =>
-        facts.held.map((file) => ({...file, registered: isRegistered(owner, device, file)})),
-      ),
-    );
-    if (held.every(({registered}) => registered)) return held;
+    const tried = holdingSignalsSync(() =>
+      owner.together(() => facts.held.map((file) => ({file, found: find(owner, device, file)}))),
+    ).map(({file, found}) => ({file: {...file, registered: found === 'registered'}, found}));
+    const held = tried.map(({file}) => file);
+    if (!tried.some(({found}) => found === 'added and deleted')) return held;
     // what was added and deleted again had KVM look at all
     noteHeld(owner, facts);
     return held.map((file) => ({...file, decided: readDecision(vm.pid, file.fd)}));
@@ -52,21 +51,25 @@ const refuseForeign = ({several, held}: VmFacts, pid: number): void => {
   });
 };
 
-const isRegistered = (owner: Owner, device: number, {fd, name}: HeldFile): boolean => {
+/** `refused`: KVM does not take the file, as a group without a container before Linux 5.19, and so cannot have it. */
+type Found = 'registered' | 'added and deleted' | 'refused';
+
+const find = (owner: Owner, device: number, {fd, name}: HeldFile): Found => {
   const what = `Whether ${name} is registered was not found out.`;
   try {
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    if (error.code === 'EEXIST') return true;
+    if (error.code === 'EEXIST') return 'registered';
+    if (error.code === 'EINVAL') return 'refused';
     throw new Failure({...explainRefusal('add', error, owner.way), what, cause: error});
   }
   try {
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
-    return false;
+    return 'added and deleted';
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    if (error.code === 'ENOENT') return false; // the owner deleted it meanwhile
+    if (error.code === 'ENOENT') return 'added and deleted'; // the owner deleted it meanwhile
     const refusal = explainRefusal('delete', error, owner.way);
     throw new Failure({
       ...refusal,

@@ -604,7 +604,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ['trap-coherency-rule', 'Linux 6.1', {release: '6.1.0-56-amd64'}, 'fail', /asks the container/],
   ['trap-coherency-rule', 'Linux 5.10', {release: '5.10.0-30-amd64'}, 'fail', /all units/],
   ['trap-refused-delete', 'Linux 6.12', {}, 'pass', /6\.12/],
-  ['trap-refused-delete', 'Linux 6.18', {release: '6.18.44'}, 'unknown', /between/],
+  ['trap-refused-delete', 'Linux 6.19', {release: '6.19.2'}, 'unknown', /between/],
   ['trap-refused-delete', 'Linux 7.3', {release: '7.3.4'}, 'fail', /7\.3/],
   [
     'trap-amd-page-tables',

@@ -106,7 +106,7 @@ describe('what is said of a change', () => {
   it('takes into account that a refused DEL has older kernels look again', () => {
     const files = [held(13, null, 'enforced'), held(12, 'enforced', 'not-enforced', true)] as const;
     const after = (release: string): string => answered('detach', files, 'absent', release).after.state;
-    assert.deepEqual(['6.1.0-56-amd64', '6.12.9', '6.13.0', '7.2.1', '7.3.0', ''].map(after), [
+    assert.deepEqual(['6.1.0-56-amd64', '6.18.15', '6.19.0', '7.2.1', '7.3.0', ''].map(after), [
       'non-coherent',
       'non-coherent',
       'unknown',
@@ -115,11 +115,18 @@ describe('what is said of a change', () => {
       'unknown',
     ]);
     assert.deepEqual(
-      ['6.12.9', '6.13.0', '7.2.1', '7.3.0', null].map(
+      ['6.12.9', '6.18.15', '6.19.0', '7.1.9', '7.2.12', null].map(
         (release) => rulesOf({release, coherencyRule: 'devices'}).refusedDeleteLooks,
       ),
-      [true, null, null, false, null],
+      [true, true, null, null, false, null],
     );
+  });
+
+  it('is coherent of a group whose devices have all left, once KVM looked again', () => {
+    const dead = {...held(12, null, 'enforced', true), gone: true, group: null};
+    const other = held(13, null, 'enforced', true);
+    assert.deepEqual(states(answered('detach', [other, dead], 'deleted')), ['unknown', 'coherent']);
+    assert.deepEqual(states(answered('attach', [other, dead], 'already')), ['unknown', 'unknown']);
   });
 
   it('is certain in a dry run where KVM has to look', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import {courseOf, type Course} from '../../src/kvm-vfio/course.js';
+import {courseOf, refusalAhead, type Course, type CourseParts} from '../../src/kvm-vfio/course.js';
 import type {HeldFile, VmFacts} from '../../src/kvm-vfio/facts.js';
 import {addPlan, attachPlan, detachPlan, type Plan, type PlannedFile} from '../../src/kvm-vfio/plan.js';
-import type {FileCoherency} from '../../src/kvm-vfio/model/told.js';
+import type {FileCoherency, GroupContainer} from '../../src/kvm-vfio/model/told.js';
 
 type Target = PlannedFile & FileCoherency;
 
@@ -39,7 +39,42 @@ const course = (
   });
 };
 
+/** Attaching one group to a VM on Linux 5.10, which has no device that anybody has open. */
+const onOldKernel = (
+  file: Target,
+  {container, created}: {container: GroupContainer; created?: boolean},
+): CourseParts => ({
+  facts: {
+    held: (file.fd === null
+      ? []
+      : [{...file, container, registered: null, decided: null, gone: false}]) as unknown as HeldFile[],
+    ambiguous: false,
+    host: {kernel: {release: '5.10.0-35-amd64', coherencyRule: 'all-units'}},
+  } as unknown as VmFacts,
+  targets: [file],
+  plan: attachPlan({device: null, files: [file], closeReleases: false}),
+  outcome: created === undefined ? null : {created, files: new Map([[file.name, {fd: 5, outcome: 'added'}]])},
+});
+
 describe('the course of a change, foreseen', () => {
+  it('ends before 5.19 at a group that is in no container, and only there', () => {
+    const answer = (file: Target, container: GroupContainer): string | undefined =>
+      refusalAhead(onOldKernel(file, {container}))?.answer;
+    assert.equal(answer(target(5), 'none'), 'EINVAL');
+    assert.equal(answer(target(5), 'type1'), undefined);
+    assert.equal(answer(target(5), 'unknown'), undefined);
+    assert.equal(answer(target(null), 'none'), 'EINVAL');
+    assert.equal(answer({...target(null), container: 'type1'}, 'none'), undefined);
+  });
+
+  it('takes a device into account that was closed before 6.1.9, until another one could be created', () => {
+    const before = (created?: boolean): string =>
+      courseOf(onOldKernel(target(5), {container: 'type1', ...(created === undefined ? {} : {created})}))
+        .before;
+    assert.deepEqual([before(), before(true)], ['unknown', 'coherent']);
+    assert.equal(courseOf(onOldKernel(target(5), {container: 'type1'})).after, 'non-coherent');
+  });
+
   it('is that of an ADD that succeeds, where one that does not is a failure', () => {
     assert.deepEqual(course(addPlan, [target(5)]), {before: 'unknown', after: 'non-coherent', looked: true});
     assert.deepEqual(course(attachPlan, [target(5)]), {

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
-import type {CoherencyRule} from '../../src/iommu/kernel.js';
-import {DeviceModel, type Entry} from '../../src/kvm-vfio/model/device.js';
+import {coherencyRule, type CoherencyRule} from '../../src/iommu/kernel.js';
+import {DeviceModel, type Entry, type Vfio} from '../../src/kvm-vfio/model/device.js';
 import {ContainerModel, GroupModel} from '../../src/kvm-vfio/model/group.js';
 import {rulesOf, type KernelRules} from '../../src/kvm-vfio/model/rules.js';
 import {groupCoherency} from '../../src/kvm-vfio/model/told.js';
+import {VmModel} from '../../src/kvm-vfio/model/vm.js';
+import {parseKernelRelease} from '../../src/linux/kernel-release.js';
 import {needs} from '../support/needs.js';
 import {dialogues} from './model/dialogue.js';
 import {expectLine} from './model/expect-line.js';
@@ -103,11 +105,39 @@ describe('the model of the kvm-vfio device', function () {
       (['group', 'device', 'other'] as const).map((kind) =>
         new DeviceModel(
           {...rules('devices'), takesDevices},
-          {kindOf: () => kind, tells: () => 'enforced'},
+          {kindOf: () => kind, containerOf: () => 'none', tells: () => 'enforced'},
         ).add(0),
       );
     assert.deepEqual(answers(true), ['done', 'done', 'EINVAL']);
     assert.deepEqual(answers(false), ['done', 'EINVAL', 'EINVAL']);
+  });
+
+  it('takes a group before 5.19 only in a container that has its IOMMU driver', () => {
+    const answers = (release: string): (string | null)[] =>
+      (['none', 'no-driver', 'type1', 'unknown'] as const).map((container) =>
+        new DeviceModel(rulesOf({release, coherencyRule: coherencyRule(parseKernelRelease(release))}), {
+          kindOf: () => 'group',
+          containerOf: () => container,
+          tells: () => 'enforced',
+        }).add(0),
+      );
+    assert.deepEqual(answers('5.18.19'), ['EINVAL', 'EINVAL', 'done', null]);
+    assert.deepEqual(answers('5.19.0'), ['done', 'done', 'done', 'done']);
+  });
+
+  it('does not know of a VM whether it had a device that was closed, where that is not released', () => {
+    const vfio: Vfio<number> = {
+      kindOf: () => 'group',
+      containerOf: () => 'type1',
+      tells: () => 'enforced',
+    };
+    const old = rulesOf({release: '5.10.0', coherencyRule: 'all-units'});
+    const vm = new VmModel<number>(old, vfio);
+    assert.equal(vm.createDevice(), 'done');
+    vm.closeDevice();
+    assert.equal(vm.createDevice(), 'EBUSY');
+    const unseen = new VmModel<number>(old, vfio, new DeviceModel(old, vfio), false);
+    assert.deepEqual([unseen.createDevice(), unseen.createDevice()], [null, 'EBUSY']);
   });
 
   it('remembers that KVM looked, whatever comes after', () => {
@@ -219,8 +249,14 @@ const device = (
   {refusedDeleteLooks}: {refusedDeleteLooks: boolean | null},
 ): DeviceModel<number> =>
   new DeviceModel(
-    {coherency: 'devices', takesDevices: true, closeReleases: true, refusedDeleteLooks},
-    {kindOf: () => 'group', tells: (file) => files[file]?.now ?? 'unknown'},
+    {
+      coherency: 'devices',
+      takesDevices: true,
+      needsContainer: false,
+      closeReleases: true,
+      refusedDeleteLooks,
+    },
+    {kindOf: () => 'group', containerOf: () => 'none', tells: (file) => files[file]?.now ?? 'unknown'},
     files.map(({registered, told}, file) => ({file, registered, told})),
   );
 

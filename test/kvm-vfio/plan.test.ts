@@ -78,5 +78,10 @@ describe('a plan', () => {
       },
       {does: 'add group 12 (KVM_DEV_VFIO_FILE_ADD)', undo: 'delete group 12'},
     ]);
+    const [stays] = createPlan({device: null, closeReleases: false}, false).steps.map(describeStep);
+    assert.deepEqual(stays, {
+      does: 'create the kvm-vfio device (KVM_CREATE_DEVICE), which stays until the VM ends',
+      undo: null,
+    });
   });
 });

@@ -144,6 +144,37 @@ describe('several groups are all or none', () => {
     });
   }
 
+  it('but for a new device, which stays open where closing it would free nothing', () => {
+    const {files} = attaching().plan;
+    const plan = attachPlan({device: null, files, closeReleases: false});
+    const whole = new ModelOwner();
+    run(whole, plan);
+    // the first call creates the device
+    for (let from = 2; from <= whole.calls; from += 1) {
+      const owner = new ModelOwner({from, count: 1});
+      assert.throws(
+        () => run(owner, plan),
+        (error) => {
+          assert.ok(error instanceof Failure);
+          assert.deepEqual([error.errno, error.exitCode], ['ENOMEM', 9]);
+          assert.match(error.message, /All but the kvm-vfio device is as it was before\./);
+          assert.match(error.message, /stays open in the owner, descriptor 11:/);
+          assert.doesNotMatch(error.message, /close the kvm-vfio device/);
+          return true;
+        },
+      );
+      assert.deepEqual(
+        [...owner.fds],
+        [
+          [3, 'vm'],
+          [11, 'device'],
+        ],
+        `call ${from}`,
+      );
+      assert.equal(owner.registered.size, 0);
+    }
+  });
+
   it('and what is left is named when the owner cannot be made to undo it', () => {
     const {owner, plan} = attaching({from: 4, count: Infinity});
     assert.throws(

@@ -53,7 +53,7 @@ export const TRAPS: readonly Check[] = [
       if (looks === true) return pass(seen);
       return looks === false
         ? fail(seen, 'detach and attach a group when its members have changed')
-        : unknown(`${seen}; it changed between Linux 6.13 and 7.3`);
+        : unknown(`${seen}; it changed between Linux 6.19 and 7.2`);
     },
   },
   {

@@ -1,6 +1,7 @@
 import type {Verdict} from '../../iommu/snoop-control.js';
 import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../../linux/ioctl.js';
 import type {KernelRules} from './rules.js';
+import type {GroupContainer} from './told.js';
 
 /** What KVM takes a VM for: all DMA of its devices is coherent with the CPU caches, or not. */
 export type VmCoherency = 'coherent' | 'non-coherent' | 'unknown';
@@ -14,6 +15,8 @@ export type FileKind = 'group' | 'device' | 'other';
 /** What KVM learns from VFIO of a file, which it tells apart by identity: two opens of one node are two files. */
 export interface Vfio<F> {
   kindOf: (file: F) => FileKind;
+  /** What a group is in. */
+  containerOf: (file: F) => GroupContainer;
   /** What KVM is told when it looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
   tells: (file: F) => Verdict;
 }
@@ -72,9 +75,10 @@ export class DeviceModel<F> {
    */
   add(file: F, answer: Answer | null = this.#addAnswer(file)): Answer | null {
     if (answer === 'EINVAL') return answer;
+    const registered = answer !== null || this.#isTaken(file) === true ? true : null;
     const entry = this.#entryOf(file);
-    if (entry === undefined) this.#entries.push({file, registered: true, told: this.#vfio.tells(file)});
-    else entry.registered = true;
+    if (entry === undefined) this.#entries.push({file, registered, told: this.#vfio.tells(file)});
+    else entry.registered ||= registered;
     this.#look(answer === null ? null : looks(answer, this.#rules));
     return answer;
   }
@@ -88,11 +92,26 @@ export class DeviceModel<F> {
   }
 
   #addAnswer(file: F): Answer | null {
-    const kind = this.#vfio.kindOf(file);
-    if (kind === 'other' || (kind === 'device' && !this.#rules.takesDevices)) return 'EINVAL';
+    const taken = this.#isTaken(file);
+    if (taken === false) return 'EINVAL';
     const registered = this.#entryOf(file)?.registered ?? false;
-    if (this.#mayBe(file)) return null;
+    if (taken === null || this.#mayBe(file)) return null;
     return registered ? 'EEXIST' : 'done';
+  }
+
+  /** Whether KVM takes it for a file of VFIO; null when that is not known. */
+  #isTaken(file: F): boolean | null {
+    const {takesDevices, needsContainer} = this.#rules;
+    switch (this.#vfio.kindOf(file)) {
+      case 'other':
+        return false;
+      case 'device':
+        return takesDevices;
+      case 'group': {
+        const container = needsContainer ? this.#vfio.containerOf(file) : 'type1';
+        return container === 'unknown' ? null : container === 'type1';
+      }
+    }
   }
 
   #deleteAnswer(file: F): Answer | null {

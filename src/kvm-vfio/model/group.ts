@@ -48,6 +48,11 @@ export class GroupModel<D> {
     return this.members.size === 0;
   }
 
+  get place(): GroupContainer {
+    if (this.#container === null) return 'none';
+    return this.#container.hasDriver ? 'type1' : 'no-driver';
+  }
+
   /** A VFIO driver takes a device (vfio_device_set_group). */
   plug(device: D, verdict: Verdict): void {
     this.members.set(device, verdict);
@@ -89,16 +94,11 @@ export class GroupModel<D> {
   /** What KVM is told of it (vfio_file_enforced_coherent). */
   coherency(rule: CoherencyRule): Verdict {
     const verdict = rule === 'devices' ? all(this.members.values()) : this.#domainsOfContainer();
-    return groupCoherency({snoopControl: {verdict, confidence: 'exact'}}, rule, this.#place()).verdict;
+    return groupCoherency({snoopControl: {verdict, confidence: 'exact'}}, rule, this.place).verdict;
   }
 
   #domainsOfContainer(): Verdict {
     return all([...(this.#container?.groups ?? [])].map((group) => group.#domain));
-  }
-
-  #place(): GroupContainer {
-    if (this.#container === null) return 'none';
-    return this.#container.hasDriver ? 'type1' : 'no-driver';
   }
 }
 

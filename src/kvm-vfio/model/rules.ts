@@ -7,6 +7,8 @@ export interface KernelRules {
   coherency: CoherencyRule;
   /** ADD takes open devices as well as groups, since 6.6 (drivers/vfio/vfio_main.c, vfio_file_is_valid). */
   takesDevices: boolean;
+  /** ADD takes groups only that are in a container with an IOMMU driver, before 5.19 (drivers/vfio/vfio.c, vfio_group_add_container_user). */
+  needsContainer: boolean;
   /** See {@link refusedDeleteLooks}. */
   refusedDeleteLooks: boolean | null;
   /** See {@link closeReleases}. */
@@ -19,6 +21,7 @@ export const rulesOf = ({release, coherencyRule}: Pick<Kernel, 'release' | 'cohe
   return {
     coherency: coherencyRule,
     takesDevices: version === null || isAtLeast(version, 6, 6),
+    needsContainer: coherencyRule === 'all-units',
     refusedDeleteLooks: refusedDeleteLooks(version),
     closeReleases: closeReleases(version, release),
   };
@@ -26,12 +29,12 @@ export const rulesOf = ({release, coherencyRule}: Pick<Kernel, 'release' | 'cohe
 
 /**
  * Whether a DEL that is answered ENOENT has KVM look at the coherency of all files again, as one that succeeds does
- * (virt/kvm/vfio.c): it did up to Linux 6.12, does not since 7.3, and changed in between. Null when that is not known.
+ * (virt/kvm/vfio.c): it does up to Linux 6.18, does not since 7.2, and changed in between. Null when that is not known.
  */
 export const refusedDeleteLooks = (version: KernelVersion | null): boolean | null => {
   if (version === null) return null;
-  if (!isAtLeast(version, 6, 13)) return true;
-  return isAtLeast(version, 7, 3) ? false : null;
+  if (!isAtLeast(version, 6, 19)) return true;
+  return isAtLeast(version, 7, 2) ? false : null;
 };
 
 /**

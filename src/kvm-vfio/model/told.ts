@@ -30,7 +30,7 @@ export const groupCoherency = (
   if (rule === 'devices') return {verdict, confidence};
   switch (container) {
     case 'none':
-      // no domain that could be incoherent
+      // no domain that could be incoherent; before 5.19 KVM does not take such a group
       return {verdict: 'enforced', confidence: 'exact'};
     case 'type1':
       return {verdict, confidence};
@@ -41,6 +41,15 @@ export const groupCoherency = (
       return {verdict: 'unknown', confidence: 'none'};
   }
 };
+
+/**
+ * What KVM learns of a group whose last device has left VFIO: none is left that could be incoherent, neither in the group
+ * nor, since it has left its container with it, in that.
+ */
+export const deadGroupCoherency = (rule: CoherencyRule): FileCoherency =>
+  rule === 'all-units'
+    ? {verdict: 'unknown', confidence: 'none'}
+    : {verdict: 'enforced', confidence: 'exact'};
 
 /** What KVM learns of a device by its cdev: its own (vfio_file_enforced_coherent in drivers/vfio/vfio_main.c, since 6.6). */
 export const deviceCoherency = ({snoopControl: {verdict, confidence}}: Judged): FileCoherency => ({

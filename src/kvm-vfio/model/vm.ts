@@ -9,12 +9,17 @@ export class VmModel<F> {
   readonly #rules: KernelRules;
   readonly #vfio: Vfio<F>;
   #device: DeviceModel<F> | null;
+  #certain: boolean;
 
-  /** @param device - what it has already */
-  constructor(rules: KernelRules, vfio: Vfio<F>, device: DeviceModel<F> | null = null) {
+  /**
+   * @param device - what it has already
+   * @param certain - whether it has that; of a device that was closed and not released nothing is seen
+   */
+  constructor(rules: KernelRules, vfio: Vfio<F>, device: DeviceModel<F> | null = null, certain = true) {
     this.#rules = rules;
     this.#vfio = vfio;
     this.#device = device;
+    this.#certain = certain;
   }
 
   /** The device that it has now. A VM has one at most. */
@@ -22,11 +27,17 @@ export class VmModel<F> {
     return this.#device;
   }
 
-  /** KVM_CREATE_DEVICE (kvm_vfio_create in virt/kvm/vfio.c). */
-  createDevice(): 'done' | 'EBUSY' {
-    if (this.#device !== null) return 'EBUSY';
+  /**
+   * KVM_CREATE_DEVICE (kvm_vfio_create in virt/kvm/vfio.c).
+   *
+   * @returns the kernel's answer; null when it depends on what is not known, and then what follows holds for a success
+   */
+  createDevice(): 'done' | 'EBUSY' | null {
+    if (this.#device !== null && this.#certain) return 'EBUSY';
+    const answer = this.#certain ? 'done' : null;
     this.#device = new DeviceModel(this.#rules, this.#vfio);
-    return 'done';
+    this.#certain = true;
+    return answer;
   }
 
   /** The last descriptor of the device is closed, which lets all its files go (kvm_vfio_release in virt/kvm/vfio.c). */

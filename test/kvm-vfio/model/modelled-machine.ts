@@ -77,6 +77,7 @@ export class ModelledMachine {
     this.#rules = rules;
     this.#vfio = {
       kindOf: ({kind}) => FILE_KINDS[kind],
+      containerOf: ({group}) => group?.place ?? 'none',
       tells: ({group}) => group?.coherency(rules.coherency) ?? verdict,
     };
     for (const {id, devices} of machine.groups) for (const device of devices) this.#plug(id, device);
@@ -218,7 +219,7 @@ export class ModelledMachine {
       case 'create device': {
         const vm = this.#vmAt(action.vm);
         const answer = vm.createDevice();
-        return answer === 'done' ? this.#open(new OpenFile('kvm-vfio', {vm})) : answer;
+        return answer === 'done' ? this.#open(new OpenFile('kvm-vfio', {vm})) : (answer ?? 'unknown');
       }
       case 'test device':
         return 'done';
