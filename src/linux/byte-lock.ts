@@ -1,9 +1,11 @@
 import type {Descriptor} from './descriptor.js';
+import {SyscallError} from './errno.js';
 import {syscall} from './libc.js';
 import {PinnedMemory} from './memory.js';
 
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
+const F_WRLCK = 1;
 const F_UNLCK = 2;
 const SEEK_SET = 0;
 
@@ -16,6 +18,22 @@ const SEEK_SET = 0;
  */
 export const lockByte = ({fd}: Descriptor, position: bigint): void => {
   setLock(fd, F_RDLCK, position, 1n);
+};
+
+/**
+ * Locks one byte of an open file against all other locks of that byte, if there is none. The file is open for writing.
+ *
+ * @returns whether it is locked now
+ * @throws {@link SyscallError}
+ */
+export const lockByteAlone = ({fd}: Descriptor, position: bigint): boolean => {
+  try {
+    setLock(fd, F_WRLCK, position, 1n);
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError && (error.code === 'EAGAIN' || error.code === 'EACCES')) return false;
+    throw error;
+  }
 };
 
 /**

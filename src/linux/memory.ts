@@ -1,6 +1,7 @@
-import {closeSync, openSync, readSync, writeSync} from 'node:fs';
+import {readSync, writeSync} from 'node:fs';
+import {Descriptor} from './descriptor.js';
 import {SyscallError} from './errno.js';
-import {addressOf, fastSyscall} from './libc.js';
+import {O_RDWR, addressOf, fastSyscall, open} from './libc.js';
 
 /** Bytes of kvfio's own whose address does not change, for system calls that take pointers. */
 export class PinnedMemory {
@@ -42,35 +43,33 @@ export interface Place {
  * Needs the right to trace the process. Every method throws a {@link SyscallError}; EIO when there is no such memory.
  */
 export class ProcessMemory implements Disposable {
-  readonly #tid: number;
+  /** /proc/PID/mem, for reading and writing, which only those can open who may trace the process. */
+  readonly file: Descriptor;
+  readonly #pid: number;
   readonly #path: string;
-  readonly #fd: number;
   readonly #scratch: PinnedMemory;
 
-  /**
-   * @param tid - of a thread of the process
-   * @param capacity - the most bytes that {@link usable} is asked about, in at most three places
-   */
-  constructor(pid: number, tid: number, capacity: number) {
-    this.#tid = tid;
-    this.#path = `/proc/${pid}/task/${tid}/mem`;
+  /** @param capacity - the most bytes that {@link usable} is asked about, in at most three places */
+  constructor(pid: number, capacity: number) {
+    this.#pid = pid;
+    this.#path = `/proc/${pid}/mem`;
     this.#scratch = new PinnedMemory(SIZEOF_IOVECS + capacity);
-    this.#fd = this.#call(() => openSync(this.#path, 'r+'));
+    this.file = new Descriptor(open(this.#path, O_RDWR), this.#path);
   }
 
   [Symbol.dispose](): void {
-    closeSync(this.#fd);
+    this.file[Symbol.dispose]();
   }
 
   read(address: bigint, size: number): Buffer {
     const bytes = Buffer.alloc(size);
-    this.#whole(size, () => readSync(this.#fd, bytes, 0, size, Number(address)));
+    this.#whole(size, () => readSync(this.file.fd, bytes, 0, size, Number(address)));
     return bytes;
   }
 
   /** Writes also where the process itself may not, as a debugger does: see {@link usable}. */
   write(address: bigint, bytes: Buffer): void {
-    this.#whole(bytes.length, () => writeSync(this.#fd, bytes, 0, bytes.length, Number(address)));
+    this.#whole(bytes.length, () => writeSync(this.file.fd, bytes, 0, bytes.length, Number(address)));
   }
 
   /** Whether these bytes are there, be it where the process itself may not read. */
@@ -102,7 +101,7 @@ export class ProcessMemory implements Disposable {
     words[1] = BigInt(size);
     try {
       const remote = [at + SIZEOF_IOVEC, places.length] as const;
-      const read = fastSyscall('process_vm_readv', [this.#tid, at, 1, ...remote]);
+      const read = fastSyscall('process_vm_readv', [this.#pid, at, 1, ...remote]);
       return bytes.subarray(SIZEOF_IOVECS, SIZEOF_IOVECS + read);
     } catch (error) {
       if (error instanceof SyscallError && error.code === 'EFAULT') return bytes.subarray(0, 0);

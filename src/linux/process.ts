@@ -75,6 +75,12 @@ export class Process {
     return parseProcessMaps(this.#text('maps'));
   }
 
+  /** Bytes that the stack of its first thread may grow to (RLIMIT_STACK); null when nothing limits it. */
+  stackLimit(): bigint | null {
+    const soft = /^Max stack size +(\d+|unlimited) /m.exec(this.#text('limits'))?.[1];
+    return soft === undefined || soft === 'unlimited' ? null : BigInt(soft);
+  }
+
   /** What each open descriptor links to, such as `/dev/kvm` and `anon_inode:kvm-vm`, by number. */
   descriptors(): Map<number, string> {
     return new Map(this.#numbers('fd').flatMap((fd) => this.#openLink(fd)));

@@ -17,6 +17,7 @@ export const PTRACE = {
   PTRACE_GETSIGMASK: 0x420a,
   PTRACE_SETSIGMASK: 0x420b,
   PTRACE_SECCOMP_GET_FILTER: 0x420c,
+  PTRACE_GET_SYSCALL_INFO: 0x420e,
   PTRACE_GET_RSEQ_CONFIGURATION: 0x420f,
 } as const;
 
@@ -36,6 +37,8 @@ const PTRACE_EVENT_STOP = 128;
 const NT_X86_XSTATE = 0x202;
 const SIZEOF_SIGSET = 8;
 const SIZEOF_SOCK_FILTER = 8;
+const SIZEOF_SYSCALL_INFO = 88;
+const PTRACE_SYSCALL_INFO_ENTRY = 1;
 const SIZEOF_RSEQ_CONFIGURATION = 24;
 const SIZEOF_SUD_CONFIG = 32;
 const BPF_MAXINSNS = 4096;
@@ -159,6 +162,16 @@ export class Tracee {
       if (error instanceof SyscallError && error.code === 'ENOENT') return null;
       throw error;
     }
+  }
+
+  /**
+   * The kind of the call that the thread is about to make (AUDIT_ARCH_*), which differs between 64-bit and 32-bit calls of
+   * the same code; null when it is not stopped at the entry of one. Linux 5.3 and newer.
+   */
+  enteredCall(): number | null {
+    this.#request('PTRACE_GET_SYSCALL_INFO', SIZEOF_SYSCALL_INFO, this.#scratch.at);
+    const {bytes} = this.#scratch; // u8 op, u32 arch at 4
+    return bytes[0] === PTRACE_SYSCALL_INFO_ENTRY ? bytes.readUInt32LE(4) : null;
   }
 
   /** Address of the thread's `struct rseq`; 0n when it has not registered one. Linux 5.13 and newer, else EIO. */

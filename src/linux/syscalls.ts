@@ -48,6 +48,7 @@ const X64 = {
   accept4: 288,
   perf_event_open: 298,
   recvmmsg: 299,
+  prlimit64: 302,
   sendmmsg: 307,
   getcpu: 309,
   process_vm_readv: 310,

@@ -115,7 +115,7 @@ describe('A pidfd', () => {
 
 describe('The memory of a process', () => {
   it('is read and written whole or not at all, and a page that the process may not read is not usable', () => {
-    using memory = new ProcessMemory(process.pid, process.pid, 8192);
+    using memory = new ProcessMemory(process.pid, 8192);
     const maps = new Process(process.pid).maps();
     const code = maps.find(({name}) => name === process.execPath)?.start ?? 0n;
     assert.ok(memory.holds({address: code, bytes: Buffer.from('\x7fELF', 'latin1')}));

@@ -79,7 +79,7 @@ describe('An owner whose kvfio is killed', function () {
     );
     assert.ok(requests.length > 0);
     const isMadeAnotherCall = (at: number): boolean =>
-      requests[at - 1] === 'PTRACE_SETREGS' && requests[at - 2] === 'PTRACE_SYSCALL';
+      requests[at - 1] === 'PTRACE_SETREGS' && requests[at] === 'PTRACE_SYSCALL';
     const fates: string[] = [];
     for (let dieAfter = 1; dieAfter <= requests.length; dieAfter += 1) {
       // when it was let run, it depends on the scheduler whether it has entered the call

@@ -55,14 +55,6 @@ describe('An owner that is not made to execute anything', function () {
     assert.deepEqual({broken, interrupted, other1}, {broken: 0, interrupted: 0, other1: 1});
   });
 
-  it('has a stack without room, and what lies beyond the guard page is not touched', async () => {
-    const victim = await arena.victim(['small']);
-    const failure = refusalOf(victim.pid, victim.report.vmFd);
-    assert.equal(failure.code, 'OWNER_NO_THREAD');
-    assert.match(failure.why, /no-stack/);
-    await victim.isWell();
-  });
-
   it('is not one that another kvfio lets go in half a second, as it may on a busy host', async () => {
     const victim = await arena.victim(['poll']);
     const holder = startChild({pid: victim.pid, work: 'hold'});

@@ -10,9 +10,11 @@ import {Descriptor} from '../../src/linux/descriptor.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import {sameFile} from '../../src/linux/kcmp.js';
+import {ProcessMemory} from '../../src/linux/memory.js';
 import {Process} from '../../src/linux/process.js';
 import {findCodeSites} from '../../src/vm/inject/code-sites.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {spareMemory} from '../../src/vm/inject/spare-memory.js';
 import {stopThread} from '../../src/vm/inject/stop-thread.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
@@ -92,8 +94,11 @@ describe('An injected owner', function () {
         while (process.status().state !== 'S');
         const sites = findCodeSites(process.maps(), (start, size) => process.memory(start, size));
         assert.ok(sites);
+        using memory = new ProcessMemory(pid, 128);
+        const spare = spareMemory(process, memory);
+        assert.ok(spare);
         const outcome = stopThread({
-          ...{pid, tid: pid, sites, filtered: false, suspendSeccomp: false, patience: 1000},
+          ...{pid, tid: pid, memory, sites, spare, filtered: false, suspendSeccomp: false, patience: 1000},
           observe: () => undefined,
           isOwners: () => false,
         });
@@ -137,6 +142,31 @@ describe('An injected owner', function () {
     } finally {
       child.kill('SIGKILL');
     }
+  });
+
+  for (const kind of ['bss', 'heap', 'array', 'coroutine']) {
+    it(`keeps what is right below a small stack of its own: ${kind}`, async () => {
+      // bound early, because the dynamic linker needs more stack than there is
+      const source = fileURLToPath(new URL('small-stacks.c', import.meta.url));
+      arena.compile('small-stacks', ['-Wl,-z,now'], source);
+      const victim = await arena.victim([kind], {program: 'small-stacks'});
+      const before = victim.descriptors();
+      using owner = InjectedOwner.open(victim.pid);
+      for (let round = 0; round < 20; round += 1) {
+        owner.together(() => {
+          owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+        });
+        await victim.isWell();
+      }
+      assert.deepEqual(victim.descriptors(), before);
+    });
+  }
+
+  it('makes the calls also on a stack without room, and what lies beyond the guard page is not touched', async () => {
+    const victim = await arena.victim(['small']);
+    using owner = InjectedOwner.open(victim.pid);
+    owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    await victim.isWell();
   });
 
   it('makes the calls also where its code may be executed only', async () => {

@@ -1,44 +1,36 @@
 import type {Registers} from '../../linux/registers.js';
 import {SYSCALLS_X64} from '../../linux/syscalls.js';
 
-/** How a thread goes on that was stopped, wherever it was. */
-export interface GoingOn {
-  /** For ptrace to put back: the kernel then restarts an interrupted call by itself. */
-  registers: Registers;
-  /** For rt_sigreturn, which takes part in no restart: a restart is an ordinary call made again. */
-  inFrame: Registers;
-}
+/**
+ * Registers with which a thread that was interrupted makes its call again. The kernel leaves the wish for that in rax, and
+ * fulfils it by itself (arch_do_signal_or_restart in arch/x86/kernel/signal.c); only some calls have failed for good although
+ * no signal has come. With ERESTARTNOHAND the kernel makes these again, too, unless it has a signal for a handler; then the
+ * call fails with EINTR, as it should.
+ *
+ * @returns the same object where nothing is to be changed
+ */
+export const madeAgain = (registers: Registers): Registers => {
+  const number = registers.getSigned('orig_rax');
+  if (number < 0 || registers.getSigned('rax') !== EINTR) return registers;
+  if (!FAILS_WHEN_STOPPED.has(number) && !isKvmRun(registers)) return registers;
+  return registers.with({rax: BigInt(ERESTARTNOHAND)});
+};
 
 /**
- * Finds how a stopped thread is to go on. The kernel leaves the wish for a restart in rax
- * (arch_do_signal_or_restart in arch/x86/kernel/signal.c).
+ * The call that a thread is to make if rt_sigreturn restores it at the entry of one: that same call, but for
+ * restart_syscall, which rt_sigreturn makes fail with EINTR (restore_sigcontext in arch/x86/kernel/signal_64.c).
  *
- * @param code - the {@link SIZE_OF_CODE} bytes before rip, where the thread was in restart_syscall
- * @returns null when the thread waits in restart_syscall and its code does not show which call that continues
+ * @param stopped - the thread's registers when it was interrupted
+ * @param entered - at the entry of the call
+ * @param code - reads the {@link SIZE_OF_CODE} bytes before rip
+ * @returns null when it is restart_syscall, and the code does not show which call that continues
  */
-export const goingOn = (registers: Registers, code: Buffer): GoingOn | null => {
-  if (registers.getSigned('orig_rax') < 0) return {registers, inFrame: registers};
-  const number = registers.getSigned('orig_rax');
-  const made = (call: number): Registers =>
-    registers.with({rip: registers.get('rip') - SYSCALL_INSTRUCTION, rax: BigInt(call)});
-
-  switch (registers.getSigned('rax')) {
-    case ERESTARTSYS:
-    case ERESTARTNOINTR:
-    case ERESTARTNOHAND:
-      return {registers, inFrame: made(number)};
-    case ERESTART_RESTARTBLOCK: {
-      const original = number === SYSCALLS_X64.restart_syscall ? continued(code) : number;
-      return original === null ? null : {registers, inFrame: made(original)};
-    }
-    case EINTR:
-      // A stop interrupts these for good although no signal has come. With ERESTARTNOHAND the kernel makes the call
-      // again, unless it has a signal for a handler; then that call fails with EINTR, as it should.
-      if (!FAILS_WHEN_STOPPED.has(number) && !isKvmRun(registers)) return {registers, inFrame: registers};
-      return {registers: registers.with({rax: BigInt(ERESTARTNOHAND)}), inFrame: made(number)};
-    default:
-      return {registers, inFrame: registers};
-  }
+export const callToMake = (stopped: Registers, entered: Registers, code: () => Buffer): number | null => {
+  const number = entered.getSigned('orig_rax');
+  if (number !== SYSCALLS_X64.restart_syscall) return number;
+  if (stopped.getSigned('rax') !== ERESTART_RESTARTBLOCK) return null;
+  const interrupted = stopped.getSigned('orig_rax');
+  return interrupted === SYSCALLS_X64.restart_syscall ? continued(code()) : interrupted;
 };
 
 /** Whether a stopped thread was in KVM_RUN, and so is a vCPU's. */
@@ -55,13 +47,9 @@ export const KVM_RUN = 0xae80;
 const EINTR = -4;
 // include/linux/errno.h
 const ERESTARTSYS = -512;
-const ERESTARTNOINTR = -513;
 const ERESTARTNOHAND = -514;
 const ENOIOCTLCMD = -515;
 const ERESTART_RESTARTBLOCK = -516;
-
-/** `0f 05` */
-const SYSCALL_INSTRUCTION = 2n;
 
 /**
  * Calls that a stop makes fail with EINTR even without a handler, see signal(7), and that may be made again then: those

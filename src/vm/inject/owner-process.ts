@@ -1,9 +1,11 @@
 import {readlinkSync} from 'node:fs';
 import {Failure} from '../../failure.js';
 import type {Descriptor} from '../../linux/descriptor.js';
+import {lockByteAlone} from '../../linux/byte-lock.js';
 import {EM_X86_64} from '../../linux/elf.js';
 import {SyscallError} from '../../linux/errno.js';
 import {shareDescriptors} from '../../linux/kcmp.js';
+import {ProcessMemory} from '../../linux/memory.js';
 import {pause} from '../../linux/pause.js';
 import {Pidfd} from '../../linux/pidfd.js';
 import {Process} from '../../linux/process.js';
@@ -13,9 +15,10 @@ import {findCodeSites, type CodeSites} from './code-sites.js';
 import {KVM_RUN} from './interrupted-call.js';
 import {permissionFailure} from './permission.js';
 import {refusal, refuse, type Reason, type Subject} from './refusals.js';
+import {spareMemory, type SpareMemory} from './spare-memory.js';
 import {stopThread, type Unsuitable} from './stop-thread.js';
 import {StoppedThread} from './stopped-thread.js';
-import {NoAnswer, ThreadGone} from './thread-errors.js';
+import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
 
 interface Manner {
   /** Milliseconds. */
@@ -88,7 +91,8 @@ export class OwnerProcess implements Disposable {
     return whileReading(
       this.#subject,
       () => {
-        const thread = this.#stop();
+        using memory = this.#memory();
+        const thread = this.#stop(memory);
         let result: T;
         try {
           this.#confirm();
@@ -109,17 +113,36 @@ export class OwnerProcess implements Disposable {
     if (!this.#manner.isRight()) throw refuse(this.#subject, refusal.gone());
   }
 
+  /** The owner's memory, with a lock on it: spare memory in it is for one kvfio at a time. */
+  #memory(): ProcessMemory {
+    const memory = new ProcessMemory(this.pid, CODE_AND_MARK);
+    try {
+      const giveUp = performance.now() + TRACED;
+      while (!lockByteAlone(memory.file, 0n)) {
+        if (performance.now() > giveUp) throw refuse(this.#subject, refusal.traced('another kvfio'));
+        pause(1);
+      }
+      return memory;
+    } catch (error) {
+      memory[Symbol.dispose]();
+      throw error;
+    }
+  }
+
   /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
-  #stop(): StoppedThread {
+  #stop(memory: ProcessMemory): StoppedThread {
     const giveUp = performance.now() + HOPE;
     for (;;) {
       this.#checkState();
       const reasons = new Set<Unsuitable | 'traced'>();
+      const spare = whileThere(() => spareMemory(this.process, memory));
+      if (spare === null) throw refuse(this.#subject, refusal.noThread('no-stack'));
       for (const task of candidates(this.process)) {
         if (!shareDescriptors(this.pid, task.tid)) continue;
-        const outcome = this.#tryToStop(task);
+        const outcome = this.#tryToStop(task, memory, spare);
         if (outcome instanceof StoppedThread) return outcome;
         reasons.add(outcome);
+        if (performance.now() > giveUp) break;
       }
       if (reasons.has('other-code')) this.#sites = this.#findCode();
       if (this.pidfd.exited) throw refuse(this.#subject, refusal.gone());
@@ -129,13 +152,19 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  #tryToStop({tid, status}: Task): StoppedThread | Unsuitable | 'traced' {
+  #tryToStop(
+    {tid, status}: Task,
+    memory: ProcessMemory,
+    spare: SpareMemory,
+  ): StoppedThread | Unsuitable | 'traced' {
     const filtered = (status.seccomp ?? 0) !== 0;
     if (filtered) this.#checkSeccomp();
     try {
       return stopThread({
         pid: this.pid,
         tid,
+        memory,
+        spare,
         sites: this.#sites,
         filtered,
         isOwners: () => this.process.has(tid) && !this.pidfd.exited,
@@ -220,7 +249,7 @@ export class OwnerProcess implements Disposable {
 const HOPE = 200;
 
 /** Milliseconds in which another kvfio lets an owner go, also where it has to wait for a CPU meanwhile. */
-const TRACED = 1000;
+const TRACED = 3000;
 
 /** What does not pass by itself. */
 const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
@@ -229,6 +258,9 @@ const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
   'compat-mode',
   'user-dispatch',
 ]);
+
+/** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */
+const CODE_AND_MARK = 128;
 
 const CAP_SYS_ADMIN = 21n;
 

@@ -6,7 +6,7 @@ import {USER_REGS, type RegisterName, type Registers} from '../../linux/register
  * state of a stopped thread. From the frame upwards lies all that a call needs too, so that a signal handler that runs
  * meanwhile pushes below it:
  *
- *     address of the rt_sigreturn stub | struct ucontext | XSAVE area | room for arguments | red zone, stack of the owner
+ *     address of the rt_sigreturn stub | struct ucontext | XSAVE area | room for arguments | end
  *
  * It is built in memory that is prepared before the thread is stopped.
  */
@@ -46,12 +46,12 @@ export class SignalFrame {
    * @param signalMask - its blocked signals
    * @param extendedSize - bytes of extended state that were put at {@link XSAVE_AT}
    * @param sigreturn - address of the stub
+   * @param end - first address behind it, a multiple of 64
    */
-  fill(registers: Registers, signalMask: bigint, extendedSize: number, sigreturn: bigint): void {
+  fill(registers: Registers, signalMask: bigint, extendedSize: number, sigreturn: bigint, end: bigint): void {
     const {bytes, words} = this.memory;
     const dataAt = (XSAVE_AT + this.#finishXsave(extendedSize) + 4 + 63) & ~63;
-    const top = registers.get('rsp') - RED_ZONE;
-    const base = top - (top % 64n) - BigInt(dataAt + ROOM);
+    const base = end - BigInt(dataAt + ROOM);
     this.#stackForCalls = base + BigInt(STUB_AT);
     this.#data = base + BigInt(dataAt);
     this.#bytes = bytes.subarray(STUB_AT, dataAt + ROOM);
@@ -95,9 +95,6 @@ export const ROOM = 256;
 
 /** The most bytes of extended state: AVX-512 and AMX. */
 export const MOST_XSAVE = 12 * 1024;
-
-/** Below the stack pointer, a function of the x86-64 ABI may keep so many bytes. */
-const RED_ZONE = 128n;
 
 // offsets from an address that is a multiple of 64, as XSAVE wants it
 const CONTEXT_AT = 64;

@@ -1,4 +1,4 @@
-import {ProcessMemory, type Place} from '../../linux/memory.js';
+import type {Place, ProcessMemory} from '../../linux/memory.js';
 import {
   PTRACE_O_SUSPEND_SECCOMP,
   PTRACE_O_TRACESYSGOOD,
@@ -11,10 +11,12 @@ import {AUDIT_ARCH_X86_64, seccompVerdict, type SeccompVerdict} from '../../linu
 import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
 import type {CodeSite, CodeSites} from './code-sites.js';
 import {AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK} from './hand-over.js';
+import {mayBeOnAlternateStack} from './alternate-stack.js';
 import {calmEngine} from './calm-engine.js';
-import {SIZE_OF_CODE, goingOn, isKvmRun, type GoingOn} from './interrupted-call.js';
+import {SIZE_OF_CODE, callToMake, isKvmRun, madeAgain, wantsRestart} from './interrupted-call.js';
 import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
+import {WHOEVER, enter, leave, markOf, mayUse, standsAbove, type SpareMemory} from './spare-memory.js';
 import {StoppedThread, type Grip} from './stopped-thread.js';
 import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
 import {usesUserDispatch} from './user-dispatch.js';
@@ -24,7 +26,10 @@ export interface Preparation {
   pid: number;
   /** Of a thread of that process. */
   tid: number;
+  /** Of that process, and held by this kvfio alone. */
+  memory: ProcessMemory;
   sites: CodeSites;
+  spare: SpareMemory;
   /** The thread has seccomp filters. */
   filtered: boolean;
   /** Make also calls that its filters would harm it for, which then must not come into force in between. */
@@ -44,15 +49,19 @@ export type Unsuitable =
   | 'kvm-run'
   /** It is in a stretch of code that must not be interrupted, for now. */
   | 'restartable-sequence'
+  /** It makes no system call, for now, and is not the first thread on its own stack. */
+  | 'no-call'
+  /** The whole process is being stopped. */
+  | 'group-stop'
   /** It has the kernel send it SIGSYS in place of system calls. */
   | 'user-dispatch'
   /** It waits in a call that could not be continued if kvfio died. */
   | 'unknown-call'
-  /** Its stack has no room for the signal frame. */
+  /** There is no memory for the signal frame that certainly nobody uses. */
   | 'no-stack'
   /** It executes 32-bit code. */
   | 'compat-mode'
-  /** The code that was found before is not there any more. */
+  /** The code, or the spare memory, that was found before is not there any more. */
   | 'other-code'
   /** Its seccomp filters forbid rt_sigreturn. */
   | 'sigreturn-filtered'
@@ -62,39 +71,42 @@ export type Unsuitable =
 /**
  * Stops a thread, and has it ready to make calls. Whatever goes wrong, it is let go as it was.
  *
+ * A thread is taken at the entry of the next call that it makes by itself, where it has begun nothing, and where no signal
+ * comes between two requests of kvfio's. One that waits in a call makes that again when it is interrupted.
+ *
  * @throws {@link SyscallError} from PTRACE_SEIZE; {@link NoAnswer}; {@link ThreadGone}
  */
-export const stopThread = ({
-  pid,
-  tid,
-  sites,
-  filtered,
-  suspendSeccomp,
-  patience,
-  observe,
-  isOwners,
-}: Preparation): StoppedThread | Unsuitable => {
+export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable => {
+  const {tid, memory, sites, spare, filtered, suspendSeccomp, patience, observe, isOwners} = preparation;
   const thread = new Tracee(tid, Tracee.scratch(), observe);
-  const memory = new ProcessMemory(pid, tid, sizeOfCode(sites) + SignalFrame.capacity);
-  try {
-    const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
-    const filteredCalls = filtered ? calls(suspendSeccomp) : null;
-    calmEngine();
-    thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
-    // all that need not be done while the thread waits comes before
-    const belongs = isOwners();
-    const outcome = whileThere(() => {
-      thread.interrupt();
-      untilInterrupted(thread, performance.now() + patience);
-      return detachingOnError(thread, () => takeHold(grip, belongs, filteredCalls));
+  const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
+  const hold: Hold = {
+    ...{grip, spare, isFirst: tid === preparation.pid},
+    filtered: filtered ? calls(suspendSeccomp) : null,
+  };
+  calmEngine();
+  thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
+  // all that need not be done while the thread waits comes before
+  const belongs = isOwners();
+  return whileThere(() => {
+    thread.interrupt();
+    untilInterrupted(thread, performance.now() + patience);
+    return detachingOnError(thread, () => {
+      const outcome = belongs ? takeHold(hold) : letBe(thread);
+      if (!(outcome instanceof StoppedThread)) thread.detach();
+      return outcome;
     });
-    if (!(outcome instanceof StoppedThread)) memory[Symbol.dispose]();
-    return outcome;
-  } catch (error) {
-    memory[Symbol.dispose]();
-    throw error;
-  }
+  });
 };
+
+/** What is needed for taking hold of a thread. */
+interface Hold {
+  grip: Grip;
+  spare: SpareMemory;
+  /** It is the process's first thread. */
+  isFirst: boolean;
+  filtered: FilteredCalls | null;
+}
 
 const untilInterrupted = (thread: Tracee, deadline: number): void => {
   for (;;) {
@@ -119,44 +131,62 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
-const takeHold = (
-  grip: Grip,
-  belongs: boolean,
-  filtered: FilteredCalls | null,
-): StoppedThread | Unsuitable => {
-  const {thread, memory} = grip;
-  const registers = thread.registers();
-  // the memory is the owner's, which tells nothing of another process
-  const on = goingOn(registers, belongs ? codeBefore(registers, memory) : Buffer.alloc(SIZE_OF_CODE));
-  const outcome = !belongs
-    ? 'not-the-owners'
-    : on === null
-      ? 'unknown-call'
-      : (reasonAgainst(grip, registers, filtered) ?? arm(grip, on));
-  if (outcome instanceof StoppedThread) return outcome;
-  if (on !== null && on.registers !== registers) thread.setRegisters(on.registers);
-  thread.detach();
-  return outcome;
+/** Has an interrupted thread make its call again, once it is let run. */
+const goOn = (thread: Tracee, registers: Registers): Registers => {
+  const again = madeAgain(registers);
+  if (again !== registers) thread.setRegisters(again);
+  return again;
 };
 
-/** The code before rip where it tells which call restart_syscall continues; nothing elsewhere. */
-const codeBefore = (registers: Registers, memory: ProcessMemory): Buffer =>
-  registers.getSigned('orig_rax') === SYSCALLS_X64.restart_syscall
-    ? memory.read(registers.get('rip') - BigInt(SIZE_OF_CODE), SIZE_OF_CODE)
-    : Buffer.alloc(0);
+const letBe = (thread: Tracee): 'not-the-owners' => {
+  goOn(thread, thread.registers());
+  return 'not-the-owners';
+};
 
-const reasonAgainst = (
-  grip: Grip,
-  registers: Registers,
-  filtered: FilteredCalls | null,
-): Unsuitable | null => {
-  const {thread, memory} = grip;
-  if (isKvmRun(registers)) return 'kvm-run';
-  if (registers.get('cs') !== USER_CS) return 'compat-mode';
+const takeHold = (hold: Hold): StoppedThread | Unsuitable => {
+  const {thread, patience} = hold.grip;
+  const stopped = thread.registers();
+  if (stopped.get('cs') !== USER_CS) return 'compat-mode';
+  const again = goOn(thread, stopped);
+  if (isKvmRun(stopped)) return 'kvm-run';
   if (usesUserDispatch(thread)) return 'user-dispatch';
-  if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
-  return filtered === null ? null : reasonOfFilters(grip, filtered);
+  const reason = reasonAgainst(hold, stopped);
+  if (reason !== null) return reason;
+  const reached = toNextCall(thread, patience, wantsRestart(again.getSigned('rax')) ? patience : OWN_CALL);
+  if (reached === 'call') return armAtEntry(hold, stopped);
+  return reached === 'interrupted' ? armAnywhere(hold) : reached;
 };
+
+/** Lets a thread run until it is about to make a call, which one that was interrupted in a call is at once. */
+const toNextCall = (
+  thread: Tracee,
+  patience: number,
+  time: number,
+): 'call' | 'interrupted' | 'group-stop' => {
+  let deadline = performance.now() + time;
+  thread.continueToSyscall();
+  for (let isInterrupted = false; ;) {
+    const stop = thread.waitUntil(deadline);
+    if (stop === null) {
+      if (isInterrupted) throw new NoAnswer('the stop');
+      isInterrupted = true;
+      deadline = performance.now() + patience;
+      thread.interrupt();
+    } else {
+      if (stop.kind === 'gone') throw new ThreadGone();
+      if (stop.kind === 'syscall') {
+        if (thread.enteredCall() !== null) return 'call';
+      } else if (stop.kind === 'group-stop') return 'group-stop';
+      else if (stop.kind === 'interrupted' && isInterrupted) return 'interrupted';
+      // any stop cancels an interrupt that was on its way
+      if (isInterrupted) thread.interrupt();
+      thread.continueToSyscall(stop.kind === 'signal' ? stop.signal : 0);
+    }
+  }
+};
+
+/** Milliseconds in which a thread that does anything for a VM makes a call by itself. It runs meanwhile. */
+const OWN_CALL = 30;
 
 /** Calls that a thread with seccomp filters is to make: their names and the arguments that filters look at. */
 type FilteredCalls = readonly [name: SyscallName, ...args: number[]][];
@@ -193,56 +223,102 @@ const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitabl
     : null;
 };
 
-/** Writes the signal frame, and has the thread execute rt_sigreturn next. */
-const arm = (grip: Grip, {registers, inFrame}: GoingOn): StoppedThread | 'no-stack' | 'other-code' => {
+/** Makes the call that a thread is about to make rt_sigreturn, from a signal frame that has it make its own call. */
+const armAtEntry = (hold: Hold, stopped: Registers): StoppedThread | Unsuitable => {
+  const {thread, memory, frame, sites} = hold.grip;
+  const registers = thread.registers();
+  const number = registers.getSigned('orig_rax');
+  const again = (call: number): Registers =>
+    registers.with({rip: registers.get('rip') - SYSCALL_INSTRUCTION, rax: BigInt(call)});
+  const reason = isKvmRun(registers)
+    ? 'kvm-run'
+    : thread.enteredCall() === AUDIT_ARCH_X86_64
+      ? reasonAgainst(hold, registers)
+      : 'compat-mode';
+  if (reason !== null) {
+    // makes no call, and then its own: to be let go looks like a signal to a call. A filter might forbid none
+    if (hold.filtered === null) thread.setRegisters(again(number).with({orig_rax: NO_CALL}));
+    return reason;
+  }
+  const call = callToMake(stopped, registers, () =>
+    memory.read(registers.get('rip') - BigInt(SIZE_OF_CODE), SIZE_OF_CODE),
+  );
+  if (call === null) return 'unknown-call';
+  const signalMask = writeFrame(hold, again(call), thread.tid);
+  thread.setRegisters(
+    registers.with({
+      orig_rax: BigInt(SYSCALLS_X64.rt_sigreturn),
+      rip: sites.sigreturn.address + BigInt(sites.sigreturn.bytes.length),
+      rsp: frame.stackForSigreturn,
+    }),
+  );
+  thread.setSignalMask(ALL_SIGNALS);
+  const continues = number === SYSCALLS_X64.restart_syscall;
+  return new StoppedThread(hold.grip, {
+    ...{registers, signalMask, atEntry: true, continues},
+    left: () => {
+      leave(memory, hold.spare);
+    },
+  });
+};
+
+/**
+ * Has a thread that makes no call execute rt_sigreturn next. If kvfio dies before its signals are blocked, a handler may run
+ * first: on the thread's alternate stack, which must not be the one that it is on, or below the signal frame.
+ */
+const armAnywhere = (hold: Hold): StoppedThread | Unsuitable => {
+  const {thread, memory, frame, sites} = hold.grip;
+  const registers = thread.registers();
+  const rsp = registers.get('rsp');
+  goOn(thread, registers);
+  if (registers.getSigned('orig_rax') >= 0 || !standsAbove(hold.spare, hold.isFirst, rsp)) return 'no-call';
+  if (registers.get('cs') !== USER_CS) return 'compat-mode';
+  if (mayBeOnAlternateStack(memory, rsp, hold.spare.endOfStack)) return 'no-call';
+  if (inRestartableSequence(thread, memory, registers)) return 'restartable-sequence';
+  const signalMask = writeFrame(hold, registers, WHOEVER);
+  thread.setRegisters(registers.with({rip: sites.sigreturn.address, rsp: frame.stackForSigreturn}));
+  thread.setSignalMask(ALL_SIGNALS);
+  return new StoppedThread(hold.grip, {
+    ...{registers, signalMask, atEntry: false, continues: false},
+    left: () => {
+      leave(memory, hold.spare);
+    },
+  });
+};
+
+/** @returns the thread's own signal mask */
+const writeFrame = ({grip, spare}: Hold, registers: Registers, user: number): bigint => {
   const {thread, memory, frame, sites} = grip;
   const signalMask = thread.signalMask();
   const size = thread.extendedState(frame.memory, XSAVE_AT, MOST_XSAVE);
-  frame.fill(inFrame, signalMask, size, sites.sigreturn.address);
-  const {bytes, stackForCalls} = frame;
-  const before = stackBelow(grip, {address: stackForCalls, size: bytes.length});
-  if (typeof before === 'string') return before;
-  const putBack = (): void => {
-    memory.write(stackForCalls, before);
-  };
-  memory.write(stackForCalls, bytes);
-  try {
-    thread.setRegisters(
-      inFrame.with({
-        orig_rax: -1n, // the kernel sees no interrupted call here, which it would restart
-        rip: sites.sigreturn.address,
-        rsp: frame.stackForSigreturn,
-      }),
-    );
-  } catch (error) {
-    whileThere(putBack);
-    throw error;
-  }
-  thread.setSignalMask(ALL_SIGNALS);
-  return new StoppedThread(grip, {registers, signalMask, putBack});
+  frame.fill(registers, signalMask, size, sites.sigreturn.address, markOf(spare).address);
+  enter(memory, spare, user);
+  memory.write(frame.stackForCalls, frame.bytes);
+  return signalMask;
 };
 
-/** What is at `stack`, if the process can use that and still has the code, all of which is read at once. */
-const stackBelow = ({memory, sites}: Grip, stack: Place): Buffer | 'no-stack' | 'other-code' => {
-  const {sigreturn, syscall} = sites;
-  const found = memory.usable([
-    {address: sigreturn.address, size: sigreturn.bytes.length},
-    {address: syscall.address, size: syscall.bytes.length},
-    stack,
-  ]);
-  const size = sizeOfCode(sites);
+const reasonAgainst = (hold: Hold, registers: Registers): Unsuitable | null => {
+  const {grip, spare, isFirst, filtered} = hold;
+  if (!mayUse(spare, isFirst, registers.get('rsp'))) return 'no-stack';
+  if (!isAllThere(hold)) return 'other-code';
+  return filtered === null ? null : reasonOfFilters(grip, filtered);
+};
+
+/** Whether the process still has the code, and the mark of the spare memory, all of which is read at once. */
+const isAllThere = ({grip: {memory, sites}, spare}: Hold): boolean => {
+  const places = [sites.sigreturn, sites.syscall, markOf(spare)] as const;
+  const placeOf = ({address, bytes}: (typeof places)[number]): Place => ({address, size: bytes.length});
+  const found = memory.usable([placeOf(places[0]), placeOf(places[1]), placeOf(places[2])]);
+  if (found.equals(Buffer.concat(places.map(({bytes}) => bytes)))) return true;
   // code may be there that the thread executes and cannot read
-  const isReadable = found.length >= size;
-  const isThere = isReadable
-    ? found.subarray(0, sigreturn.bytes.length).equals(sigreturn.bytes) &&
-      found.subarray(sigreturn.bytes.length, size).equals(syscall.bytes)
-    : memory.holds(sigreturn) && memory.holds(syscall);
-  if (!isThere) return 'other-code';
-  const before = isReadable ? found.subarray(size) : memory.usable([stack]);
-  return before.length < stack.size ? 'no-stack' : before;
+  return places.every((place) => memory.holds(place));
 };
 
-const sizeOfCode = ({sigreturn, syscall}: CodeSites): number => sigreturn.bytes.length + syscall.bytes.length;
+/** `0f 05` */
+const SYSCALL_INSTRUCTION = 2n;
+
+/** The kernel passes over such a call (do_syscall_64 in arch/x86/entry). */
+const NO_CALL = -1n;
 
 const ALL_SIGNALS = (1n << 64n) - 1n;
 

@@ -29,12 +29,16 @@ export interface Grip {
   patience: number;
 }
 
-/** All that is to be put back. */
+/** How the thread was found. */
 export interface Original {
   registers: Registers;
   signalMask: bigint;
-  /** Puts back what was below the stack before the signal frame: a stack of the program's own may end there. */
-  putBack: () => void;
+  /** It was at the entry of a call, and not somewhere in its own code. */
+  atEntry: boolean;
+  /** That call is restart_syscall, which continues what rt_sigreturn would have begin anew. */
+  continues: boolean;
+  /** Says that the thread does not need its signal frame any more. */
+  left: () => void;
 }
 
 /**
@@ -43,7 +47,12 @@ export interface Original {
  * From the first register that is changed to the last that is put back, the thread is about to execute rt_sigreturn from
  * a signal frame with its complete original state: that is what it does when kvfio dies, whenever that is. A call is
  * made by stopping at the entry of that rt_sigreturn and making it another call, with one request. After that call the
- * thread is about to execute rt_sigreturn again. While kvfio lives it puts the original registers back itself.
+ * thread is about to execute rt_sigreturn again.
+ *
+ * It is let go when it has executed that, as its signal frame is in memory that the next kvfio uses. To be let go at the entry
+ * of its own call would do as well, but looks like a signal to a call (ptrace_signal_wake_up in include/linux/sched/signal.h).
+ * Only restart_syscall is put back there, which can bear that. No signal comes between the requests for this: the kernel
+ * delivers none before the call.
  *
  * Meanwhile all signals but SIGKILL and SIGSTOP are blocked, and come after the thread is let go.
  */
@@ -51,14 +60,16 @@ export class StoppedThread {
   readonly #grip: Grip;
   readonly #original: Original;
   #failure: NoAnswer | ThreadGone | null = null;
-  #state: 'armed' | 'at-sigreturn' | 'after-call' | 'lost' = 'armed';
+  #state: 'armed' | 'at-sigreturn' | 'after-call' | 'lost';
 
   /**
-   * @param grip - on a thread that is about to execute rt_sigreturn, with all signals blocked
+   * @param grip - on a thread with all signals blocked that is at the entry of rt_sigreturn if it was found at the entry of a
+   *   call, and about to execute that one otherwise
    */
   constructor(grip: Grip, original: Original) {
     this.#grip = grip;
     this.#original = original;
+    this.#state = original.atEntry ? 'at-sigreturn' : 'armed';
   }
 
   /**
@@ -87,37 +98,35 @@ export class StoppedThread {
    * frame, at the latest when kvfio ends; what it was made to do holds all the same.
    */
   release(): void {
+    if (this.#state === 'lost') return;
     try {
-      if (this.#state !== 'lost')
-        whileThere(() => {
-          this.#letGo();
-        });
+      whileThere(() => {
+        this.#letGo();
+      });
     } catch (error) {
-      if (!(error instanceof SyscallError)) throw error;
-    } finally {
-      this.#grip.memory[Symbol.dispose]();
+      if (!(error instanceof SyscallError) && !(error instanceof NoAnswer)) throw error;
     }
   }
 
   #letGo(): void {
     const {thread} = this.#grip;
+    const {continues, registers, signalMask, left} = this.#original;
+    if (this.#state !== 'at-sigreturn') this.#advance('rt_sigreturn');
     try {
-      // at the entry of rt_sigreturn the original orig_rax would be taken for a call to make: the frame does it there
-      if (this.#state !== 'at-sigreturn') {
-        thread.setSignalMask(this.#original.signalMask);
-        thread.setRegisters(this.#original.registers);
-        // not before: until then the thread needs the frame if kvfio dies
-        this.#original.putBack();
-      }
+      if (continues) {
+        thread.setSignalMask(signalMask);
+        thread.setRegisters(registers);
+      } else this.#advance('rt_sigreturn');
+      left();
     } finally {
-      thread.detach();
+      if (this.#failure === null) thread.detach();
     }
   }
 
   /** Makes a call until it has done something. */
   #make(number: number, args: readonly (number | bigint)[], label: string): number {
     const registers = this.#registersFor(number, args);
-    this.#advance(label);
+    if (this.#state !== 'at-sigreturn') this.#advance(label);
     for (;;) {
       this.#state = 'at-sigreturn';
       this.#grip.thread.setRegisters(registers);

@@ -1,0 +1,143 @@
+import {SyscallError, orNull} from '../../linux/errno.js';
+import type {ProcessMemory} from '../../linux/memory.js';
+import type {Process} from '../../linux/process.js';
+import type {Mapping} from '../../linux/process-maps.js';
+import {withHighestStackLimit} from '../../linux/stack-limit.js';
+
+/**
+ * Memory of an owner that nothing in it uses, below where the stack of its first thread may grow to.
+ *
+ * What is below the stack pointer of a thread belongs to kvfio nowhere else: that may be an alternate signal stack, a
+ * coroutine's or a goroutine's stack, or an array in another function's frame, and what follows below is then somebody's
+ * data. That it can be read, or that a guard page follows, proves nothing. This memory is free because
+ *
+ * - it did not exist before kvfio had the kernel add it to the `[stack]` mapping, by reading there from outside
+ *   (expand_stack in mm/mmap.c or mm/vma.c), or carries the mark that kvfio leaves in it, and no thread that a killed kvfio
+ *   let go may still be on its way out of it;
+ * - the owner's first thread cannot grow its stack into it: the kernel refuses that beyond RLIMIT_STACK;
+ * - no mmap without MAP_FIXED can take it any more.
+ *
+ * Where a limit is missing, or is too high to go beyond, only the first thread may use it, and only while it is on that
+ * very stack, above.
+ */
+export interface SpareMemory {
+  /** First address behind it. {@link SIZEOF_SPARE} bytes belong to it. */
+  end: bigint;
+  /** First address behind the `[stack]` mapping. */
+  endOfStack: bigint;
+  /** No thread of the owner can grow a stack into it. */
+  isOutOfReach: boolean;
+}
+
+/**
+ * Finds such memory, or has the kernel make it. The owner does nothing for that, and is not stopped.
+ *
+ * @returns null where there is none: without a `[stack]` mapping, or without room below it
+ */
+export const spareMemory = (owner: Process, memory: ProcessMemory): SpareMemory | null => {
+  const stack = stackOf(owner);
+  if (stack === null) return null;
+  const limit = owner.stackLimit();
+  const isOutOfReach = limit !== null && limit <= MOST_LIMIT;
+  // a process that has lowered its limit, or one that shares this memory, may have grown the stack to the usual one
+  const reach = isOutOfReach ? stack.end - (limit < USUAL_LIMIT ? USUAL_LIMIT : limit) : stack.start;
+  const spare = (end: bigint): SpareMemory => ({end, endOfStack: stack.end, isOutOfReach});
+
+  const lowest = spare(stack.start + SIZEOF_SPARE);
+  if (lowest.end <= (isOutOfReach ? reach : stack.end) && isLeft(owner, memory, lowest)) return lowest;
+  const top = isOutOfReach ? min(reach, stack.start) : stack.start - USUAL_LIMIT;
+  const end = top - (top % PAGE);
+  if (!grow(memory, end - SIZEOF_SPARE)) return null;
+  // somebody else's mapping may have come there first
+  const grown = stackOf(owner);
+  if (grown === null || grown.end !== stack.end || grown.start > end - SIZEOF_SPARE) return null;
+  leave(memory, spare(end));
+  return spare(end);
+};
+
+/** Bytes, of which the signal frame takes the upper ones; a signal handler has room in the others. */
+export const SIZEOF_SPARE = 128n * 1024n;
+
+/** What is at the end of spare memory that nobody uses. */
+export const markOf = ({end}: SpareMemory): {address: bigint; bytes: Buffer} => ({
+  address: end - BigInt(SIZEOF_MARK),
+  bytes: markFor(0),
+});
+
+/** Notes that a thread is about to need the signal frame in spare memory. */
+export const enter = (memory: ProcessMemory, spare: SpareMemory, user: number): void => {
+  memory.write(markOf(spare).address, markFor(user));
+};
+
+/** Notes that none does any more. */
+export const leave = (memory: ProcessMemory, spare: SpareMemory): void => {
+  enter(memory, spare, 0);
+};
+
+/** In place of a thread that may be in a signal handler before it needs the frame. */
+export const WHOEVER = -1;
+
+/** Whether a thread may use it. @param rsp - its stack pointer */
+export const mayUse = (spare: SpareMemory, isFirst: boolean, rsp: bigint): boolean =>
+  spare.isOutOfReach || standsAbove(spare, isFirst, rsp);
+
+/** Whether a thread is the first one, and on the stack that the kernel made for it. */
+export const standsAbove = ({end, endOfStack}: SpareMemory, isFirst: boolean, rsp: bigint): boolean =>
+  isFirst && rsp >= end && rsp < endOfStack;
+
+const TEXT = Buffer.from('kvfio has the kernel keep this for a signal frame. \n', 'latin1');
+/** So that what lies below ends at a multiple of 64. */
+const SIZEOF_MARK = 64;
+const USER_AT = 56;
+
+const markFor = (user: number): Buffer => {
+  const mark = Buffer.alloc(SIZEOF_MARK);
+  TEXT.copy(mark);
+  mark.writeBigInt64LE(BigInt(user), USER_AT);
+  return mark;
+};
+
+const PAGE = 4096n;
+/** What every distribution sets. */
+const USUAL_LIMIT = 8n * 1024n * 1024n;
+/** The kernel counts all that is between as memory of the owner's, though it takes none. */
+const MOST_LIMIT = 64n * 1024n * 1024n;
+
+const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+
+/** The mapping that the kernel made for the first thread; null when it is not there, or not as it was made. */
+const stackOf = (owner: Process): Mapping | null =>
+  owner.maps().find(({name, readable, writable}) => name === '[stack]' && readable && writable) ?? null;
+
+/** Whether spare memory is of kvfio's making, and nobody needs it. */
+const isLeft = (owner: Process, memory: ProcessMemory, spare: SpareMemory): boolean => {
+  const {address, bytes: free} = markOf(spare);
+  const mark = memory.read(address, SIZEOF_MARK);
+  if (!mark.subarray(0, USER_AT).equals(free.subarray(0, USER_AT))) return false;
+  const user = Number(mark.readBigInt64LE(USER_AT));
+  if (user !== 0) {
+    // a kvfio that was killed has not seen it leave
+    if (!hasLeft(owner, spare, user)) return false;
+    leave(memory, spare);
+  }
+  return true;
+};
+
+/** Whether a thread that a killed kvfio let go has restored itself: it is no more, or waits in a call of its own. */
+const hasLeft = (owner: Process, {end}: SpareMemory, tid: number): boolean => {
+  if (tid === WHOEVER) return false;
+  if (!owner.has(tid)) return true;
+  const syscall = orNull(() => owner.syscall(tid));
+  return syscall?.kind === 'syscall' && (syscall.sp < end - SIZEOF_SPARE || syscall.sp >= end);
+};
+
+/** Has the kernel extend a stack down to an address, as any access there does. */
+const grow = (memory: ProcessMemory, address: bigint): boolean => {
+  try {
+    withHighestStackLimit(() => memory.read(address, 1));
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === 'EIO') return false;
+    throw error;
+  }
+};
