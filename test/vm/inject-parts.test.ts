@@ -196,20 +196,54 @@ describe('A thread to be stopped', () => {
       task('worker', call(4711)),
       task('CPU 0/KVM', {kind: 'running'}),
       task('fc_vcpu 0', call(202)),
-    ].map(disturbance);
-    assert.deepEqual(ranked, [0, 1, 1, 2, 3, 4, 5, 5]);
+    ].map((thread) => disturbance(thread, () => true));
+    assert.deepEqual(ranked, [0, 1, 1, 2, 3, null, 4, 4]);
+  });
+
+  const rank = (thread: Task, canWrite = true): number | null => disturbance(thread, () => canWrite);
+
+  it('waits in ppoll, select or pselect6 rather than in other calls only where the time that is left can be written', () => {
+    const timeout = [0n, 0n, 0x1000n, 0n, 0x1000n] as const;
+    for (const number of [271, 23, 270]) {
+      assert.equal(rank(task('main', call(number, ...timeout))), 0);
+      assert.equal(rank(task('main', call(number, ...timeout)), false), 1);
+      assert.equal(rank(task('main', call(number, 0n, 0n, 0n, 0n, 0n)), false), 0);
+    }
+  });
+
+  it('is never in a call that a stop may end with a part of what it was to do', () => {
+    const whole = [
+      call(45, 3n, 1n, 9n, 0n),
+      call(47, 3n, 1n, 0n),
+      call(299, 3n, 1n, 1n),
+      call(426, 3n, 0n, 1n),
+    ];
+    const parts = [
+      call(45, 3n, 1n, 9n, 0x100n),
+      call(47, 3n, 1n, 0x100n),
+      call(299, 3n, 1n, 2n),
+      call(426, 3n, 1n, 1n),
+      call(208, 3n, 2n),
+      call(202, 3n, 11n),
+      ...[1, 20, 40, 44, 46, 275, 278, 307, 328].map((number) => call(number, 3n, 1n, 9n)),
+    ];
+    assert.deepEqual(
+      whole.map((found) => rank(task('main', found))),
+      [1, 1, 1, 1],
+    );
+    for (const found of parts) assert.equal(rank(task('main', found)), null, JSON.stringify(found?.kind));
   });
 
   it('is never in KVM_RUN, stopped, traced, a zombie, on shadow stacks or in strict mode', () => {
-    assert.equal(disturbance(task('main', call(16, 13n, 0xae80n))), null);
-    assert.equal(disturbance(task('main', call(16, 13n, 0xae81n))), 4);
+    assert.equal(rank(task('main', call(16, 13n, 0xae80n))), null);
+    assert.equal(rank(task('main', call(16, 13n, 0xae81n))), null);
     const status = (text: string): Task => ({...task('main', call(271)), status: parseProcessStatus(text)});
     for (const state of ['T', 't', 'Z', 'X', 'D']) {
-      assert.equal(disturbance(status(`State:\t${state}\nTracerPid:\t0\n`)), null, state);
+      assert.equal(rank(status(`State:\t${state}\nTracerPid:\t0\n`)), null, state);
     }
-    assert.equal(disturbance(status('State:\tS\nTracerPid:\t7\n')), null);
-    assert.equal(disturbance(status('State:\tS\nTracerPid:\t0\nx86_Thread_features:\tshstk \n')), null);
-    assert.equal(disturbance(status('State:\tS\nTracerPid:\t0\nSeccomp:\t1\n')), null);
+    assert.equal(rank(status('State:\tS\nTracerPid:\t7\n')), null);
+    assert.equal(rank(status('State:\tS\nTracerPid:\t0\nx86_Thread_features:\tshstk \n')), null);
+    assert.equal(rank(status('State:\tS\nTracerPid:\t0\nSeccomp:\t1\n')), null);
   });
 });
 

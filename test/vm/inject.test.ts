@@ -82,8 +82,11 @@ describe('An injected owner', function () {
     });
   }
 
-  for (const call of ['read', 'accept', 'recvmsg', 'connect']) {
-    it(`waits on in ${call} of a socket when its thread turns out to be another process's`, async () => {
+  for (const call of [
+    ...['read', 'preadv2', 'accept', 'recvmsg', 'connect'],
+    ...['ppoll', 'pselect6', 'io_uring_enter'],
+  ]) {
+    it(`waits on in ${call} when its thread turns out to be another process's`, async () => {
       arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
       const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});
       const ended = once(child, 'exit');
@@ -109,7 +112,7 @@ describe('An injected owner', function () {
       }
     });
 
-    it(`waits on in ${call} of a socket that has a timeout, which a stop ends otherwise`, async () => {
+    it(`waits on in ${call} with a timeout, which a stop ends otherwise`, async () => {
       arena.compile('waiting', [], fileURLToPath(new URL('waiting.c', import.meta.url)));
       const child = spawn(join(arena.folder, 'waiting'), [call], {stdio: ['ignore', 'pipe', 'inherit']});
       const ended = once(child, 'exit');

@@ -1,8 +1,10 @@
 import type {Process} from '../../linux/process.js';
+import type {Mapping} from '../../linux/process-maps.js';
 import type {ProcessStatus} from '../../linux/process-status.js';
 import {SYSCALLS_X64} from '../../linux/syscalls.js';
 import type {TaskSyscall} from '../../linux/task-syscall.js';
-import {FAILS_WHEN_STOPPED, KVM_RUN} from './interrupted-call.js';
+import {KVM_RUN} from './interrupted-call.js';
+import {afterStop} from './waiting-calls.js';
 import {SyscallError} from '../../linux/errno.js';
 
 /** What is known of a thread before it is stopped. */
@@ -14,28 +16,41 @@ export interface Task {
 }
 
 /**
- * How much it matters to a thread that it is stopped; the least first. null when it may not be:
- * it is a vCPU's in KVM_RUN, dying, stopped, traced, not interruptible, or has what a signal frame cannot restore.
+ * How much it matters to a thread that it is stopped; the least first. null when it may not be: it is a vCPU's in KVM_RUN,
+ * dying, stopped, traced, not interruptible, has what a signal frame cannot restore, or waits in a call that would end early
+ * or of which is not known what a stop does to it.
+ *
+ * @param canWrite - whether the thread may write at an address
  */
-export const disturbance = ({comm, status, syscall}: Task): number | null => {
+export const disturbance = (
+  {comm, status, syscall}: Task,
+  canWrite: (address: bigint) => boolean,
+): number | null => {
   if (!STOPPABLE.has(status.state ?? '')) return null;
   if (status.tracerPid !== 0 || hasShadowStack(status) || status.seccomp === SECCOMP_MODE_STRICT) return null;
   if (syscall?.kind === 'syscall') {
     if (syscall.number === SYSCALLS_X64.ioctl && syscall.args[1] === BigInt(KVM_RUN)) return null;
-    if (NAMED_AS_VCPU.test(comm)) return 5;
-    if (RESTARTED.has(syscall.number)) return 0;
-    if (FAILS_WHEN_STOPPED.has(syscall.number)) return 1;
-    return syscall.number === SYSCALLS_X64.restart_syscall ? 2 : 4;
+    const after = afterStop(syscall.number, syscall.args, canWrite);
+    const continues = syscall.number === SYSCALLS_X64.restart_syscall;
+    if (after === 'ends-early' || (after === null && !continues)) return null;
+    if (NAMED_AS_VCPU.test(comm)) return 4;
+    return after === null ? 2 : after === 'restarts' ? 0 : 1;
   }
-  return NAMED_AS_VCPU.test(comm) ? 5 : 3;
+  // it may have begun a call when the stop comes
+  return NAMED_AS_VCPU.test(comm) ? 4 : 3;
 };
 
 /** The threads of a process that may be stopped, as the first one is needed, and then the next. */
 export function* candidates(process: Process): Generator<Task, void> {
   const others: {task: Task; rank: number}[] = [];
+  let maps: Mapping[] | undefined;
+  const canWrite = (address: bigint): boolean => {
+    maps ??= process.maps();
+    return maps.some(({start, end, writable}) => writable && start <= address && address < end);
+  };
   for (const tid of process.tasks()) {
     const task = readTask(process, tid);
-    const rank = task === null ? null : disturbance(task);
+    const rank = task === null ? null : disturbance(task, canWrite);
     if (task === null || rank === null) continue;
     if (rank === 0) yield task;
     else others.push({task, rank});
@@ -63,17 +78,3 @@ const STOPPABLE: ReadonlySet<string> = new Set(['R', 'S', 'I']);
 
 /** `CPU 0/KVM` (QEMU), `vcpu0`, `fc_vcpu 0`, `crosvm_vcpu0`, `kvm-vcpu-0`. */
 const NAMED_AS_VCPU = /^CPU \d+\/|vcpu/i;
-
-/** Calls that the kernel makes again by itself after a stop, which the thread does not notice. */
-const RESTARTED: ReadonlySet<number> = new Set([
-  SYSCALLS_X64.poll,
-  SYSCALLS_X64.ppoll,
-  SYSCALLS_X64.select,
-  SYSCALLS_X64.pselect6,
-  SYSCALLS_X64.nanosleep,
-  SYSCALLS_X64.clock_nanosleep,
-  SYSCALLS_X64.futex,
-  SYSCALLS_X64.wait4,
-  SYSCALLS_X64.rt_sigsuspend,
-  SYSCALLS_X64.pause,
-]);

@@ -1,5 +1,6 @@
 import type {Registers} from '../../linux/registers.js';
 import {SYSCALLS_X64} from '../../linux/syscalls.js';
+import {mayBeMadeAgain} from './waiting-calls.js';
 
 /**
  * Registers with which a thread that was interrupted makes its call again. The kernel leaves the wish for that in rax, and
@@ -12,7 +13,7 @@ import {SYSCALLS_X64} from '../../linux/syscalls.js';
 export const madeAgain = (registers: Registers): Registers => {
   const number = registers.getSigned('orig_rax');
   if (number < 0 || registers.getSigned('rax') !== EINTR) return registers;
-  if (!FAILS_WHEN_STOPPED.has(number) && !isKvmRun(registers)) return registers;
+  if (!mayBeMadeAgain(number) && !isKvmRun(registers)) return registers;
   return registers.with({rax: BigInt(ERESTARTNOHAND)});
 };
 
@@ -50,37 +51,6 @@ const ERESTARTSYS = -512;
 const ERESTARTNOHAND = -514;
 const ENOIOCTLCMD = -515;
 const ERESTART_RESTARTBLOCK = -516;
-
-/**
- * Calls that a stop makes fail with EINTR even without a handler, see signal(7), and that may be made again then: those
- * that never restart, and those on a socket that do not when it has a timeout (sock_intr_errno in include/net/sock.h).
- * With EINTR they have moved nothing. The timeout begins anew.
- */
-export const FAILS_WHEN_STOPPED: ReadonlySet<number> = new Set([
-  SYSCALLS_X64.semop,
-  SYSCALLS_X64.rt_sigtimedwait,
-  SYSCALLS_X64.io_getevents,
-  SYSCALLS_X64.semtimedop,
-  SYSCALLS_X64.epoll_wait,
-  SYSCALLS_X64.epoll_pwait,
-  SYSCALLS_X64.io_pgetevents,
-  SYSCALLS_X64.epoll_pwait2,
-  SYSCALLS_X64.read,
-  SYSCALLS_X64.readv,
-  SYSCALLS_X64.recvfrom,
-  SYSCALLS_X64.recvmsg,
-  SYSCALLS_X64.recvmmsg,
-  SYSCALLS_X64.accept,
-  SYSCALLS_X64.accept4,
-  SYSCALLS_X64.connect,
-  SYSCALLS_X64.write,
-  SYSCALLS_X64.writev,
-  SYSCALLS_X64.sendto,
-  SYSCALLS_X64.sendmsg,
-  SYSCALLS_X64.sendmmsg,
-  SYSCALLS_X64.msgsnd,
-  SYSCALLS_X64.msgrcv,
-]);
 
 /** Bytes of mov $NUMBER,%eax; syscall. */
 export const SIZE_OF_CODE = 7;
