@@ -9,6 +9,7 @@ export const PACKAGES = {
   blkid: 'util-linux',
   busybox: 'busybox-static',
   cc: 'gcc',
+  clang: 'clang',
   chrt: 'util-linux',
   dmsetup: 'dmsetup',
   driverctl: 'driverctl',
