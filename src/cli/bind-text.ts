@@ -14,7 +14,10 @@ export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkI
       paint.yellow(printable(`refused: ${device}: ${found} (--force-${guard})`)),
     ),
     ...overruled.map(({device, found}) => printable(`overruled: ${device}: ${found}`)),
-    ...groups.map((group) => groupLine(group, {dryRun, paint})),
+    ...groups.flatMap((group) => [
+      groupLine(group, {dryRun, paint}),
+      ...obstacleLines(group, {command: document.command, paint}),
+    ]),
     ...(!dryRun && steps.length === 0 ? ['nothing to do'] : []),
   ];
 };
@@ -52,6 +55,23 @@ const groupLine = (
   const where = node === null || dryRun ? '' : `, ${node} owned by ${ownerText(uid)}`;
   return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
 };
+
+/** What a VM cannot have the group for, beside the drivers of its members. */
+const obstacleLines = (
+  {group, assignable: {obstacles}}: BoundGroup,
+  {command, paint}: {command: string; paint: ChalkInstance},
+): string[] =>
+  command === 'unbind'
+    ? []
+    : obstacles
+        .filter(({check}) => check !== 'drivers' && check !== 'bound')
+        .map(({found, cure, certain}) =>
+          paint.yellow(
+            printable(
+              `group ${group}: ${certain ? 'a VM cannot have it' : 'not certain'}: ${found}${cure === null ? '' : `; ${cure}`}`,
+            ),
+          ),
+        );
 
 const ownerText = (uid: number | null): string =>
   uid === null ? 'an unknown user' : uid === 0 ? 'root' : `user ${uid}`;

@@ -1,4 +1,5 @@
 import type {Blocker} from '../../iommu/viability.js';
+import type {Assignability} from '../eligibility/assess.js';
 import type {Binding} from './binding.js';
 
 /** A step in words: what it does, and what undoes it when a later one fails (null: nothing can). */
@@ -58,6 +59,8 @@ export interface BoundGroup {
   viable: boolean | null;
   /** The members that stand in the way. */
   blockers: Blocker[];
+  /** Whether a VM can have it, and what stands in the way; of a dry run, when its steps are done. */
+  assignable: Pick<Assignability, 'verdict' | 'obstacles'>;
 }
 
 interface DriverChange {

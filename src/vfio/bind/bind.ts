@@ -1,5 +1,6 @@
 import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
+import {examine} from '../eligibility/examined.js';
 import type {BindDocument, GuardName} from './bind-document.js';
 import {changeDocument, type Change} from './change-document.js';
 import {journalledDevice, journalledNode, newEntry} from './entry.js';
@@ -96,7 +97,7 @@ const bindChange = (
   {owner, force, dryRun}: BindOptions,
 ): Change => {
   const members = membersOf(host, request);
-  const plan = planBind(setting.tree, members);
+  const plan = planBind(setting.tree, examine(setting.tree, host), members);
   const steps = [...stepsOf(plan), ...(owner === null ? [] : ownSteps(setting, plan, owner))];
   const needed = plan.some(changes) && setting.tree.list(`${DRIVERS}/${VFIO_PCI}`) instanceof SyscallError;
   return {

@@ -1,14 +1,16 @@
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
-import {blockers} from '../../iommu/viability.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
 import {SyscallError} from '../../linux/errno.js';
-import {parseKernelRelease} from '../../linux/kernel-release.js';
 import {VfioGroup} from '../../linux/vfio.js';
+import {withDrivers} from '../eligibility/after-binding.js';
+import {assess} from '../eligibility/assess.js';
+import type {Examined} from '../eligibility/check.js';
+import {examine} from '../eligibility/examined.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
 import {readBinding, type Binding} from './binding.js';
-import {groupsOf, VFIO_PCI, type PlannedDevice} from './plan.js';
+import {groupsOf, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
 import type {BindSetting} from './setting.js';
 import {describeStep, type Step} from './steps.js';
@@ -30,6 +32,7 @@ export const changeDocument = (
     onlyGroups: groupsOf(plan.map(({member}) => member)).map(({id}) => id),
     noSnoop: false,
     details: false,
+    regions: true,
     names: new DirectoryTree(),
   });
   return {
@@ -85,27 +88,36 @@ const boundGroup = (
     node: node?.path ?? null,
     uid: node === undefined ? null : (nodes.owner(node.path)?.uid ?? null),
   };
-  if (dryRun) return {...common, ...predictedViability(group, plan, host)};
+  const examined = examine(tree, host);
+  if (dryRun) {
+    const drivers = new Map(
+      plan.flatMap(({member, target, goal}) =>
+        member.group?.id !== group.id || goal === null || goal === 'any'
+          ? []
+          : [[target.path, goal.driver] as const],
+      ),
+    );
+    const then = withDrivers(examined, group, drivers);
+    const isOpen = plan.some(({member, goal}) => member.group?.id === group.id && goal === 'any');
+    return {
+      ...common,
+      viable: then.viable && isOpen ? null : then.viable,
+      blockers: then.blockers,
+      assignable: verdictOn(examined, then),
+    };
+  }
   const viable = node === undefined || tree.origin.kind !== 'host' ? null : isViable(node);
-  return {...common, viable: viable ?? group.blockers.length === 0, blockers: group.blockers};
+  return {
+    ...common,
+    viable: viable ?? group.blockers.length === 0,
+    blockers: group.blockers,
+    assignable: verdictOn(examined, group),
+  };
 };
 
-/** With the drivers that the members are to have. */
-const predictedViability = (
-  {id, devices}: Group,
-  plan: readonly PlannedDevice[],
-  {kernel: {release}}: Host,
-): Pick<BoundGroup, 'viable' | 'blockers'> => {
-  const ofGroup = plan.filter(({member}) => member.group?.id === id);
-  const then = devices.map((device) => {
-    const goal = ofGroup.find(({target}) => target.path === device.path)?.goal ?? null;
-    return goal === null || goal === 'any'
-      ? device
-      : {...device, driver: goal.driver, boundToVfio: goal.driver === VFIO_PCI};
-  });
-  const inTheWay = blockers(then, release === null ? null : parseKernelRelease(release));
-  const isOpen = ofGroup.some(({goal}) => goal === 'any');
-  return {viable: inTheWay.length === 0 && isOpen ? null : inTheWay.length === 0, blockers: inTheWay};
+const verdictOn = (examined: Examined, group: Group): BoundGroup['assignable'] => {
+  const {verdict, obstacles} = assess(examined, group).group;
+  return {verdict, obstacles};
 };
 
 /** The kernel's word; null when somebody has the group, or its node is not here. */

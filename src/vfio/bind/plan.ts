@@ -2,6 +2,9 @@ import {Failure} from '../../failure.js';
 import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {HostTree} from '../../linux/host-tree.js';
+import type {Examined} from '../eligibility/check.js';
+import {parentInGroup} from '../eligibility/driver-domain.js';
+import {probeRefusal} from '../eligibility/probe-checks.js';
 import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
 import type {JournalEntry} from './journal.js';
 import type {Member} from './members.js';
@@ -31,9 +34,9 @@ export interface NewOwner {
  *
  * @throws {@link Failure} for what vfio-pci can never drive
  */
-export const planBind = (tree: HostTree, members: readonly Member[]): PlannedDevice[] =>
+export const planBind = (tree: HostTree, examined: Examined, members: readonly Member[]): PlannedDevice[] =>
   members.map((member) => {
-    const reason = reasonToLeave(tree, member);
+    const reason = reasonToLeave(examined, member);
     return planned(tree, member, reason === null ? {driver: VFIO_PCI, override: VFIO_PCI} : null, reason);
   });
 
@@ -88,7 +91,7 @@ const originalOf = (
   return last?.original ?? null;
 };
 
-const reasonToLeave = (tree: HostTree, {device, group, named}: Member): string | null => {
+const reasonToLeave = (examined: Examined, {device, group, named}: Member): string | null => {
   const {address, bus, driver, classCode} = device;
   if (device.boundToVfio) return `${driver ?? 'VFIO'} has it already`;
   const blocks = group?.blockers.some((blocker) => blocker.address === address) ?? true;
@@ -99,28 +102,33 @@ const reasonToLeave = (tree: HostTree, {device, group, named}: Member): string |
       `It is a device of the bus ${bus ?? 'unknown'}, and vfio-pci drives PCI functions.`,
     );
   }
-  if (isPciBridge(classCode)) {
-    if (!named) return 'it is a bridge';
+  const parent = group === null ? undefined : parentInGroup(device, group);
+  if (parent !== undefined) {
+    if (!named)
+      return `it goes with ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it`;
     throw cannotBind(
       address,
-      'It is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0).',
+      `It is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it: VFIO takes their group only without that driver, and the device goes with it.`,
+      `Give ${parent.address} to vfio-pci with all that is behind it, or have the firmware show the devices by themselves.`,
     );
   }
-  if (group === null && !allowsNoIommu(tree)) {
-    throw cannotBind(
-      address,
-      'It is in no IOMMU group: vfio-pci answers EINVAL for it.',
-      'Switch the IOMMU on; "kvfio groups" says how.',
-    );
+  if (isPciBridge(classCode) && !named) return 'it is a bridge';
+  if (!named && !blocks) {
+    if (driver !== null) return `VFIO accepts it with ${driver}`;
+    if (classCode?.startsWith('06') === true) return 'it is a bridge without a driver';
   }
-  if (named || blocks) return null;
-  if (driver !== null) return `VFIO accepts it with ${driver}`;
-  return classCode?.startsWith('06') === true ? 'it is a bridge without a driver' : null;
+  // whose virtual functions are there, the guard of them refuses
+  const refusal = probeRefusal(device, group, examined, ['virtual-functions']);
+  if (refusal === null) return null;
+  const {found, cure, errno} = refusal;
+  throw cannotBind(
+    address,
+    `${sentence(found.replaceAll('{}', address))}${errno === null ? '' : `: vfio-pci answers ${errno}`}.`,
+    cure === null ? undefined : `${sentence(cure)}.`,
+  );
 };
 
-/** Then VFIO makes up a group for a device that has none (drivers/vfio/vfio_main.c). */
-const allowsNoIommu = (tree: HostTree): boolean =>
-  String(tree.text('/sys/module/vfio/parameters/enable_unsafe_noiommu_mode')).trim() === 'Y';
+const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 const cannotBind = (address: string, why: string, hint = 'Leave it out.'): Failure =>
   new Failure({

@@ -1,5 +1,6 @@
 import {Failure} from '../../failure.js';
 import {readHost, type Host} from '../../iommu/host.js';
+import {goesAlong} from '../eligibility/driver-domain.js';
 import {readOpenNodes} from '../holders.js';
 import type {Finding, GuardName} from './bind-document.js';
 import type {Doubt} from './guards/guard.js';
@@ -24,11 +25,13 @@ export const judge = (
   {guards, force, dryRun}: {guards?: readonly GuardName[]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
+  const taken = members.map(({device}) => device);
+  const along = groupsOf(members).flatMap((group) => goesAlong(taken, group));
   const doubts: Doubt[] = [];
   const found = findings(
     {
       tree,
-      devices: members.map(({device}) => device),
+      devices: [...taken, ...along.filter((device) => !taken.includes(device))],
       groups: groupsOf(members),
       allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
       addresses,

@@ -1,7 +1,7 @@
 import type {Device} from '../../iommu/device.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {Group} from '../../iommu/group.js';
-import {applies, type Check, type DeviceCheck, type Examined, type Found} from './check.js';
+import {applies, type Check, type CheckId, type DeviceCheck, type Examined, type Found} from './check.js';
 
 /** A device that a VFIO driver has is past all of this. */
 const unlessBound =
@@ -148,9 +148,15 @@ const DENYLIST = new Set([
   '8086:0cfe',
 ]);
 
-/** What keeps vfio-pci from a device for certain; null when it may take it. */
-export const probeRefusal = (device: Device, group: Group | null, host: Examined): (Check & Found) | null => {
+/** What keeps vfio-pci from a device for certain, `except` for some checks; null when it may take it. */
+export const probeRefusal = (
+  device: Device,
+  group: Group | null,
+  host: Examined,
+  except: readonly CheckId[] = [],
+): (Check & Found) | null => {
   for (const check of PROBE_CHECKS) {
+    if (except.includes(check.id)) continue;
     const found = applies(check, host) ? check.look(device, group, host) : null;
     if (found?.certain === true) return {...check, ...found};
   }

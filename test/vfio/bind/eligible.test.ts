@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import {Failure} from '../../../src/failure.js';
+import {bindDevices} from '../../../src/vfio/bind/bind.js';
+import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
+import {folderOf, intel, machine, pci, type DeviceSpec} from '../../support/machine.js';
+import {SimulatedBus} from './simulated-bus.js';
+
+interface Asked {
+  devices?: string[];
+  dryRun?: boolean;
+  files?: Record<string, string>;
+  regions?: string;
+}
+
+/** Binds group 8 of a machine, or one device; `files` are written beside those of the machine. */
+const bind = async (
+  members: readonly DeviceSpec[],
+  {devices, dryRun = true, files = {}, regions}: Asked = {},
+): Promise<{answer: BindDocument | Failure; writes: string[]}> => {
+  const group = regions === undefined ? members : {devices: members, regions};
+  using built = machine({units: {dmar0: intel('f050da')}, groups: {8: group}});
+  built.write('sys/bus/pci/drivers/vfio-pci/new_id', '');
+  for (const [path, text] of Object.entries(files)) built.write(path, text);
+  const bus = new SimulatedBus(built, {});
+  const request = devices === undefined ? {groups: [8], devices: []} : {groups: [], devices};
+  const options = {
+    dryRun,
+    force: [],
+    timeout: 1,
+    onNote: () => undefined,
+    owner: null,
+    setting: bus.setting(),
+  };
+  const answer = await bindDevices(request, options).catch((error: unknown) => {
+    if (error instanceof Failure) return error;
+    throw error;
+  });
+  return {answer, writes: bus.writes};
+};
+
+const document = async (...asked: Parameters<typeof bind>): Promise<BindDocument> => {
+  const {answer} = await bind(...asked);
+  assert.ok(!(answer instanceof Failure), 'it failed');
+  return answer;
+};
+
+const member = (address: string, options: Parameters<typeof pci>[1] = {}): DeviceSpec =>
+  pci(address, {unit: 'dmar0', driver: 'e1000e', ...options});
+
+const vmd = member('0000:00:0e.0', {classCode: '010400', driver: 'vmd'});
+const behind = member('10000:e1:00.0', {
+  parent: `${folderOf(vmd)}/pci10000:e0`,
+  classCode: '010802',
+  driver: 'nvme',
+});
+
+describe('bind of what VFIO does not take, or a VM cannot have', () => {
+  it('gives a controller to vfio-pci with the devices of its domain, whose drivers it leaves alone', async () => {
+    const {devices, steps, groups} = await document([vmd, behind]);
+    assert.deepEqual(
+      devices.map(({outcome}) => outcome),
+      ['planned', 'left-alone'],
+    );
+    assert.match(devices[1]?.reason ?? '', /^it goes with 0000:00:0e\.0, whose driver \(vmd\)/);
+    assert.ok(!steps.some(({does}) => does.includes('10000:e1:00.0')));
+    assert.deepEqual([groups[0]?.viable, groups[0]?.assignable.verdict], [true, 'yes']);
+  });
+
+  it('has guards look at what goes with a controller', async () => {
+    const shown = {...behind, files: {...behind.files, boot_vga: '1\n'}};
+    const {refused} = await document([vmd, shown]);
+    assert.deepEqual(
+      refused.map(({guard, device}) => [guard, device]),
+      [['display', '10000:e1:00.0']],
+    );
+  });
+
+  it('refuses a device of such a domain by itself, and one on the denylist, before anything is written', async () => {
+    const one = await bind([vmd, behind], {devices: ['10000:e1:00.0'], dryRun: false});
+    const qat = member('0000:b1:01.0', {device: '37c9', driver: 'c6xxvf'});
+    const other = await bind([qat], {
+      dryRun: false,
+      files: {'sys/module/vfio_pci/parameters/disable_denylist': 'N\n'},
+    });
+    for (const [{answer, writes}, why] of [
+      [one, /behind 0000:00:0e\.0, whose driver \(vmd\) has made it/],
+      [other, /8086:37c9, which is on vfio-pci's denylist .*EINVAL/],
+    ] as const) {
+      assert.ok(answer instanceof Failure);
+      assert.deepEqual([answer.code, answer.exitCode, writes], ['CANNOT_BIND', 5, []]);
+      assert.match(answer.why, why);
+    }
+    assert.match((other.answer as Failure).hint, /disable_denylist=1/);
+  });
+
+  it('takes a device of the denylist where the list is off', async () => {
+    const {steps} = await document([member('0000:b1:01.0', {device: '37c9'})], {
+      files: {'sys/module/vfio_pci/parameters/disable_denylist': 'Y\n'},
+    });
+    assert.ok(steps.some(({does}) => does === 'bind 0000:b1:01.0 to vfio-pci'));
+  });
+
+  it('says of a dry run what keeps a VM from the group all the same', async () => {
+    const {groups} = await document([member('0000:01:00.0')], {
+      regions: '0x00000000bddde000 0x00000000bdddefff direct\n',
+    });
+    assert.deepEqual(
+      groups.map(({viable, assignable: {verdict, obstacles}}) => [
+        viable,
+        verdict,
+        obstacles.map(({check}) => check),
+      ]),
+      [[true, 'no', ['direct-region']]],
+    );
+  });
+
+  it('says of a virtual function in the group of its physical one that the group cannot be assigned', async () => {
+    const pf = member('0000:01:00.0', {driver: 'mlx5_core'});
+    const vf = member('0000:01:00.2', {driver: 'vfio-pci', vfio: ['vfio0'], physfn: folderOf(pf)});
+    const {groups} = await document([pf, vf], {devices: ['0000:01:00.2']});
+    assert.deepEqual(
+      groups.map(({assignable: {verdict, obstacles}}) => [verdict, obstacles[0]?.check]),
+      [['no', 'physical-function']],
+    );
+  });
+});
