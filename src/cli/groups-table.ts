@@ -150,7 +150,7 @@ const deviceName = (device: ListedDevice): string => {
     device.class ?? (device.classCode === null ? 'Device' : `Class ${device.classCode.slice(0, 4)}`);
   const what =
     device.vendor === null
-      ? `${device.vendorId}:${device.deviceId ?? ''}`
-      : `${device.vendor} ${device.device ?? device.deviceId ?? ''}`;
+      ? `Device ${device.vendorId}:${device.deviceId ?? ''}`
+      : `${device.vendor} ${device.device ?? `Device ${device.deviceId ?? ''}`}`;
   return `${kind}: ${what}`;
 };

@@ -110,7 +110,7 @@ describe('kvfio groups', () => {
       const {lines} = await groups('--csv', '--columns', 'group,name', '--class', 'gpu');
       assert.deepEqual(lines, [
         'group,name',
-        '0,VGA compatible controller: Intel Corporation 5916',
+        '0,VGA compatible controller: Intel Corporation Device 5916',
         '2,VGA compatible controller: NVIDIA Corporation GP104 [GeForce GTX 1080]',
       ]);
     });
