@@ -26,6 +26,7 @@ export const PACKAGES = {
   setpriv: 'util-linux',
   strace: 'strace',
   unshare: 'util-linux',
+  xz: 'xz-utils',
   zsh: 'zsh',
 } as const;
 
