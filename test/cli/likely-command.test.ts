@@ -3,6 +3,7 @@ import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {commandText, likelyCommand, type CommandShape} from '../../src/cli/likely-command.js';
 import {nearest} from '../../src/cli/nearest.js';
+import {needs} from '../support/needs.js';
 import {PROJECT, start} from '../support/run.js';
 
 const {commands} = JSON.parse(readFileSync(join(PROJECT, 'oclif.manifest.json'), 'utf8')) as {
@@ -134,6 +135,9 @@ describe('the command that was likely meant', () => {
 
 describe('a wrong command line', function () {
   this.timeout(60_000);
+  before(function () {
+    needs(this, 'build');
+  });
 
   it('is answered with what is wrong and the whole likely command, and executes nothing', () => {
     const {exit, stdout, stderr} = start(['bind', '0000:00:04.0']);
