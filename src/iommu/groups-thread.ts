@@ -1,14 +1,11 @@
 /** A thread that helps to read the groups of a large machine (read-groups.ts), which adds the names of devices. */
 import {workerData} from 'node:worker_threads';
 import {DirectoryTree} from '../linux/directory-tree.js';
-import {stopOptimising} from '../linux/stop-optimising.js';
 import {Attributes} from './attributes.js';
 import {Interned} from './interned.js';
 import {PciIds} from './pci-ids.js';
 import {claimNear, leave, partsOf, readPart, send, type HelperTask} from './read-groups.js';
 
-// a thread starts twice as fast before that
-stopOptimising();
 const task = workerData as HelperTask;
 const context = {
   ...task.facts,

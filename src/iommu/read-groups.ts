@@ -2,7 +2,6 @@ import {createRequire} from 'node:module';
 import {availableParallelism} from 'node:os';
 import type * as Threads from 'node:worker_threads';
 import {DirectoryTree} from '../linux/directory-tree.js';
-import {stopOptimising} from '../linux/stop-optimising.js';
 import type {Warning} from './attributes.js';
 import {readGroup, type Group, type GroupContext} from './group.js';
 import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
@@ -44,8 +43,6 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   const root =
     tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
   const helpers = root === null ? null : startHelpers(context, ids, root);
-  // a thread that helps does that once it has started
-  if (helpers === null && ids.length >= MANY) stopOptimising();
   const parts = new Map<number, Part>();
   try {
     for (let at = 0; at < partsOf(ids); at++) {
@@ -151,7 +148,6 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
     } catch (error) {
       // no more threads for this user
       if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_INIT_FAILED') throw error;
-      stopOptimising();
     }
     return port1;
   });

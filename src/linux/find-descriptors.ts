@@ -1,6 +1,5 @@
 import {closeSync, constants, openSync, readdirSync, readlinkSync} from 'node:fs';
 import {isProgram} from './is-program.js';
-import {stopOptimising} from './stop-optimising.js';
 
 export interface DescriptorSearch {
   /** Processes that have such a descriptor, by ascending id. */
@@ -25,27 +24,21 @@ export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearc
   const search: DescriptorSearch = {pids: [], hidden: 0, looked: 0};
   const limit = Error.stackTraceLimit;
   using home = openHome();
-  let stopped: Disposable | undefined;
   // an unprivileged search is refused thousands of times, and nobody reads where from
   Error.stackTraceLimit = 0;
   try {
-    const names = readdirSync(proc);
-    if (names.length >= MANY) stopped = stopOptimising();
-    for (const name of names) {
+    for (const name of readdirSync(proc)) {
       const pid = Number(name);
       if (Number.isInteger(pid))
         lookInto(search, {pid, wanted, folder: `${proc}/${name}`, walks: home !== null});
     }
   } finally {
-    stopped?.[Symbol.dispose]();
     Error.stackTraceLimit = limit;
     home?.comeBack();
   }
   search.pids.sort((a, b) => a - b);
   return search;
 };
-
-const MANY = 1000;
 
 /** The working directory, by a descriptor; null for one that its user may not enter (again). */
 const openHome = (): (Disposable & {comeBack: () => void}) | null => {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import {spawnSync} from 'node:child_process';
 import {getHeapSpaceStatistics} from 'node:v8';
 import type {ProcessMemory} from '../../src/linux/memory.js';
 import type {Tracee} from '../../src/linux/ptrace.js';
@@ -115,21 +114,6 @@ describe('Before a stop', () => {
     assert.ok(room() <= 64 * 1024, `${room()} bytes`);
     calmEngine();
     assert.ok(room() >= 96 * 1024, `${room()} bytes`);
-  });
-
-  it('V8 stops compiling what has run often', () => {
-    const hot = (name: string): string =>
-      `function ${name}(n) { let sum = 0; for (let i = 0; i < n; i += 1) sum += i % 7; return sum; }
-       for (let i = 0; i < 2000; i += 1) ${name}(1000);`;
-    const source = `import {calmEngine} from './src/vm/inject/calm-engine.ts';
-      ${hot('before')} calmEngine(); ${hot('meanwhile')}`;
-    const {stdout} = spawnSync(
-      process.execPath,
-      ['--trace-opt', '--import', 'tsx', '--input-type=module', '-e', source],
-      {encoding: 'utf8', maxBuffer: Infinity},
-    );
-    assert.match(stdout, /<JSFunction before /);
-    assert.doesNotMatch(stdout, /<JSFunction meanwhile /);
   });
 });
 
