@@ -10,22 +10,25 @@ import type {ProcessMemory} from '../../linux/memory.js';
  */
 export const mayBeOnAlternateStack = (memory: ProcessMemory, rsp: bigint, end: bigint): boolean => {
   const start = rsp - (rsp % 8n);
-  if (end - start > MOST) return true;
+  // such a stack begins no lower than where this one could
+  if (end - start > MOST || (end - MOST_STACK) >> 32n !== rsp >> 32n) return true;
   const bytes = memory.read(start, Number(end - start));
-  const at = (index: number): bigint => bytes.readBigUInt64LE(index * 8);
-  const high = Number(rsp >> 32n);
-  // stack_t: void *ss_sp, int ss_flags, size_t ss_size
-  for (let index = 0; (index + 3) * 8 <= bytes.length; index += 1) {
-    // all others cannot be its lowest address: the address's upper half is quicker to compare
-    const upper = bytes.readUInt32LE(index * 8 + 4);
-    if (upper !== high && upper !== high - 1) continue;
-    const lowest = at(index);
-    const highest = lowest + at(index + 2);
-    const position = start + BigInt(index * 8);
-    if (lowest <= rsp && rsp < highest && position < highest) return true;
+  // the upper half of every address in it, for a search that is quick also when this runs for the first time
+  const upper = Buffer.alloc(4);
+  upper.writeUInt32LE(Number(rsp >> 32n));
+  for (let found = -1; (found = bytes.indexOf(upper, found + 1)) !== -1;) {
+    // stack_t: void *ss_sp, int ss_flags, size_t ss_size
+    const at = found - 4;
+    if (at < 0 || at % 8 !== 0 || at + 24 > bytes.length) continue;
+    const lowest = bytes.readBigUInt64LE(at);
+    if (lowest > rsp) continue;
+    const highest = lowest + bytes.readBigUInt64LE(at + 16);
+    if (rsp < highest && start + BigInt(at) < highest) return true;
   }
   return false;
 };
 
 /** A thread that has used more has to wait for its answer too long. */
 const MOST = 1024n * 1024n;
+/** Bytes; more than a stack has whose owner gets spare memory out of its reach. */
+const MOST_STACK = 64n * 1024n * 1024n;
