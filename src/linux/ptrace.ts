@@ -204,8 +204,12 @@ export class Tracee {
     this.#request('PTRACE_DETACH', 0, signal);
   }
 
-  /** The thread's next stop, or null when `deadline` (as of performance.now()) passes first. */
-  waitUntil(deadline: number): Stop | null {
+  /**
+   * The thread's next stop, or null when `deadline` (as of performance.now()) passes first.
+   *
+   * @param nap - the most milliseconds that a stop may go unnoticed
+   */
+  waitUntil(deadline: number, nap = 1): Stop | null {
     const {bytes, at} = this.#scratch;
     for (let attempt = 0; ; attempt += 1) {
       let found: number;
@@ -218,7 +222,7 @@ export class Tracee {
       }
       if (found !== 0) return parseWaitStatus(bytes.readInt32LE(0));
       if (performance.now() > deadline) return null;
-      if (attempt > EAGER_ATTEMPTS) pause(Math.min(attempt - EAGER_ATTEMPTS, 20) / 20);
+      if (attempt > EAGER_ATTEMPTS) pause(Math.min((attempt - EAGER_ATTEMPTS) / 20, nap));
     }
   }
 

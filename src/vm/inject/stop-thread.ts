@@ -166,7 +166,7 @@ const toNextCall = (
   let deadline = performance.now() + time;
   thread.continueToSyscall();
   for (let isInterrupted = false; ;) {
-    const stop = thread.waitUntil(deadline);
+    const stop = thread.waitUntil(deadline, NAP);
     if (stop === null) {
       if (isInterrupted) throw new NoAnswer('the stop');
       isInterrupted = true;
@@ -184,6 +184,9 @@ const toNextCall = (
     }
   }
 };
+
+/** Milliseconds: the thread may stop at any time, and stands still until that is seen. */
+const NAP = 0.05;
 
 /** Milliseconds in which a thread that does anything for a VM makes a call by itself. It runs meanwhile. */
 const OWN_CALL = 30;
