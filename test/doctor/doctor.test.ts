@@ -452,7 +452,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   [
     'interrupt-remapping',
     'unreadable interrupts',
-    {interrupts: null},
+    {interrupts: null, files: without('proc/interrupts')},
     'unknown',
     /cannot be read/,
   ],
