@@ -23,7 +23,7 @@ export const mayBeOnAlternateStack = (memory: ProcessMemory, rsp: bigint, end: b
     const lowest = bytes.readBigUInt64LE(at);
     if (lowest > rsp) continue;
     const highest = lowest + bytes.readBigUInt64LE(at + 16);
-    if (rsp < highest && start + BigInt(at) < highest) return true;
+    if (rsp < highest && highest <= end && start + BigInt(at) < highest) return true;
   }
   return false;
 };

@@ -85,6 +85,8 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
     filtered: filtered ? calls(suspendSeccomp) : null,
   };
   calmEngine();
+  // its first time takes many times longer, and the thread may have to wait for the next
+  if (hold.isFirst) mayBeOnAlternateStack(memory, spare.endOfStack - REHEARSED, spare.endOfStack);
   thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
   // all that need not be done while the thread waits comes before
   const belongs = isOwners();
@@ -98,6 +100,9 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
     });
   });
 };
+
+/** Bytes that every stack has: arguments and environment are there. */
+const REHEARSED = 4096n;
 
 /** What is needed for taking hold of a thread. */
 interface Hold {
