@@ -259,11 +259,23 @@ export class Journal {
   }
 }
 
-/** Whether a damaged text may be about one of these devices; without any address in it, it may be about each. */
+/**
+ * Whether an entry that is no journal of this kvfio's may be about one of these devices. One that is cut short may be about
+ * each, and one that is whole, as a newer kvfio writes it, about those that it names.
+ */
 const mayBeAbout = (text: string, about: readonly string[] | undefined): boolean => {
   if (about === undefined) return true;
-  const named = text.match(/[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]/g) ?? [];
+  const named = isJson(text) ? (text.match(/[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]/g) ?? []) : [];
   return about.length > 0 && (named.length === 0 || named.some((address) => about.includes(address)));
+};
+
+const isJson = (text: string): boolean => {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 };
 
 const damaged = (path: string): Failure =>

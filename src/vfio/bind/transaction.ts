@@ -32,7 +32,7 @@ export type Before = ReadonlyMap<string, Binding>;
 
 /**
  * Carries out the steps of a journal entry, all or none. The entry is on disk before the first write, each step is read
- * back, and on any failure the steps so far are undone in reverse. At the end all devices are compared with their goals: locks
+ * back, and on any failure the steps so far are undone in reverse. At the end all that was changed is compared with its goal: locks
  * keep other kvfios of this mount namespace away, and nothing keeps away udev rules or programs like driverctl.
  *
  * When this returns the entry is still open: the caller closes it ({@link conclude}).
@@ -58,11 +58,16 @@ export const runTransaction = (
         throw await rollBack(machine, entry, {done, step, before, cause, stuck});
       }
     }
-    for (const step of done) {
+    for (const step of lastSteps(done)) {
       const cause = missed(machine, step, goals);
       if (cause !== null) throw await rollBack(machine, entry, {done, step, before, cause, stuck: null});
     }
   });
+
+/** The last step of each device and of each node: what came before it was on the way. */
+const lastSteps = (done: readonly Step[]): Step[] => [
+  ...new Map(done.map((step) => ['device' in step ? step.device.path : step.node, step])).values(),
+];
 
 /** Why what a step led to does not hold any more; null when it does. */
 const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal | null => {

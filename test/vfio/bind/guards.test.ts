@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
 import {closeSync, constants, openSync, readdirSync, readFileSync} from 'node:fs';
+import {setTimeout as sleep} from 'node:timers/promises';
 import {readHost} from '../../../src/iommu/host.js';
 import {DirectoryTree} from '../../../src/linux/directory-tree.js';
 import type {SyscallError} from '../../../src/linux/errno.js';
 import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
 import {findings} from '../../../src/vfio/bind/guards/guards.js';
+import {readMounts} from '../../../src/vfio/bind/guards/mounts.js';
 import {readOpenNodes} from '../../../src/vfio/holders.js';
 import {machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
 import {skip} from '../../support/skip.js';
@@ -66,6 +69,22 @@ const openable = (): {fd: number; name: string; number: string} | null => {
   return null;
 };
 
+/** The process that a child of ours has not waited for; null until there is one. */
+const zombieOf = (parent: number): number | null => {
+  const children = readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim();
+  const [pid] = children === '' ? [] : children.split(' ').map(Number);
+  if (pid === undefined) return null;
+  return / Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')) ? pid : null;
+};
+
+const waitFor = async <T>(look: () => T | null): Promise<T> => {
+  for (;;) {
+    const found = look();
+    if (found !== null) return found;
+    await sleep(10);
+  }
+};
+
 let minor = 0;
 
 /** A block device with its class entry. */
@@ -101,6 +120,17 @@ const mounts = (
 };
 
 describe('guards', () => {
+  it('do not take a process that has ended for one that hides its mounts', async () => {
+    const child = spawn('sh', ['-c', 'sleep 0 & exec sleep 100'], {stdio: 'ignore'});
+    try {
+      const zombie = await waitFor(() => zombieOf(child.pid ?? 0));
+      assert.throws(() => readFileSync(`/proc/${zombie}/mountinfo`), /EINVAL/);
+      assert.ok(readMounts(new DirectoryTree()).length > 0);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
   it('find nothing about a disk that nobody uses', () => {
     using files = nvme();
     block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
@@ -620,11 +650,25 @@ describe('guards', () => {
 
     it('find a watchdog that runs', () => {
       using files = withDevices(pci(DISK, {classCode: '060100', driver: 'lpc_ich'}));
-      files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/state`, 'inactive\n');
+      files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/dev`, '250:0\n');
       files.link('sys/class/watchdog/watchdog0', `${FOLDER}/iTCO_wdt/watchdog/watchdog0`);
+      assert.match(found(files).join(), /watchdog0, and this kernel does not report whether that runs$/);
+      files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/state`, 'inactive\n');
       assert.deepEqual(found(files), []);
       files.write(`${FOLDER}/iTCO_wdt/watchdog/watchdog0/state`, 'active\n');
       assert.deepEqual(found(files), ['platform: it carries the watchdog watchdog0, which runs']);
+    });
+
+    it('find a connection over IPv4 of a socket that listens for both', () => {
+      using files = withDevices(pci(DISK, {classCode: '020000', driver: 'e1000e'}));
+      files.write(`${FOLDER}/net/enp1s0/ifindex`, '3\n');
+      files.link('sys/class/net/enp1s0', `${FOLDER}/net/enp1s0`);
+      files.write(
+        'proc/net/tcp6',
+        '  sl  local_address\n   0: 0000000000000000FFFF00000100FEA9:0016 0000000000000000FFFF00000200FEA9:C350 01 0\n',
+      );
+      const addresses = [{index: 3, address: '169.254.0.1/16', linkLocal: true}];
+      assert.deepEqual(found(files, {addresses}), ['network: enp1s0 has 1 established TCP connection']);
     });
 
     it('find an interface whose link-local address a TCP connection uses', () => {

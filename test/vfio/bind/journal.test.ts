@@ -119,8 +119,9 @@ describe('the journals', () => {
     const journal = new Journal(folder);
     journal.prepare();
     journal.write(entry('1-1', '0000:01:00.0'));
-    const [whole, half] = [JSON.stringify(entry('2-2', '0000:02:00.0')), join(folder, '2-2.json')];
-    writeFileSync(half, whole.slice(0, whole.length / 2));
+    const newer = {...entry('2-2', '0000:02:00.0'), kvfioJournal: 2};
+    const other = join(folder, '2-2.json');
+    writeFileSync(other, JSON.stringify(newer));
     assert.equal(
       codeOf(() => journal.entries()),
       'JOURNAL_DAMAGED',
@@ -137,12 +138,14 @@ describe('the journals', () => {
       journal.damaged().map(({code}) => code),
       ['JOURNAL_DAMAGED'],
     );
-    writeFileSync(half, '');
-    assert.equal(
-      codeOf(() => journal.entries(['0000:01:00.0'])),
-      'JOURNAL_DAMAGED',
-      'it may be about any',
-    );
+    for (const cut of [0, 50, 200]) {
+      writeFileSync(other, JSON.stringify(newer).slice(0, cut));
+      assert.equal(
+        codeOf(() => journal.entries(['0000:01:00.0'])),
+        'JOURNAL_DAMAGED',
+        'it may be about any',
+      );
+    }
   });
 
   it('that are a folder do not send the user to root', () => {

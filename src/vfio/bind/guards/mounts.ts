@@ -1,3 +1,4 @@
+import {SyscallError} from '../../../linux/errno.js';
 import type {HostTree} from '../../../linux/host-tree.js';
 import {namesIn, textOf} from './guard.js';
 
@@ -12,9 +13,19 @@ export interface Mount {
 
 /** The mounts of every mount namespace in which a process is that may be looked into. */
 export const readMounts = (tree: HostTree): Mount[] =>
-  onePerNamespace(tree).flatMap((process) =>
-    parseMountInfo(textOf(tree, `/proc/${process}/mountinfo`) ?? ''),
-  );
+  onePerNamespace(tree).flatMap((process) => parseMountInfo(mountInfoOf(tree, process)));
+
+/** Empty for a process that has ended, also where nobody has waited for it yet (fs/proc_namespace.c, mounts_open_common). */
+const mountInfoOf = (tree: HostTree, process: string): string => {
+  try {
+    return textOf(tree, `/proc/${process}/mountinfo`) ?? '';
+  } catch (error) {
+    if (process !== 'self' && error instanceof SyscallError && ENDED.includes(error.code)) return '';
+    throw error;
+  }
+};
+
+const ENDED = ['EINVAL', 'ESRCH'];
 
 /** This process, and one process for each other mount namespace (namespaces(7), /proc/pid/ns/mnt). */
 const onePerNamespace = (tree: HostTree): string[] => {

@@ -1,5 +1,5 @@
 import type {HostTree} from '../../../linux/host-tree.js';
-import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
+import {isBelow, namesIn, resolved, textOf, type Guard, type GuardContext} from './guard.js';
 import {openedNodes} from './character-nodes.js';
 
 /**
@@ -10,18 +10,29 @@ export const platformGuard: Guard = (context) =>
   context.devices.flatMap(({address, path}) =>
     [
       ...tpmsOf(context.tree, path).map((name) => `it carries the TPM ${name}`),
-      ...runningWatchdogsOf(context.tree, path).map((name) => `it carries the watchdog ${name}, which runs`),
-      ...openedNodes(context, path, ['watchdog']),
+      ...watchdogsOf(context, path),
     ].map((found) => ({guard: 'platform' as const, device: address, found})),
   );
 
-/** Of a kernel with CONFIG_WATCHDOG_SYSFS (drivers/watchdog/watchdog_dev.c, state_show). */
-const runningWatchdogsOf = (tree: HostTree, devicePath: string): string[] =>
-  namesIn(tree, WATCHDOG).filter(
-    (name) =>
-      isBelow(resolved(tree, WATCHDOG, name) ?? '', devicePath) &&
-      textOf(tree, `${WATCHDOG}/${name}/state`) === 'active',
+/**
+ * Watchdogs that run, or that a program has open. Without CONFIG_WATCHDOG_SYSFS the kernel does not report whether one runs
+ * (drivers/watchdog/watchdog_dev.c, state_show), and a program may have it open as /dev/watchdog, which sysfs links to no device.
+ */
+const watchdogsOf = (context: GuardContext, devicePath: string): string[] => {
+  const {tree} = context;
+  const names = namesIn(tree, WATCHDOG).filter((name) =>
+    isBelow(resolved(tree, WATCHDOG, name) ?? '', devicePath),
   );
+  return [
+    ...names.flatMap((name) => {
+      const state = textOf(tree, `${WATCHDOG}/${name}/state`);
+      if (state === null)
+        return [`it carries the watchdog ${name}, and this kernel does not report whether that runs`];
+      return state === 'active' ? [`it carries the watchdog ${name}, which runs`] : [];
+    }),
+    ...openedNodes(context, devicePath, ['watchdog']),
+  ];
+};
 
 const WATCHDOG = '/sys/class/watchdog';
 

@@ -9,7 +9,9 @@ import {textOf} from './guard.js';
  */
 export const connectionsOf = (tree: HostTree, addresses: readonly string[]): number => {
   if (addresses.length === 0) return 0;
-  const wanted = new Set(addresses.map(inHexadecimal));
+  const wanted = new Set(
+    addresses.map(inHexadecimal).flatMap((hex) => (hex.length === IPV4 ? [hex, `${MAPPED}${hex}`] : [hex])),
+  );
   return ['/proc/net/tcp', '/proc/net/tcp6']
     .flatMap((path) => (textOf(tree, path) ?? '').split('\n').slice(1))
     .filter((line) => {
@@ -17,6 +19,12 @@ export const connectionsOf = (tree: HostTree, addresses: readonly string[]): num
       return state === ESTABLISHED && wanted.has(local.replace(/:.*/, ''));
     }).length;
 };
+
+/** Digits of an IPv4 address. */
+const IPV4 = 8;
+
+/** In front of an IPv4 address in /proc/net/tcp6: a socket that listens for both has its connections there (::ffff:0:0/96). */
+const MAPPED = '0000000000000000FFFF0000';
 
 /** TCP_ESTABLISHED (include/net/tcp_states.h). */
 const ESTABLISHED = '01';
