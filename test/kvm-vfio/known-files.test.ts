@@ -10,7 +10,7 @@ import {detachPlan, type PlannedFile} from '../../src/kvm-vfio/plan.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {Process} from '../../src/linux/process.js';
+import {commOf, Process} from '../../src/linux/process.js';
 import {ProcessLock, whoLocked} from '../../src/linux/process-lock.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {descriptors} from '../support/descriptors.js';
@@ -55,7 +55,12 @@ describe('An owner that more than one kvfio, or the VMM itself, changes', functi
     assert.ok(lock !== null);
     assert.equal(ProcessLock.tryTake(pid), null);
     assert.equal(whoLocked(path)?.pid, process.pid);
-    await failsWith(create(50), 'OWNER_IN_USE', 124, new RegExp(`Process ${process.pid} \\(node`));
+    await failsWith(
+      create(50),
+      'OWNER_IN_USE',
+      124,
+      new RegExp(`Process ${process.pid} \\(${commOf(process.pid)}\\)`),
+    );
     const later = create(10_000);
     setTimeout(() => {
       lock[Symbol.dispose]();

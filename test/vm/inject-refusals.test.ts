@@ -7,7 +7,7 @@ import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {Failure} from '../../src/failure.js';
-import {Process} from '../../src/linux/process.js';
+import {commOf, Process} from '../../src/linux/process.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {explainRefusal, type TracingRights} from '../../src/vm/inject/permission.js';
 import {made} from '../support/made.js';
@@ -73,7 +73,7 @@ describe('An owner that is not made to execute anything', function () {
     assert.deepEqual(await firstLine(holder), {holding: true});
     const failure = refusalOf(victim.pid);
     assert.equal(failure.code, 'OWNER_TRACED');
-    assert.ok(failure.why.includes(`process ${holder.pid ?? 0} (node)`), failure.why);
+    assert.ok(failure.why.includes(`process ${holder.pid ?? 0} (${commOf(holder.pid ?? 0)})`), failure.why);
     holder.kill('SIGKILL');
     await victim.isWell();
   });

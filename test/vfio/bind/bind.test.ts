@@ -6,6 +6,7 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../../src/failure.js';
 import {SyscallError} from '../../../src/linux/errno.js';
+import {commOf} from '../../../src/linux/process.js';
 import {FileLock} from '../../../src/linux/file-lock.js';
 import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
@@ -388,7 +389,7 @@ describe('bind and unbind', () => {
     const busy = await failureOf(unbindDevices(group(12), options(bus, {timeout: 3, onNote})));
     assert.deepEqual([busy.code, busy.exitCode], ['DEVICE_BUSY', 124]);
     assert.deepEqual(notes, ['waiting for another process to let go of 0000:07:00.0']);
-    assert.match(busy.why, new RegExp(`Process ${process.pid} \\(node`));
+    assert.match(busy.why, new RegExp(`Process ${process.pid} \\(${commOf(process.pid)}\\)`));
   });
 
   it('are not undone by a recovery that has not locked their devices', async () => {
