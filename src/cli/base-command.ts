@@ -37,6 +37,8 @@ const WARNINGS_SHOWN = 20;
 export abstract class BaseCommand extends Command {
   /** Whether stdout has something of the document: then it is no place for another. */
   #printed = false;
+  /** All words after the command: the parser leaves in `argv` what it was given to parse. */
+  readonly #words = [...this.argv];
 
   static override enableJsonFlag = true;
 
@@ -114,7 +116,7 @@ export abstract class BaseCommand extends Command {
   protected override async catch(error: Error): Promise<void> {
     // oclif ends a command early with an ExitError, which is not a failure
     if ('code' in error && error.code === 'EEXIT') throw error;
-    const argv = [this.id ?? '', ...this.argv];
+    const argv = [this.id ?? '', ...this.#words];
     const failure = await withUsageHint(failureOf(error), {argv, commands: this.config.commands});
     process.exitCode = await reportFailure(failure, {
       json: this.jsonEnabled() && !this.#printed,

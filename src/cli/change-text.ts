@@ -50,6 +50,8 @@ export const fileText = ({group, cdev}: FileIdentity): string =>
 const fileLine = (file: ChangedFile): string => {
   const descriptor = file.fd === null ? '' : `, descriptor ${file.fd} of the owner`;
   const outcome = file.outcome === 'planned' ? '' : `${OUTCOME[file.outcome]}, `;
+  // of what KVM was never given there is no verdict to report
+  if (file.outcome === 'absent') return printable(`${fileText(file)}: ${OUTCOME.absent}`);
   return printable(`${fileText(file)}: ${outcome}${verdictText(file)}${descriptor}`);
 };
 

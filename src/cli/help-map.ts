@@ -39,9 +39,9 @@ export const HELP_MAP: readonly HelpSection[] = [
 export const ROUND: readonly (readonly [line: string, text: string])[] = [
   ['doctor --for passthrough', 'is this host ready?'],
   ['groups --group 12 --explain', 'what would a VM get with it?'],
-  ['bind --group 12', 'to vfio-pci; then start the VM'],
-  ['vms', 'which process is it?'],
+  ['bind --group 12', 'to vfio-pci'],
+  ['probe --group 12 --allow-host-flush', 'what does its WBINVD cost?'],
+  ['vms', 'start the VM; which process is it?'],
   ['attach --pid 4711 --group 12', 'tell KVM (--dry-run first)'],
-  ['probe --group 12', 'what does its WBINVD cost?'],
   ['detach --pid 4711 --group 12', 'undo it; then: unbind --group 12'],
 ];

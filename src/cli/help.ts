@@ -25,7 +25,7 @@ export default class KvfioHelp extends Help {
         ),
     );
     const round = ROUND.filter(([line]) => isThere(line.split(' ', 1)[0] ?? '')).map(
-      ([line, text]) => `  kvfio ${line.padEnd(33)} ${text}`,
+      ([line, text]) => `  kvfio ${line.padEnd(36)} ${text}`,
     );
     return [
       `kvfio ${this.config.version}: IOMMU groups, and the KVM-VFIO device of any VM`,

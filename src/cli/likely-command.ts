@@ -97,7 +97,8 @@ const mendWords = (
       ...(values.length === typed.length ? asTyped : values.flatMap((value) => [flag.text, value])),
     );
   }
-  const placed = placeWords(alone, {command, commands, flags});
+  const hasVm = mended.some((word) => /^--(?:pid|vm-sock)(?:=|$)/.test(word));
+  const placed = placeWords(alone, {command, commands, flags, hasVm});
   return placed === null ? null : [...mended, ...placed];
 };
 
@@ -175,12 +176,21 @@ interface Place {
   command: CommandShape;
   commands: readonly CommandShape[];
   flags: readonly FlagShape[];
+  /** Whether a VM is named. */
+  hasVm: boolean;
 }
 
 /** Words that belong to no flag: arguments, and else what each is most likely a value of. */
-const placeWords = (words: readonly string[], {command, commands, flags}: Place): string[] | null => {
+const placeWords = (words: readonly string[], {command, commands, flags, hasVm}: Place): string[] | null => {
   const takes = Object.keys(command.args).length;
-  const surplus = words.slice(takes).map((word) => flagOf(word, flags));
+  const [first, ...others] = words.slice(takes);
+  // of several numbers the first is the process, where one is needed
+  const isPid = !hasVm && others.length > 0 && flags.some(({name}) => name === 'pid');
+  const surplus = words
+    .slice(takes)
+    .map((word) =>
+      isPid && word === first && kindOfWord(word) === 'number' ? ['--pid', word] : flagOf(word, flags),
+    );
   if (surplus.includes(null)) return null;
   const names = commands.map(({id}) => id);
   const args = words

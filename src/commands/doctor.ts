@@ -23,7 +23,7 @@ The exit code is 7 when something fails that is needed, and 0 otherwise, also wh
     },
     {
       description: 'Names of the checks that fail',
-      command: `<%= config.bin %> <%= command.id %> --json | jq -r '.checks[] | select(.state == "fail" and .needed).id'`,
+      command: `<%= config.bin %> <%= command.id %> --json | jq -r '.checks[]|select(.state=="fail").id'`,
     },
   ];
 

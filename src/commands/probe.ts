@@ -187,7 +187,10 @@ const nothingMeasured = ({ended, phases}: Run): Failure =>
     kind: 'cannotDecide',
     what: 'Nothing was measured.',
     why: `${ended === 'interrupted' ? 'The run was ended' : 'The duration was over'} before the first sample was taken; ${phases.reduce((sum, {operations}) => sum + operations, 0)} operations of the warmup were done.`,
-    hint: 'Have a longer --duration, or a smaller --warmup or --dirty.',
+    hint:
+      ended === 'interrupted'
+        ? 'Let it run longer, or have a smaller --warmup or --dirty.'
+        : 'Have a longer --duration, or a smaller --warmup or --dirty.',
   });
 
 const notTwo = (count: number): Failure =>

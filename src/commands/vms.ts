@@ -24,7 +24,7 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     {description: 'All VMs', command: '<%= config.bin %> <%= command.id %>'},
     {
       description: 'Processes whose VM has group 12',
-      command: `<%= config.bin %> <%= command.id %> --json | jq '.vms[] | select(any(.groups[]; .group == 12)).pid'`,
+      command: `<%= config.bin %> <%= command.id %> --json | jq '.vms[]|select(any(.groups[];.group==12)).pid'`,
     },
     {
       description: 'Follow what comes, changes and goes, for another program',

@@ -50,6 +50,18 @@ describe('files of VFIO', () => {
   });
 });
 
+describe('a group that was not added', () => {
+  it('has no verdict in the answer to detach', () => {
+    const absent = {fd: null, outcome: 'absent', verdict: 'enforced', confidence: 'exact'} as const;
+    const document: ChangeDocument = {
+      ...{schemaVersion: 1, command: 'detach', dryRun: false, changed: false, vm, via: 'inject'},
+      files: [{kind: 'group', group: 12, cdev: null, ...absent}],
+      ...{device: {fd: 29, state: 'found'}, steps: [], before: coherency, after: coherency, warnings: []},
+    };
+    assert.equal(changeLines(document, paint)[2], 'group 12: was not added');
+  });
+});
+
 describe('a change of nothing', () => {
   it('is said to be nothing to do', () => {
     const document: ChangeDocument = {

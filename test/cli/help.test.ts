@@ -57,3 +57,16 @@ describe('the help of bind and unbind', () => {
       assert.ok(text.includes(word), word);
   });
 });
+
+describe('the examples of a command', () => {
+  before(function () {
+    needs(this, 'build');
+  });
+
+  it('are on one line each, because a shell does not join lines within quotes', () => {
+    for (const id of ['doctor', 'vms']) {
+      const {stdout} = start([id, '--help']);
+      assert.doesNotMatch(stdout, /\\$/m, id);
+    }
+  });
+});

@@ -78,6 +78,8 @@ describe('the command that was likely meant', () => {
       ['bind 0000:00:04.0', 'bind --device 0000:00:04.0'],
       ['attach 01:00.0 --pid 7', 'attach --pid 7 --cdev 01:00.0'],
       ['status 4711', 'status --pid 4711'],
+      ['attach 4711 12', 'attach --pid 4711 --group 12'],
+      ['attach --vm-sock /run/x 11 12', 'attach --vm-sock /run/x --group 11 --group 12'],
       ['status /run/vm.sock', 'status --vm-sock /run/vm.sock'],
       ['doctor attach', 'doctor --for attach'],
       ['groups gpu', 'groups --class gpu'],
@@ -164,6 +166,11 @@ describe('a wrong command line', function () {
       stderr,
       /"13" is a number that follows no flag\.\n {2}Did you mean "kvfio groups --group=12 --group 13"\?/,
     );
+  });
+
+  it('keeps the command that a guest is to run', () => {
+    const {stderr} = start(['lab', '--timeout', '1s', '--', 'true']);
+    assert.match(stderr, /Did you mean "kvfio lab --timeout 1 -- true"\?/);
   });
 
   it('may name a column that is near to one', () => {
