@@ -1,7 +1,7 @@
 import type {ChalkInstance} from 'chalk';
 import type {GroupsDocument, ListedDevice, ListedGroup} from '../groups/groups-document.js';
 import {compareAddresses} from '../iommu/pci-address.js';
-import type {Evidence, Verdict} from '../iommu/snoop-control.js';
+import {weaker, type Evidence, type Verdict} from '../iommu/snoop-control.js';
 import type {Column} from './table.js';
 
 /** One line of `kvfio groups`: a device and the group it is in, or an empty group. */
@@ -34,6 +34,16 @@ const snoop = ({group, device}: GroupsRow): string => {
   const [own, whole] = [device?.snoopControl.verdict, group?.snoopControl.verdict];
   if (own === undefined) return whole ?? '';
   return whole === undefined || whole === own ? own : `${own} (group: ${whole})`;
+};
+
+/** How sure the text of {@link snoop} is: where one verdict stands for both, as sure as the less sure of them. */
+const confidence = ({group, device}: GroupsRow): string => {
+  const [own, whole] = [device?.snoopControl, group?.snoopControl];
+  if (own === undefined || whole === undefined || own.confidence === whole.confidence)
+    return (own ?? whole)?.confidence ?? '';
+  return own.verdict === whole.verdict
+    ? weaker(own.confidence, whole.confidence)
+    : `${own.confidence} (group: ${whole.confidence})`;
 };
 
 /** A fact in the short form of one table cell: `dmar0 ecap[7]=0`. */
@@ -94,7 +104,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     paint: (text, {group, device}, paint) =>
       verdictPaint(text, group?.snoopControl.verdict ?? device?.snoopControl.verdict, paint),
   },
-  {name: 'confidence', text: ({device, group}) => (device ?? group)?.snoopControl.confidence ?? ''},
+  {name: 'confidence', text: confidence},
   {
     name: 'evidence',
     text: ({device, group}) =>

@@ -64,7 +64,11 @@ const explanationLines = (
 const paragraphs = (texts: readonly string[] | null, width: number | null): string[] =>
   (texts ?? []).flatMap((text) => wrapped(printable(text), width, '  '));
 
-const CONFIDENCE = {exact: 'exact', 'by-type': 'by type of IOMMU', none: 'nothing to go by'} as const;
+const CONFIDENCE = {
+  exact: 'exact',
+  'by-type': 'by type of IOMMU or kernel',
+  none: 'nothing to go by',
+} as const;
 
 const headline = ({verdict, confidence}: SnoopControl): string =>
   `cache coherency of No-Snoop DMA is ${verdict === 'unknown' ? 'unknown' : verdict.replace('-', ' ')} (${CONFIDENCE[confidence]})`;

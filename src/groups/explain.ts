@@ -1,5 +1,6 @@
 import {isAtLeast, parseKernelRelease} from '../linux/kernel-release.js';
 import type {Device} from '../iommu/device.js';
+import type {RuleSource} from '../iommu/coherency-rule.js';
 import {groupBy} from '../iommu/group-by.js';
 import type {Group} from '../iommu/group.js';
 import type {Host} from '../iommu/host.js';
@@ -147,7 +148,19 @@ const differing = ({snoopControl: {boundMembers, allMembers}}: Group): string | 
     ? null
     : `Of the members that are bound to VFIO now the verdict is "${boundMembers.verdict}"; with all members bound it would be "${allMembers.verdict}".`;
 
-const rule = ({coherencyRule, release}: Kernel, group: Group): string => {
+const rule = (kernel: Kernel, group: Group): string =>
+  `${decides(kernel, group)}${RULE_SOURCES[kernel.coherencyRuleFrom]}`;
+
+/** How kvfio knows that a kernel decides in that way. */
+const RULE_SOURCES: Record<RuleSource, string> = {
+  btf: ' So say the functions of its VFIO in /sys/kernel/btf/vfio.',
+  kallsyms: ' So say the functions of its VFIO in /proc/kallsyms.',
+  family:
+    ' That is taken from the release, which names the family of RHEL 9; while vfio is loaded, kvfio asks the functions of the kernel.',
+  version: '',
+};
+
+const decides = ({coherencyRule, release}: Kernel, group: Group): string => {
   const kernel = `Kernel ${release ?? '(release unknown)'}`;
   switch (coherencyRule) {
     case 'devices': {

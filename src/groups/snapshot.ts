@@ -1,6 +1,7 @@
 import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readHost, type Host} from '../iommu/host.js';
+import {cutFunctions} from '../iommu/coherency-rule.js';
 import {cutKernelConfig} from '../iommu/kernel-config.js';
 import {relevantParameters} from '../iommu/kernel.js';
 import {PCI_IDS_PLACES, PciIds} from '../iommu/pci-ids.js';
@@ -12,9 +13,9 @@ import {cutInterrupts, INTERRUPTS} from '../vfio/eligibility/interrupts.js';
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
- * Six files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
+ * Some files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
  * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, interrupts to the chip that decides,
- * and iomem to framebuffers, since the rest may be private and captures are published.
+ * iomem to framebuffers, and the kernel's symbols to those that are looked for, since the rest may be private and captures are published.
  */
 export const takeSnapshot = (
   tree: HostTree,
@@ -31,6 +32,7 @@ export const takeSnapshot = (
   if (texts[IOMEM] !== undefined) texts[IOMEM] = cutFramebuffers(texts[IOMEM]);
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
+  cutFunctions(recorder.capture);
   cutKernelConfig(recorder.capture, host.kernel.release);
   cutProcessorInfo(recorder.capture);
   const devices = [...host.groups.flatMap((group) => group.devices), ...host.ungrouped];

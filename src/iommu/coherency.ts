@@ -1,8 +1,8 @@
 import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
 import type {Device} from './device.js';
-import type {CoherencyRule} from './kernel.js';
+import type {KernelCoherency} from './coherency-rule.js';
 import {isPciBridge} from './pci-class.js';
-import {conjunction, evidence, type SnoopControl} from './snoop-control.js';
+import {conjunction, evidence, weaker, type SnoopControl} from './snoop-control.js';
 import type {Unit} from './unit.js';
 
 /**
@@ -19,27 +19,43 @@ export interface GroupSnoopControl extends SnoopControl {
 /** The verdict on a group with these members; `units` are all units of the machine. */
 export const groupSnoopControl = (
   devices: readonly Device[],
-  rule: CoherencyRule,
+  {coherencyRule: rule, coherencyRuleFrom}: KernelCoherency,
   units: readonly Unit[],
   version: KernelVersion | null,
 ): GroupSnoopControl => {
-  const allMembers =
-    rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units, version);
+  const known = (verdict: SnoopControl): SnoopControl =>
+    coherencyRuleFrom === 'family' ? byFamily(verdict) : verdict;
+  const allMembers = known(
+    rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units, version),
+  );
   const bound = devices.filter((device) => device.boundToVfio);
-  const boundMembers = rule === 'devices' && bound.length > 0 ? all(bound) : null;
+  const boundMembers = rule === 'devices' && bound.length > 0 ? known(all(bound)) : null;
   return boundMembers === null ? unbound(allMembers) : {...boundMembers, boundMembers, allMembers};
 };
 
 /** Most groups of a machine have the same verdict for the same reasons, which takes memory once. */
-const unbound = (allMembers: SnoopControl): GroupSnoopControl => {
-  const known = UNBOUND.get(allMembers);
-  if (known !== undefined) return known;
-  const verdict = {...allMembers, boundMembers: null, allMembers};
-  UNBOUND.set(allMembers, verdict);
-  return verdict;
+const once = <T extends object>(make: (verdict: SnoopControl) => T): ((verdict: SnoopControl) => T) => {
+  const made = new WeakMap<SnoopControl, T>();
+  return (verdict) => {
+    const known = made.get(verdict) ?? make(verdict);
+    made.set(verdict, known);
+    return known;
+  };
 };
 
-const UNBOUND = new WeakMap<SnoopControl, GroupSnoopControl>();
+const unbound = once((allMembers): GroupSnoopControl => ({...allMembers, boundMembers: null, allMembers}));
+
+/** What is only taken of a kernel, because of its family, makes no verdict exact. */
+const byFamily = once(({verdict, confidence, evidence: facts}): SnoopControl => ({
+  verdict,
+  confidence: weaker(confidence, 'by-type'),
+  evidence: [
+    ...facts,
+    evidence('the rule of the kernel is taken from its release, which names the family of RHEL 9', {
+      file: '/proc/sys/kernel/osrelease',
+    }),
+  ],
+}));
 
 /** VFIO never takes bridges, so they do not count, unless the group has nothing else. */
 const assignable = (devices: readonly Device[]): SnoopControl => {

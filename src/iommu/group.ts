@@ -1,8 +1,8 @@
 import type {KernelVersion} from '../linux/kernel-release.js';
 import type {Attributes} from './attributes.js';
+import type {KernelCoherency} from './coherency-rule.js';
 import {groupSnoopControl, type GroupSnoopControl} from './coherency.js';
 import {readDevice, type Device, type DeviceContext} from './device.js';
-import type {CoherencyRule} from './kernel.js';
 import {compareAddresses} from './pci-address.js';
 import type {Unit, UnitType} from './unit.js';
 import {blockers, type Blocker} from './viability.js';
@@ -38,7 +38,7 @@ export const GROUPS = '/sys/kernel/iommu_groups';
 
 export interface GroupContext extends DeviceContext {
   version: KernelVersion | null;
-  rule: CoherencyRule;
+  rule: KernelCoherency;
   /** The values of `units`. */
   allUnits: readonly Unit[];
   /** Whether to read reserved regions. */

@@ -79,7 +79,7 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
     interned: new Interned(),
     hops: new Map(),
     version,
-    rule: kernel.coherencyRule,
+    rule: kernel,
   };
   const present = readGroupIds(attributes) ?? [];
   const wanted =

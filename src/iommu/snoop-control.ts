@@ -3,7 +3,7 @@ export type Verdict = 'enforced' | 'not-enforced' | 'unknown';
 
 /**
  * How a verdict was reached: `exact` from a register or a rule without exceptions, `by-type` from the kind of
- * IOMMU alone, `none` when nothing supports it.
+ * IOMMU alone, or by the rule of the family that the kernel is of, `none` when nothing supports it.
  */
 export type Confidence = 'exact' | 'by-type' | 'none';
 
@@ -69,3 +69,7 @@ export const conjunction = (parts: readonly SnoopControl[]): SnoopControl => {
 };
 
 const STRENGTH: readonly Confidence[] = ['none', 'by-type', 'exact'];
+
+/** The less sure of two. */
+export const weaker = (a: Confidence, b: Confidence): Confidence =>
+  STRENGTH.indexOf(a) < STRENGTH.indexOf(b) ? a : b;

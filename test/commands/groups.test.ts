@@ -77,6 +77,26 @@ describe('kvfio groups', () => {
       ]);
     });
 
+    it('is as sure of a verdict as the less sure of member and group', async () => {
+      const sure = async (release: string, ...units: ('with' | 'without')[]): Promise<string[]> => {
+        using built = machine({
+          release,
+          units: {with: intel('f050da'), without: intel('f0505a')},
+          groups: {0: units.map((unit, at) => pci(`0000:01:00.${at}`, {unit}))},
+        });
+        return (
+          await groups('--sysroot', built.root, '--columns', 'snoop,confidence', '--no-header')
+        ).lines.map((line) => line.trim().replace(/ {2,}/, ', '));
+      };
+      const rhel9 = '5.14.0-427.13.1.el9_4.x86_64';
+      assert.deepEqual(await sure('6.12.1', 'with'), ['enforced, exact']);
+      assert.deepEqual(await sure(rhel9, 'with'), ['enforced, by-type']);
+      assert.deepEqual(await sure(rhel9, 'with', 'without'), [
+        'enforced (group: not-enforced), exact (group: by-type)',
+        'not-enforced, by-type',
+      ]);
+    });
+
     it('explains a device in no group', async () => {
       using built = machine({
         units: {dmar0: intel('f050da')},

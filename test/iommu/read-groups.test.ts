@@ -52,7 +52,7 @@ const FACTS: GroupFacts = {
   noSnoop: true,
   regions: false,
   version: null,
-  rule: 'devices',
+  rule: {coherencyRule: 'devices', coherencyRuleFrom: 'version'},
 };
 
 const contextOf = (tree: DirectoryTree, facts: Partial<GroupFacts> = {}): GroupContext => ({

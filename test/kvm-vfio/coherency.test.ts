@@ -11,6 +11,7 @@ const kernel = (architecture = 'x86_64'): Kernel => ({
   architecture,
   parameters: [],
   coherencyRule: 'devices',
+  coherencyRuleFrom: 'version',
 });
 
 const registration = (verdict: Verdict, registered: boolean | null): Registration => ({

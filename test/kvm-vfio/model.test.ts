@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
-import {coherencyRule, type CoherencyRule} from '../../src/iommu/kernel.js';
+import {coherencyRule, type CoherencyRule} from '../../src/iommu/coherency-rule.js';
 import {DeviceModel, type Entry, type Vfio} from '../../src/kvm-vfio/model/device.js';
 import {ContainerModel, GroupModel} from '../../src/kvm-vfio/model/group.js';
 import {rulesOf, type KernelRules} from '../../src/kvm-vfio/model/rules.js';

@@ -1,4 +1,4 @@
-import type {CoherencyRule} from '../../iommu/kernel.js';
+import type {CoherencyRule} from '../../iommu/coherency-rule.js';
 import type {Verdict} from '../../iommu/snoop-control.js';
 import {groupCoherency, type GroupContainer} from './told.js';
 

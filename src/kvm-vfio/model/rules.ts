@@ -1,4 +1,5 @@
-import type {CoherencyRule, Kernel} from '../../iommu/kernel.js';
+import type {CoherencyRule} from '../../iommu/coherency-rule.js';
+import type {Kernel} from '../../iommu/kernel.js';
 import {isAtLeast, parseKernelRelease, type KernelVersion} from '../../linux/kernel-release.js';
 
 /** What the kernel's kvm-vfio device does differently from version to version. */

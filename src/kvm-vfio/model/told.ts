@@ -1,4 +1,4 @@
-import type {CoherencyRule} from '../../iommu/kernel.js';
+import type {CoherencyRule} from '../../iommu/coherency-rule.js';
 import type {Confidence, Verdict} from '../../iommu/snoop-control.js';
 
 /** What KVM learns of a file when it looks at it. */

@@ -1,4 +1,4 @@
-import type {CoherencyRule} from '../../../src/iommu/kernel.js';
+import type {CoherencyRule} from '../../../src/iommu/coherency-rule.js';
 import type {Operation} from './operation.js';
 
 /** An operation, and what can be seen after it. */
