@@ -10,6 +10,7 @@ import {missingAcs, type Hop} from '../iommu/pci-path.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import type {Unit, UnitType} from '../iommu/unit.js';
 import type {Assignability, Obstacle} from '../vfio/eligibility/assess.js';
+import {hostNeed} from '../vfio/eligibility/host-needs.js';
 
 /** What is to be known beside the group. */
 type Machine = Pick<Host, 'kernel' | 'units'>;
@@ -29,6 +30,7 @@ export const explainGroup = (host: Machine, group: Group, assignable: Assignabil
     ...paths(group),
     isolation(host.kernel, group),
     ...eligibility(group, assignable),
+    hostNeeds(group),
     remedy(host, group),
   ].filter((paragraph) => paragraph !== null);
 
@@ -341,6 +343,11 @@ const obstacleText = ({found, certain, call, errno, source, cure}: Obstacle): st
   const answer = errno === null ? '' : `${what} ${certain ? 'is' : 'would be'} answered ${errno}; `;
   const advice = cure === null ? (certain ? ' Nothing is known to cure it.' : '') : ` ${capital(cure)}.`;
   return `${found} (${answer}${source}).${advice}`;
+};
+
+const hostNeeds = ({devices}: Group): string | null => {
+  const needs = devices.map(hostNeed).filter((need) => need !== null);
+  return needs.length === 0 ? null : `The host may need members of the group: ${needs.join('; ')}.`;
 };
 
 const remedy = (host: Machine, group: Group): string | null => {

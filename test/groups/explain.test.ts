@@ -165,6 +165,17 @@ describe('the explanation of a group', () => {
     assert.match(one({}, {dmar0: intel('f050da')}, {driver: 'vfio-pci'}), /would accept the group/);
   });
 
+  it('names the members that the host may need', () => {
+    const chipset = ['060100', '010601', '0c0500', '0c8000'].map((classCode, at) =>
+      pci(`0000:00:1f.${at}`, {classCode}),
+    );
+    assert.match(
+      explain({groups: {0: chipset}}),
+      /host may need .*: 0000:00:1f\.0 is an ISA bridge .*; 0000:00:1f\.2 is an SMBus .*; 0000:00:1f\.3 is a serial bus/,
+    );
+    assert.doesNotMatch(explain({groups: {0: [card(null)]}}), /host may need/);
+  });
+
   it('explains a mediated device and an empty group', () => {
     const text = explain({
       groups: {0: [other('mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', {driver: 'vfio_mdev'})]},

@@ -7,6 +7,7 @@ import {withDrivers} from '../eligibility/after-binding.js';
 import {assess} from '../eligibility/assess.js';
 import type {Examined} from '../eligibility/check.js';
 import {examine} from '../eligibility/examined.js';
+import {hostNeed} from '../eligibility/host-needs.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
 import {readBinding, type Binding} from './binding.js';
@@ -45,9 +46,27 @@ export const changeDocument = (
     refused,
     modules: [...modules],
     steps: steps.map(describeStep),
-    warnings: [...host.warnings.map(({code, message}) => ({code, message})), ...doubts],
+    warnings: [
+      ...host.warnings.map(({code, message}) => ({code, message})),
+      ...doubts,
+      ...plan.flatMap(takenFromHost),
+    ],
   };
 };
+
+/** The warning of a device that the host may need, and that goes to VFIO. */
+const takenFromHost = ({member, before, goal}: PlannedDevice): BindDocument['warnings'] => {
+  const need = hostNeed(member.device);
+  return need === null ||
+    goal === null ||
+    goal === 'any' ||
+    goal.driver !== VFIO_PCI ||
+    before.driver === VFIO_PCI
+    ? []
+    : [{code: 'HOST_NEEDS', message: `${need}; a VM that has it can reach these, and the host cannot`}];
+};
+
+const VFIO_PCI = 'vfio-pci';
 
 const boundDevice = (
   {tree}: BindSetting,

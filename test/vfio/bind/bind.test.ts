@@ -12,7 +12,7 @@ import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {recoverDevices} from '../../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
-import {machine, pci, type Machine} from '../../support/machine.js';
+import {amd, machine, pci, type Machine} from '../../support/machine.js';
 import {NATIVES, twoGroups} from '../../support/two-groups.js';
 import {SimulatedBus} from './simulated-bus.js';
 
@@ -61,6 +61,31 @@ const journals = (files: Machine): string[] =>
   readdirSync(files.path('run/kvfio/bind')).filter((name) => name.endsWith('.json'));
 
 describe('bind and unbind', () => {
+  it('warn of a member that the host may need when it goes to VFIO, and not when it returns', async () => {
+    const smbus = '0000:00:1f.3';
+    const unit = 'ivhd0';
+    using files = machine(
+      {
+        units: {[unit]: amd()},
+        groups: {
+          3: [
+            pci('0000:00:1f.2', {unit, driver: 'ahci', classCode: '010601'}),
+            pci(smbus, {unit, driver: 'i801_smbus', classCode: '0c0500'}),
+          ],
+        },
+      },
+      MEMORY,
+    );
+    const bus = new SimulatedBus(files, {'0000:00:1f.2': 'ahci', [smbus]: 'i801_smbus'});
+    const needs = ({warnings}: BindDocument | UnbindDocument): string[] =>
+      warnings.filter(({code}) => code === 'HOST_NEEDS').map(({message}) => message.split(',')[0] ?? '');
+    const warned = ['0000:00:1f.3 is an SMBus controller'];
+    assert.deepEqual(needs(await bindDevices(group(3), options(bus, {dryRun: true}))), warned);
+    assert.deepEqual(needs(await bindDevices(group(3), options(bus))), warned);
+    assert.deepEqual(needs(await bindDevices(group(3), options(bus))), []);
+    assert.deepEqual(needs(await unbindDevices(group(3), options(bus))), []);
+  });
+
   it('give a whole group to vfio-pci without its bridges, and return it as it was', async () => {
     using built = build();
     const {bus, files} = built;

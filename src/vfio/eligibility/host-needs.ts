@@ -1,0 +1,20 @@
+import type {Device} from '../../iommu/device.js';
+
+/** What a machine's own workings may need, by the class code of a device (PCI Code and ID Assignment). */
+const NEEDED: readonly {classCode: string; what: string}[] = [
+  {
+    classCode: '0601',
+    what: 'an ISA bridge (LPC or eSPI), behind which are the super I/O and the embedded controller of the board',
+  },
+  {classCode: '0c05', what: 'an SMBus controller, behind which are memory modules and sensors of the board'},
+  {
+    classCode: '0c80',
+    what: 'a serial bus controller, such as that of the flash that holds the firmware (SPI)',
+  },
+];
+
+/** Why a host may not do without a device, without a full stop; null where nothing speaks for that. */
+export const hostNeed = ({address, classCode}: Pick<Device, 'address' | 'classCode'>): string | null => {
+  const needed = NEEDED.find((each) => classCode?.startsWith(each.classCode));
+  return needed === undefined ? null : `${address} is ${needed.what}`;
+};
