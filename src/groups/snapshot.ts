@@ -3,7 +3,8 @@ import type {HostTree} from '../linux/host-tree.js';
 import {readHost, type Host} from '../iommu/host.js';
 import {cutFunctions} from '../iommu/coherency-rule.js';
 import {cutKernelConfig} from '../iommu/kernel-config.js';
-import {relevantParameters} from '../iommu/kernel.js';
+import {PROC_VERSION, relevantParameters} from '../iommu/kernel.js';
+import {withoutBuilder} from '../linux/kernel-release.js';
 import {PCI_IDS_PLACES, PciIds} from '../iommu/pci-ids.js';
 import {assess, assessUngrouped} from '../vfio/eligibility/assess.js';
 import {examine} from '../vfio/eligibility/examined.js';
@@ -15,7 +16,8 @@ import {cutInterrupts, INTERRUPTS} from '../vfio/eligibility/interrupts.js';
  *
  * Some files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
  * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, interrupts to the chip that decides,
- * iomem to framebuffers, and the kernel's symbols to those that are looked for, since the rest may be private and captures are published.
+ * iomem to framebuffers, the kernel's symbols to those that are looked for, and version to all but who built it with what, since the
+ * rest may be private and captures are published.
  */
 export const takeSnapshot = (
   tree: HostTree,
@@ -32,6 +34,8 @@ export const takeSnapshot = (
   if (texts[IOMEM] !== undefined) texts[IOMEM] = cutFramebuffers(texts[IOMEM]);
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
+  const version = texts[PROC_VERSION];
+  if (version !== undefined) texts[PROC_VERSION] = withoutBuilder(version);
   cutFunctions(recorder.capture);
   cutKernelConfig(recorder.capture, host.kernel.release);
   cutProcessorInfo(recorder.capture);

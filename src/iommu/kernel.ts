@@ -1,4 +1,4 @@
-import {parseKernelRelease, type KernelVersion} from '../linux/kernel-release.js';
+import {parseKernelRelease, stableNumber, type KernelVersion} from '../linux/kernel-release.js';
 import type {Attributes} from './attributes.js';
 import {readCoherencyRule, type KernelCoherency} from './coherency-rule.js';
 
@@ -6,11 +6,15 @@ import {readCoherencyRule, type KernelCoherency} from './coherency-rule.js';
 export interface Kernel extends KernelCoherency {
   /** As `uname -r` says, or null when it could not be read. */
   release: string | null;
+  /** 192 of 6.1.192, also where the release hides it; null when it does not show. */
+  stable: number | null;
   /** Architecture as `uname -m` says, or null: kernels before 6.1 do not show it in /proc. */
   architecture: string | null;
   /** Parameters of the command line that concern IOMMU, VFIO, PCI or KVM; null when it could not be read. */
   parameters: string[] | null;
 }
+
+export const PROC_VERSION = '/proc/version';
 
 export const readKernel = (attributes: Attributes): Kernel & {version: KernelVersion | null} => {
   const release = attributes.text('/proc/sys/kernel/osrelease', 'expected');
@@ -21,6 +25,7 @@ export const readKernel = (attributes: Attributes): Kernel & {version: KernelVer
   const commandLine = attributes.text('/proc/cmdline', 'expected');
   return {
     release,
+    stable: release === null ? null : stableNumber(release, attributes.text(PROC_VERSION)),
     architecture: attributes.text('/proc/sys/kernel/arch'),
     parameters: commandLine === null ? null : relevantParameters(commandLine),
     ...readCoherencyRule(attributes, release, version),

@@ -1,4 +1,4 @@
-/** Major and minor version of a kernel. The stable number is left out: distributions' release names hide it. */
+/** Major and minor version of a kernel. The stable number is apart, see {@link stableNumber}: distributions' release names hide it. */
 export interface KernelVersion {
   major: number;
   minor: number;
@@ -13,3 +13,18 @@ export const parseKernelRelease = (release: string): KernelVersion | null => {
 /** Whether `version` is `major.minor` or newer. */
 export const isAtLeast = (version: KernelVersion, major: number, minor: number): boolean =>
   version.major > major || (version.major === major && version.minor >= minor);
+
+/**
+ * 192 of `6.1.192`, by the release, and by /proc/version where the release hides it: that of `6.1.0-56-amd64` says
+ * "… Debian 6.1.192-2 …". Null where neither says more than 0.
+ */
+export const stableNumber = (release: string, procVersion: string | null): number | null => {
+  const version = parseKernelRelease(release);
+  if (version === null) return null;
+  const text = `${release} ${withoutBuilder(procVersion ?? '')}`;
+  const pattern = new RegExp(`(?<![\\d.])${version.major}\\.${version.minor}\\.(\\d{1,4})(?!\\d)`, 'g');
+  return Math.max(0, ...[...text.matchAll(pattern)].map(([, number]) => Number(number))) || null;
+};
+
+/** Text of /proc/version without the user, the host and the compiler that built the kernel. */
+export const withoutBuilder = (procVersion: string): string => procVersion.replace(/ \(.*\) (?=#)/, ' ');

@@ -7,7 +7,9 @@ import type {ErrorDocument} from '../../src/cli/report.js';
 import Groups from '../../src/commands/groups.js';
 import Snapshot, {type SnapshotDocument} from '../../src/commands/snapshot.js';
 import type {GroupsDocument} from '../../src/groups/groups-document.js';
+import {readHost} from '../../src/iommu/host.js';
 import type {Capture} from '../../src/linux/capture.js';
+import {openTree} from '../../src/linux/open-tree.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci} from '../support/machine.js';
 import {needs} from '../support/needs.js';
@@ -109,6 +111,17 @@ describe('kvfio snapshot', () => {
         assert.doesNotMatch(gunzipSync(Buffer.from(packed, 'hex')).toString(), /secret/);
       assert.deepEqual(await everything(path), await everything(built.root));
     }
+  });
+
+  it('keeps the stable number of the kernel, and not who built it', async () => {
+    using built = machine({release: '6.1.0-3-amd64'});
+    const text = 'Linux version 6.1.0-3-amd64 (me@secret) (gcc-12 (Debian) 12.2) #1 SMP Debian 6.1.8-1\n';
+    writeFileSync(built.path('proc/version'), text);
+    const path = await capture(built.root, 'a.json');
+    const {texts} = JSON.parse(readFileSync(path, 'utf8')) as Capture;
+    assert.equal(texts['/proc/version'], 'Linux version 6.1.0-3-amd64 #1 SMP Debian 6.1.8-1\n');
+    assert.equal(readHost(openTree(path)).kernel.stable, 8);
+    assert.deepEqual(await everything(path), await everything(built.root));
   });
 
   it('keeps of cpuinfo only the flags, for some boards put their serial number there', async () => {

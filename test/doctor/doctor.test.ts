@@ -595,6 +595,16 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ],
   [
     'trap-release-on-close',
+    "a 6.1 of Debian's that is too old",
+    {
+      release: '6.1.0-3-amd64',
+      files: {'proc/version': 'Linux version 6.1.0-3-amd64 (gcc-12) #1 SMP Debian 6.1.8-1 (2023-01-29)\n'},
+    },
+    'fail',
+    /6\.1\.9 or newer/,
+  ],
+  [
+    'trap-release-on-close',
     'a 6.1 that does not say',
     {release: '6.1.0-1-generic'},
     'unknown',

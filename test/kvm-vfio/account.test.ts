@@ -116,7 +116,7 @@ describe('what is said of a change', () => {
     ]);
     assert.deepEqual(
       ['6.12.9', '6.18.15', '6.19.0', '7.1.9', '7.2.12', null].map(
-        (release) => rulesOf({release, coherencyRule: 'devices'}).refusedDeleteLooks,
+        (release) => rulesOf({release, stable: null, coherencyRule: 'devices'}).refusedDeleteLooks,
       ),
       [true, true, null, null, false, null],
     );

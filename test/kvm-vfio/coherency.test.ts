@@ -10,6 +10,7 @@ const kernel = (architecture = 'x86_64'): Kernel => ({
   release: '6.12.0',
   architecture,
   parameters: [],
+  stable: null,
   coherencyRule: 'devices',
   coherencyRuleFrom: 'version',
 });

@@ -3,6 +3,7 @@ import {courseOf, refusalAhead, type Course, type CourseParts} from '../../src/k
 import type {HeldFile, VmFacts} from '../../src/kvm-vfio/facts.js';
 import {addPlan, attachPlan, detachPlan, type Plan, type PlannedFile} from '../../src/kvm-vfio/plan.js';
 import type {FileCoherency, GroupContainer} from '../../src/kvm-vfio/model/told.js';
+import {stableNumber} from '../../src/linux/kernel-release.js';
 
 type Target = PlannedFile & FileCoherency;
 
@@ -31,7 +32,7 @@ const course = (
     facts: {
       held: held as unknown as HeldFile[],
       ambiguous: false,
-      host: {kernel: {release, coherencyRule: 'devices'}},
+      host: {kernel: {release, stable: stableNumber(release, null), coherencyRule: 'devices'}},
     } as unknown as VmFacts,
     targets: files,
     plan: plan({device: 7, files}),

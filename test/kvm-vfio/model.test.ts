@@ -6,7 +6,7 @@ import {ContainerModel, GroupModel} from '../../src/kvm-vfio/model/group.js';
 import {rulesOf, type KernelRules} from '../../src/kvm-vfio/model/rules.js';
 import {groupCoherency} from '../../src/kvm-vfio/model/told.js';
 import {VmModel} from '../../src/kvm-vfio/model/vm.js';
-import {parseKernelRelease} from '../../src/linux/kernel-release.js';
+import {parseKernelRelease, stableNumber} from '../../src/linux/kernel-release.js';
 import {needs} from '../support/needs.js';
 import {dialogues} from './model/dialogue.js';
 import {expectLine} from './model/expect-line.js';
@@ -18,6 +18,7 @@ import {sideBySide, type Trial} from './model/side-by-side.js';
 const OPERATIONS = Number(process.env['KVFIO_MODEL_OPERATIONS'] ?? 10_000);
 
 const release = readFileSync('/proc/sys/kernel/osrelease', 'utf8').trim();
+const stable = stableNumber(release, readFileSync('/proc/version', 'utf8'));
 
 describe('the model of the kvm-vfio device', function () {
   this.timeout(600_000);
@@ -29,7 +30,7 @@ describe('the model of the kvm-vfio device', function () {
     const trial = (wrong: Partial<KernelRules> = {}): Trial => ({
       machine: {groups: [], cdevs: false},
       verdict: 'enforced',
-      rules: {...rulesOf({release, coherencyRule: 'devices'}), ...wrong},
+      rules: {...rulesOf({release, stable, coherencyRule: 'devices'}), ...wrong},
       sight: {count: null, wbinvd: null},
     });
 
@@ -115,11 +116,10 @@ describe('the model of the kvm-vfio device', function () {
   it('takes a group before 5.19 only in a container that has its IOMMU driver', () => {
     const answers = (release: string): (string | null)[] =>
       (['none', 'no-driver', 'type1', 'unknown'] as const).map((container) =>
-        new DeviceModel(rulesOf({release, coherencyRule: coherencyRule(parseKernelRelease(release))}), {
-          kindOf: () => 'group',
-          containerOf: () => container,
-          tells: () => 'enforced',
-        }).add(0),
+        new DeviceModel(
+          rulesOf({release, stable: null, coherencyRule: coherencyRule(parseKernelRelease(release))}),
+          {kindOf: () => 'group', containerOf: () => container, tells: () => 'enforced'},
+        ).add(0),
       );
     assert.deepEqual(answers('5.18.19'), ['EINVAL', 'EINVAL', 'done', null]);
     assert.deepEqual(answers('5.19.0'), ['done', 'done', 'done', 'done']);
@@ -131,7 +131,7 @@ describe('the model of the kvm-vfio device', function () {
       containerOf: () => 'type1',
       tells: () => 'enforced',
     };
-    const old = rulesOf({release: '5.10.0', coherencyRule: 'all-units'});
+    const old = rulesOf({release: '5.10.0', stable: null, coherencyRule: 'all-units'});
     const vm = new VmModel<number>(old, vfio);
     assert.equal(vm.createDevice(), 'done');
     vm.closeDevice();
@@ -148,20 +148,24 @@ describe('the model of the kvm-vfio device', function () {
     assert.deepEqual(looked, ['done', true, 'done', 'ENOENT', true]);
   });
 
+  it('lets go what is registered where the release hides which 6.1 it is only if that is known to be 6.1.9 or newer', () => {
+    const closeReleases = (stable: number | null): boolean =>
+      rulesOf({release: '6.1.0-3-amd64', stable, coherencyRule: 'container'}).closeReleases;
+    assert.deepEqual([null, 8, 9, 192].map(closeReleases), [false, false, true, true]);
+  });
+
   it('takes devices since 6.6, and lets go what is registered when it is closed since 6.1.9', () => {
     const takes = (release: string | null): boolean[] => {
-      const {takesDevices, closeReleases} = rulesOf({release, coherencyRule: 'devices'});
+      const stable = release === null ? null : stableNumber(release, null);
+      const {takesDevices, closeReleases} = rulesOf({release, stable, coherencyRule: 'devices'});
       return [takesDevices, closeReleases];
     };
     assert.deepEqual(
-      ['5.15.0-91-generic', '6.0.19', '6.1.8', '6.1.9', '6.1.19', '6.1.0-56-amd64', '6.2.0', '6.5.13'].map(
-        takes,
-      ),
+      ['5.15.0-91-generic', '6.0.19', '6.1.8', '6.1.9', '6.1.19', '6.2.0', '6.5.13'].map(takes),
       [
         [false, false],
         [false, false],
         [false, false],
-        [false, true],
         [false, true],
         [false, true],
         [false, true],
@@ -238,7 +242,7 @@ const MACHINE: Machine = {
 };
 
 const rules = (coherency: CoherencyRule): KernelRules =>
-  rulesOf({release: coherency === 'devices' ? '6.12.0' : '6.1.0', coherencyRule: coherency});
+  rulesOf({release: coherency === 'devices' ? '6.12.0' : '6.1.9', stable: 9, coherencyRule: coherency});
 
 /** A file of a device, and what KVM would be told of it now. */
 type Forgotten = Omit<Entry<number>, 'file'> & {now: Entry<number>['told']};

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {isAtLeast, parseKernelRelease} from '../../src/linux/kernel-release.js';
+import {isAtLeast, parseKernelRelease, stableNumber, withoutBuilder} from '../../src/linux/kernel-release.js';
 
 describe('a kernel release', () => {
   for (const [text, major, minor] of [
@@ -25,5 +25,27 @@ describe('a kernel release', () => {
     const version = {major: 6, minor: 12};
     assert.ok(isAtLeast(version, 6, 2) && isAtLeast(version, 6, 12) && isAtLeast(version, 5, 19));
     assert.ok(!isAtLeast(version, 6, 13) && !isAtLeast(version, 7, 0));
+  });
+
+  const DEBIAN =
+    'Linux version 6.1.0-3-amd64 (me@6.1.77.example) (gcc-12 (Debian 12.2.0-14) 12.2.0) #1 SMP Debian 6.1.8-1 (2023-01-29)\n';
+
+  for (const [release, procVersion, stable] of [
+    ['6.1.8', null, 8],
+    ['6.1.0-3-amd64', null, null],
+    ['6.1.0-3-amd64', DEBIAN, 8],
+    ['6.1.0-56-amd64', 'Linux version 6.1.0-56-amd64 (gcc-12) #1 SMP Debian 6.1.192-2 (2026-01-01)\n', 192],
+    ['6.1.0-56-amd64', 'Linux version 6.1.0-56-amd64 (a@b) (gcc (GCC) 6.1.5) #1 SMP\n', null],
+    ['6.12.107+deb12-amd64', 'Linux version 6.12.107+deb12-amd64 (a@b) #1 SMP\n', 107],
+    ['6.1.0', 'Linux version 6.1.0 (a@b) #1 SMP 16.1.200 2.6.1.200\n', null],
+    ['linux', DEBIAN, null],
+  ] as const) {
+    it(`${release} has the stable number ${stable ?? 'unknown'}${procVersion === null ? '' : ' by /proc/version'}`, () => {
+      assert.equal(stableNumber(release, procVersion), stable);
+    });
+  }
+
+  it('says nothing of who built it, once that is taken out', () => {
+    assert.equal(withoutBuilder(DEBIAN), 'Linux version 6.1.0-3-amd64 #1 SMP Debian 6.1.8-1 (2023-01-29)\n');
   });
 });

@@ -1,8 +1,7 @@
-import {refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
-import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
+import {closeReleases, refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
-import {textOf, type Machine} from '../machine.js';
+import type {Machine} from '../machine.js';
 
 /** What this kernel, as it was booted, does differently than one expects. None of it is needed for anything. */
 export const TRAPS: readonly Check[] = [
@@ -12,16 +11,14 @@ export const TRAPS: readonly Check[] = [
     matters:
       'where it does not, a device that was closed keeps its groups and its place until the VM ends, and a new one is answered EBUSY',
     neededFor: [],
-    look: (machine) => {
-      const {version, host} = machine;
+    look: ({version, host}) => {
       if (version === null) return unknown(NO_VERSION);
-      const seen = `Linux ${host.kernel.release ?? ''}`;
-      if (isAtLeast(version, 6, 2)) return pass(seen);
-      // the change came with 6.1.9 (51cdc8bc120e), and release names of distributions hide that number
-      const patch = version.major === 6 && version.minor === 1 ? stableNumber(machine) : 0;
-      if (patch === null) return unknown(`${seen}, which may be older than 6.1.9`);
-      return patch >= 9
-        ? pass(`Linux 6.1.${patch}`)
+      const {release, stable} = host.kernel;
+      const seen = `Linux ${release ?? ''}`;
+      const releases = closeReleases(version, stable);
+      if (releases === null) return unknown(`${seen}, which may be older than 6.1.9`);
+      return releases
+        ? pass(stable === null ? seen : `Linux ${version.major}.${version.minor}.${stable}`)
         : fail(seen, 'end the VM instead, or use Linux 6.1.9 or newer');
     },
   },
@@ -136,13 +133,3 @@ const INTGPU_OFF = 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF';
 const NO_VERSION = "the kernel's version cannot be read";
 
 const REMOVE = (word: string): string => `do without ${word}, or do not rely on coherency`;
-
-/** 192 of "… Debian 6.1.192-2" and of "Linux version 6.1.192"; null when /proc/version does not say. */
-const stableNumber = (machine: Machine): number | null => {
-  const text = textOf(machine, '/proc/version') ?? '';
-  const {major, minor} = machine.version as KernelVersion;
-  const numbers = [...text.matchAll(new RegExp(`\\b${major}\\.${minor}\\.(\\d+)`, 'g'))].map(([, patch]) =>
-    Number(patch),
-  );
-  return numbers.length === 0 ? null : Math.max(...numbers) || null;
-};

@@ -12,19 +12,23 @@ export interface KernelRules {
   needsContainer: boolean;
   /** See {@link refusedDeleteLooks}. */
   refusedDeleteLooks: boolean | null;
-  /** See {@link closeReleases}. */
+  /** See {@link closeReleases}; false when that is not known. */
   closeReleases: boolean;
 }
 
 /** The rules of a kernel; those of current ones where its release is not known. */
-export const rulesOf = ({release, coherencyRule}: Pick<Kernel, 'release' | 'coherencyRule'>): KernelRules => {
+export const rulesOf = ({
+  release,
+  stable,
+  coherencyRule,
+}: Pick<Kernel, 'release' | 'stable' | 'coherencyRule'>): KernelRules => {
   const version = release === null ? null : parseKernelRelease(release);
   return {
     coherency: coherencyRule,
     takesDevices: version === null || isAtLeast(version, 6, 6),
     needsContainer: coherencyRule === 'all-units',
     refusedDeleteLooks: refusedDeleteLooks(version),
-    closeReleases: closeReleases(version, release),
+    closeReleases: version === null || closeReleases(version, stable) === true,
   };
 };
 
@@ -40,8 +44,9 @@ export const refusedDeleteLooks = (version: KernelVersion | null): boolean | nul
 
 /**
  * Whether closing the device lets its files go and makes room for another one: since 6.2 and 6.1.9 (virt/kvm/vfio.c,
- * kvm_vfio_release, which was kvm_vfio_destroy before). Releases of distributions that begin with `6.1.0` hide which
- * 6.1 they are, and are taken for one that does.
+ * kvm_vfio_release, which was kvm_vfio_destroy before). Null for a 6.1 whose stable number is not known.
  */
-const closeReleases = (version: KernelVersion | null, release: string | null): boolean =>
-  version === null || (isAtLeast(version, 6, 1) && !/^6\.1\.[1-8](?!\d)/.test(release ?? ''));
+export const closeReleases = (version: KernelVersion, stable: number | null): boolean | null => {
+  if (version.major !== 6 || version.minor !== 1) return isAtLeast(version, 6, 2);
+  return stable === null ? null : stable >= 9;
+};
