@@ -91,7 +91,7 @@ mkdir /tmp/disk
 mount /dev/nvme0n1 /tmp/disk
 ip address add 192.0.2.1/24 dev eth0
 sh $KVFIO_LAB_OUT/lab.sh ${NIC} > /dev/null 2> $KVFIO_LAB_OUT/refused.err || echo $? > $KVFIO_LAB_OUT/refused.exit
-kvfio bind --device ${DISK} --dry-run --json > $KVFIO_LAB_OUT/dry-run.json
+kvfio bind --device ${DISK} --dry-run --json > $KVFIO_LAB_OUT/dry-run.json || echo $? > $KVFIO_LAB_OUT/dry-run.exit
 node test/lab/bind-program.js $KVFIO_LAB_OUT
 set +e
 ${PROVISION}
@@ -159,6 +159,7 @@ describe('changing drivers for real (lab)', function () {
       assert.equal(address.code, 'GUARD_NETWORK', 'a forced guard does not force another');
       assert.match(address.why, /eth0 has the address 192\.0\.2\.1\/24/);
       assert.equal(text('refused.exit').trim(), '5');
+      assert.equal(text('dry-run.exit').trim(), '5');
       const planned = documentOf<BindDocument>(text('dry-run.json'), 'bind');
       assert.deepEqual(
         planned.refused.map(({guard}) => guard),
