@@ -9,6 +9,30 @@ const unlessBound =
   (device, group, host) =>
     device.boundToVfio ? null : look(device, group, host);
 
+/** QAT of the first generations with their virtual functions, on the denylist since it is there. */
+const QAT = new Set(['8086:19e2', '8086:19e3', '8086:37c8', '8086:37c9', '8086:0435', '8086:0443']);
+
+/** DSA and IAX of Sapphire Rapids, on it since 6.10 (95feb3160eef), which stable kernels have taken over. */
+const DSA_AND_IAX = new Set(['8086:0b25', '8086:0cfe']);
+
+const DENYLIST_SOURCE = 'drivers/vfio/pci/vfio_pci.c, vfio_pci_is_denylisted()';
+
+/** @param sure whether every kernel of the row has `ids` on its list */
+const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'] =>
+  unlessBound(({address, vendorId, deviceId}, _group, {facts}) => {
+    const id = `${vendorId ?? ''}:${deviceId ?? ''}`;
+    if (!ids.has(id)) return null;
+    const parameter = facts.parameter('vfio_pci', 'disable_denylist');
+    if (parameter === 'Y') return null;
+    return {
+      device: address,
+      // a module that is not loaded may get the parameter from modprobe.d
+      certain: parameter === 'N' && sure,
+      found: `{} is ${id}, which ${sure ? 'is' : 'may be'} on vfio-pci's denylist for known errata${sure ? '' : ', for stable kernels took that over from 6.10'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
+      cure: `load it with disable_denylist=1 ("${parameter === null ? '' : 'modprobe -r vfio-pci && '}modprobe vfio-pci disable_denylist=1"), at the risk that a guest makes the device hang the host`,
+    };
+  });
+
 /**
  * Whether the driver that has a device gives it to VMs itself, and then what vfio-pci looks at when a device is bound to it, in its order (vfio_pci_probe(), vfio_pci_core_register_device() and what that
  * calls). The last of it holds for every VFIO driver.
@@ -36,23 +60,30 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
   {
     id: 'denylist',
     subject: 'device',
-    since: [5, 8],
+    since: [5, 9],
     call: 'probe',
     errno: 'EINVAL',
-    source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_is_denylisted()',
-    look: unlessBound(({address, vendorId, deviceId}, _group, {facts}) => {
-      const id = `${vendorId ?? ''}:${deviceId ?? ''}`;
-      if (!DENYLIST.has(id)) return null;
-      const parameter = facts.parameter('vfio_pci', 'disable_denylist');
-      if (parameter === 'Y') return null;
-      return {
-        device: address,
-        // a module that is not loaded may get the parameter from modprobe.d
-        certain: parameter === 'N',
-        found: `{} is ${id}, which is on vfio-pci's denylist for known errata${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
-        cure: `load it with disable_denylist=1 ("${parameter === null ? '' : 'modprobe -r vfio-pci && '}modprobe vfio-pci disable_denylist=1"), at the risk that a guest makes the device hang the host`,
-      };
-    }),
+    source: DENYLIST_SOURCE,
+    look: denylisted(QAT, true),
+  },
+  {
+    id: 'denylist',
+    subject: 'device',
+    since: [6, 10],
+    call: 'probe',
+    errno: 'EINVAL',
+    source: DENYLIST_SOURCE,
+    look: denylisted(DSA_AND_IAX, true),
+  },
+  {
+    id: 'denylist',
+    subject: 'device',
+    since: [5, 9],
+    before: [6, 10],
+    call: 'probe',
+    errno: 'EINVAL',
+    source: DENYLIST_SOURCE,
+    look: denylisted(DSA_AND_IAX, false),
   },
   {
     id: 'header-type',
@@ -135,18 +166,6 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
 ];
 
 const VGPU_TYPE = 'nvidia/current_vgpu_type';
-
-/** PCI ids of vfio_pci_dev_in_denylist(): QAT of the first generations with their virtual functions, DSA and IAX. */
-const DENYLIST = new Set([
-  '8086:19e2',
-  '8086:19e3',
-  '8086:37c8',
-  '8086:37c9',
-  '8086:0435',
-  '8086:0443',
-  '8086:0b25',
-  '8086:0cfe',
-]);
 
 /** What keeps vfio-pci from a device for certain, `except` for some checks; null when it may take it. */
 export const probeRefusal = (

@@ -202,6 +202,23 @@ describe('whether a VM can have a group', () => {
       );
     });
 
+    it('is no for QAT since 5.9, the first kernel with a denylist', () => {
+      const of = (release: string): string => judged(group([qat], {...denylist('N'), spec: {release}}));
+      assert.equal(of('5.8.18'), 'no bound ENOENT drivers EINVAL; after bind yes');
+      assert.match(of('5.9.0'), /^no denylist EINVAL bound/);
+    });
+
+    for (const id of ['0b25', '0cfe'])
+      it(`is no for 8086:${id} since 6.10, and not known before, where stable kernels have it on the list too`, () => {
+        const accelerator = device(nic, {vendor: '8086', device: id, driver: 'idxd', classCode: '088000'});
+        const of = (release: string, value = 'N'): string =>
+          judged(group([accelerator], {...denylist(value), spec: {release}}));
+        assert.equal(of('6.10.0'), 'no denylist EINVAL bound ENOENT drivers EPERM; after bind no');
+        assert.equal(of('6.9.1'), 'no denylist EINVAL? bound ENOENT drivers EPERM; after bind unknown');
+        assert.equal(of('6.9.1', 'Y'), 'no bound ENOENT drivers EPERM; after bind yes');
+        assert.equal(of('5.8.18'), 'no bound ENOENT drivers EINVAL; after bind yes');
+      });
+
     it('is yes for one on the denylist that VFIO has all the same', () => {
       assert.equal(judged(group([bound(nic, {device: '37c9'})], denylist('N'))), 'yes; after bind yes');
     });
