@@ -66,7 +66,7 @@ const readUnit = (attributes: Attributes, name: string, context: UnitContext): U
     name,
     type,
     registers,
-    cacheCoherency: CACHE_COHERENCY[type],
+    cacheCoherency: cacheCoherency(type, context.version),
     snoopControl: unitSnoopControl(name, type, registers, context),
   };
 };
@@ -115,9 +115,16 @@ const TYPE_OF_NAME: readonly (readonly [RegExp, UnitType])[] = [
   [/^apple-dart\./, 'apple-dart'],
 ];
 
+/** Null also for what drivers of a kernel that is newer than those looked at, or not known, may claim. */
+const cacheCoherency = (type: UnitType, version: KernelVersion | null): boolean | null => {
+  const claim = CACHE_COHERENCY[type];
+  return claim === false && (version === null || isAtLeast(version, 7, 4)) ? null : claim;
+};
+
 /**
- * What drivers answer for IOMMU_CAP_CACHE_COHERENCY. Those without a `capable` operation answer no to everything; of an SMMU it
- * depends on whether its table walks, or the device, are coherent.
+ * What drivers answer for IOMMU_CAP_CACHE_COHERENCY, up to Linux 7.3. Those without a `capable` operation answer no to everything; of
+ * an SMMU it depends on whether its table walks, or the device, are coherent. The driver for RISC-V has no such operation, but kernels
+ * for these machines are often patched to have it.
  */
 const CACHE_COHERENCY: Record<UnitType, boolean | null> = {
   'intel-vt-d': true,
@@ -130,7 +137,7 @@ const CACHE_COHERENCY: Record<UnitType, boolean | null> = {
   'arm-smmu-v3': null,
   'arm-smmu': null,
   unknown: null,
-  riscv: false,
+  riscv: null,
   'apple-dart': false,
   verisilicon: false,
   embedded: false,
