@@ -21,7 +21,7 @@ export interface Obstacle {
   call: Call;
   /** The kernel's answer by name; null where the kernel refuses nothing, and the VM does not work all the same. */
   errno: string | null;
-  /** Where the kernel looks: file and function. */
+  /** Where the kernel looks: the function, and its file unless that differs from version to version. */
   source: string;
   /** The fact, without a full stop. */
   found: string;

@@ -54,7 +54,7 @@ export interface Check {
   call: Call;
   /** What it is answered; null when the kernel refuses nothing, and the VM does not work all the same. */
   errno: string | null;
-  /** Where the kernel looks: file and function. */
+  /** Where the kernel looks: the function, and its file unless that differs from version to version. */
   source: string;
 }
 
@@ -80,6 +80,15 @@ export interface GroupCheck extends Check {
   subject: 'group';
   look: (group: Group, host: Examined) => Found[];
 }
+
+/** What one range of kernel versions answers. */
+type Answer = Pick<Check, 'since' | 'before' | 'call' | 'errno' | 'source'>;
+
+/** The rows of a check that looks at the same thing in all versions, where the call, its answer or the place differs. */
+export const byVersion = <Row extends Omit<DeviceCheck, keyof Answer> | Omit<GroupCheck, keyof Answer>>(
+  row: Row,
+  answers: readonly Answer[],
+): (Row & Answer)[] => answers.map((answer) => ({...row, ...answer}));
 
 /** Whether a row of the table is about this kernel. */
 export const applies = ({since, before}: Check, {version}: Pick<Examined, 'version'>): boolean =>

@@ -1,57 +1,73 @@
 import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import {isAtLeast} from '../../linux/kernel-release.js';
-import type {DeviceCheck, Examined, Found, GroupCheck} from './check.js';
+import {byVersion, type DeviceCheck, type Examined, type Found, type GroupCheck} from './check.js';
 import {parentInGroup} from './driver-domain.js';
+
+/** How the kernel refuses a group that drivers of the host have a part of. */
+const OTHER_OWNERS = [
+  {
+    since: [5, 19],
+    call: 'VFIO_GROUP_SET_CONTAINER',
+    errno: 'EPERM',
+    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
+  },
+  {
+    before: [5, 19],
+    call: 'VFIO_GROUP_GET_DEVICE_FD',
+    errno: 'EINVAL',
+    source: 'drivers/vfio/vfio.c, vfio_dev_viable()',
+  },
+] as const;
 
 /** What is looked at from the open() of a group to the last call before a VM has its devices, in the kernel's order. */
 export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
-  {
-    id: 'physical-function',
-    subject: 'device',
-    call: 'VFIO_GROUP_SET_CONTAINER',
-    errno: 'EPERM',
-    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
-    look: ({address, path}, group, {facts}) => {
-      // one that shares no group is what SR-IOV is for
-      if (group === null || !group.blockers.some((blocker) => blocker.address !== address)) return null;
-      const physical = facts.physicalFunction(path);
-      const owner = group.devices.find((device) => device.path === physical);
-      const blocker = group.blockers.find((each) => each.address === owner?.address);
-      return owner === undefined || blocker === undefined
-        ? null
-        : {
-            device: address,
-            certain: true,
-            found: `${address} is a virtual function of ${owner.address}, which has to keep its driver (${blocker.driver}) for it to exist, and both are in one group: the group cannot be assigned`,
-            cure: `use a slot below ports with ACS, where each function has a group of its own, or hand out ${owner.address} itself without virtual functions`,
-          };
+  ...byVersion(
+    {
+      id: 'physical-function',
+      subject: 'device',
+      look: ({address, path}, group, {facts}) => {
+        // one that shares no group is what SR-IOV is for
+        if (group === null || !group.blockers.some((blocker) => blocker.address !== address)) return null;
+        const physical = facts.physicalFunction(path);
+        const owner = group.devices.find((device) => device.path === physical);
+        const blocker = group.blockers.find((each) => each.address === owner?.address);
+        return owner === undefined || blocker === undefined
+          ? null
+          : {
+              device: address,
+              certain: true,
+              found: `${address} is a virtual function of ${owner.address}, which has to keep its driver (${blocker.driver}) for it to exist, and both are in one group: the group cannot be assigned`,
+              cure: `use a slot below ports with ACS, where each function has a group of its own, or hand out ${owner.address} itself without virtual functions`,
+            };
+      },
     },
-  },
-  {
-    id: 'driver-domain',
-    subject: 'device',
-    call: 'VFIO_GROUP_SET_CONTAINER',
-    errno: 'EPERM',
-    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
-    look: (device, group) => {
-      const parent = group === null ? undefined : parentInGroup(device, group);
-      return parent === undefined
-        ? null
-        : {
-            device: device.address,
-            certain: true,
-            found: `${device.address} is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it and takes it along when it lets go, and both are in one group`,
-            cure: `hand out ${parent.address} with all that is behind it, or have the firmware show the devices by themselves (switch VMD off)`,
-          };
+    OTHER_OWNERS,
+  ),
+  ...byVersion(
+    {
+      id: 'driver-domain',
+      subject: 'device',
+      look: (device, group) => {
+        const parent = group === null ? undefined : parentInGroup(device, group);
+        return parent === undefined
+          ? null
+          : {
+              device: device.address,
+              certain: true,
+              found: `${device.address} is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it and takes it along when it lets go, and both are in one group`,
+              cure: `hand out ${parent.address} with all that is behind it, or have the firmware show the devices by themselves (switch VMD off)`,
+            };
+      },
     },
-  },
+    OTHER_OWNERS,
+  ),
   {
     id: 'bound',
     subject: 'device',
     call: 'open',
     errno: 'ENOENT',
-    source: 'drivers/vfio/group.c, vfio_create_group()',
+    source: 'vfio_create_group()',
     look: ({address, boundToVfio, bus}, group) =>
       boundToVfio
         ? null
@@ -71,7 +87,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     subject: 'group',
     call: 'VFIO_SET_IOMMU',
     errno: 'ENODEV',
-    source: 'drivers/vfio/container.c, vfio_iommu_driver_allowed()',
+    source: 'vfio_ioctl_set_iommu()',
     look: (group) =>
       isNoIommu(group)
         ? [
@@ -85,24 +101,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
           ]
         : [],
   },
-  {
-    id: 'drivers',
-    subject: 'group',
-    since: [5, 19],
-    call: 'VFIO_GROUP_SET_CONTAINER',
-    errno: 'EPERM',
-    source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
-    look: boundToOthers,
-  },
-  {
-    id: 'drivers',
-    subject: 'group',
-    before: [5, 19],
-    call: 'VFIO_GROUP_GET_DEVICE_FD',
-    errno: 'EINVAL',
-    source: 'drivers/vfio/vfio.c, vfio_dev_viable()',
-    look: boundToOthers,
-  },
+  ...byVersion({id: 'drivers', subject: 'group', look: boundToOthers}, OTHER_OWNERS),
   {
     id: 'direct-region',
     subject: 'group',
@@ -133,27 +132,35 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     source: 'drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group()',
     look: interruptsOfOthers,
   },
-  {
-    id: 'framebuffer',
-    subject: 'device',
-    call: 'mmap',
-    errno: 'EBUSY',
-    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_mmap()',
-    look: ({address, classCode}, _group, {facts, version}) => {
-      const held = facts.framebuffers.find(({device}) => device === address);
-      // vfio-pci has framebuffers of a VGA function removed when it is bound to it (vfio_pci_vga_init(), since 6.0)
-      const removes =
-        classCode?.startsWith('0300') === true && (version === null || isAtLeast(version, 6, 0));
-      return held === undefined || removes
-        ? null
-        : {
-            device: address,
-            certain: true,
-            found: `the framebuffer of the firmware (${held.name} in /proc/iomem) holds memory of {}, which a VM then cannot map`,
-            cure: 'boot with initcall_blacklist=sysfb_init, which leaves the machine without a console until a display driver loads',
-          };
+  ...byVersion(
+    {
+      id: 'framebuffer',
+      subject: 'device',
+      look: ({address, classCode}, _group, {facts, version}) => {
+        const held = facts.framebuffers.find(({device}) => device === address);
+        // vfio-pci has framebuffers of a VGA function removed when it is bound to it (vfio_pci_vga_init(), since 6.0)
+        const removes =
+          classCode?.startsWith('0300') === true && (version === null || isAtLeast(version, 6, 0));
+        return held === undefined || removes
+          ? null
+          : {
+              device: address,
+              certain: true,
+              found: `the framebuffer of the firmware (${held.name} in /proc/iomem) holds memory of {}, which a VM then cannot map`,
+              cure: 'boot with initcall_blacklist=sysfb_init, which leaves the machine without a console until a display driver loads',
+            };
+      },
     },
-  },
+    [
+      {
+        since: [5, 15],
+        call: 'mmap',
+        errno: 'EBUSY',
+        source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_mmap()',
+      },
+      {before: [5, 15], call: 'mmap', errno: 'EBUSY', source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_mmap()'},
+    ],
+  ),
   {
     id: 'answers',
     subject: 'device',

@@ -1,7 +1,15 @@
 import type {Device} from '../../iommu/device.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {Group} from '../../iommu/group.js';
-import {applies, type Check, type CheckId, type DeviceCheck, type Examined, type Found} from './check.js';
+import {
+  applies,
+  byVersion,
+  type Check,
+  type CheckId,
+  type DeviceCheck,
+  type Examined,
+  type Found,
+} from './check.js';
 
 /** A device that a VFIO driver has is past all of this. */
 const unlessBound =
@@ -85,84 +93,131 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
     source: DENYLIST_SOURCE,
     look: denylisted(DSA_AND_IAX, false),
   },
-  {
-    id: 'header-type',
-    subject: 'device',
-    call: 'probe',
-    errno: 'EINVAL',
-    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
-    look: unlessBound(({address, classCode}) =>
-      isPciBridge(classCode)
-        ? {
-            device: address,
-            certain: true,
-            found: '{} is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0)',
-            cure: null,
-          }
-        : null,
-    ),
-  },
-  {
-    id: 'virtual-functions',
-    subject: 'device',
-    call: 'probe',
-    errno: 'EBUSY',
-    source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
-    look: unlessBound(({address, path, driver, classCode}, _group, {facts}) => {
-      // they are there by the will of a driver
-      if (driver === null || isPciBridge(classCode)) return null;
-      const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
-      return count > 0
-        ? {
-            device: address,
-            certain: true,
-            found: `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'}`,
-            cure: `hand these out, or take them away: "echo 0 > ${path}/sriov_numvfs"`,
-          }
-        : null;
-    }),
-  },
-  {
-    id: 'group',
-    subject: 'device',
-    call: 'probe',
-    errno: 'EINVAL',
-    source: 'drivers/vfio/group.c, vfio_group_find_or_alloc()',
-    look: ({address, bus}, group, {facts}) =>
-      group !== null || bus === 'mdev' || facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y'
-        ? null
-        : {
-            device: address,
-            certain: true,
-            found: '{} is in no IOMMU group',
-            cure: 'switch the IOMMU on; "kvfio groups" says how',
-          },
-  },
-  {
-    id: 'cache-coherency',
-    subject: 'device',
-    since: [5, 19],
-    call: 'probe',
-    errno: 'EINVAL',
-    source: 'drivers/vfio/vfio_main.c, __vfio_register_dev(), of IOMMU_CAP_CACHE_COHERENCY',
-    look: unlessBound(({address, iommu}, _group, {units}) => {
-      const unit = iommu === null ? undefined : units.get(iommu);
-      if (unit === undefined || unit.cacheCoherency === true) return null;
-      return unit.cacheCoherency === false
-        ? {
-            device: address,
-            certain: true,
-            found: `the driver of ${unit.name} does not claim cache coherent DMA, without which VFIO takes no device of it`,
-            cure: null,
-          }
-        : {
-            device: address,
-            certain: false,
-            found: `whether ${unit.name} has cache coherent DMA, without which VFIO takes no device of it, does not show`,
-            cure: null,
-          };
-    }),
-  },
+  ...byVersion(
+    {
+      id: 'header-type',
+      subject: 'device',
+      look: unlessBound(({address, classCode}) =>
+        isPciBridge(classCode)
+          ? {
+              device: address,
+              certain: true,
+              found: '{} is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0)',
+              cure: null,
+            }
+          : null,
+      ),
+    },
+    [
+      {
+        since: [5, 15],
+        call: 'probe',
+        errno: 'EINVAL',
+        source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
+      },
+      {
+        before: [5, 15],
+        call: 'probe',
+        errno: 'EINVAL',
+        source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_probe()',
+      },
+    ],
+  ),
+  ...byVersion(
+    {
+      id: 'virtual-functions',
+      subject: 'device',
+      look: unlessBound(({address, path, driver, classCode}, _group, {facts}) => {
+        // they are there by the will of a driver
+        if (driver === null || isPciBridge(classCode)) return null;
+        const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
+        return count > 0
+          ? {
+              device: address,
+              certain: true,
+              found: `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'}`,
+              cure: `hand these out, or take them away: "echo 0 > ${path}/sriov_numvfs"`,
+            }
+          : null;
+      }),
+    },
+    [
+      {
+        since: [5, 15],
+        call: 'probe',
+        errno: 'EBUSY',
+        source: 'drivers/vfio/pci/vfio_pci_core.c, vfio_pci_core_register_device()',
+      },
+      {
+        before: [5, 15],
+        call: 'probe',
+        errno: 'EBUSY',
+        source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_probe()',
+      },
+    ],
+  ),
+  ...byVersion(
+    {
+      id: 'group',
+      subject: 'device',
+      look: ({address, bus}, group, {facts}) =>
+        group !== null || bus === 'mdev' || facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y'
+          ? null
+          : {
+              device: address,
+              certain: true,
+              found: '{} is in no IOMMU group',
+              cure: 'switch the IOMMU on; "kvfio groups" says how',
+            },
+    },
+    [
+      {
+        since: [5, 16],
+        call: 'probe',
+        errno: 'EINVAL',
+        source: 'vfio_group_find_or_alloc()',
+      },
+      {before: [5, 16], call: 'probe', errno: 'EINVAL', source: 'vfio_iommu_group_get()'},
+    ],
+  ),
+  ...byVersion(
+    {
+      id: 'cache-coherency',
+      subject: 'device',
+      look: unlessBound(({address, iommu}, _group, {units}) => {
+        const unit = iommu === null ? undefined : units.get(iommu);
+        if (unit === undefined || unit.cacheCoherency === true) return null;
+        return unit.cacheCoherency === false
+          ? {
+              device: address,
+              certain: true,
+              found: `the driver of ${unit.name} does not claim cache coherent DMA, without which VFIO takes no device of it`,
+              cure: null,
+            }
+          : {
+              device: address,
+              certain: false,
+              found: `whether ${unit.name} has cache coherent DMA, without which VFIO takes no device of it, does not show`,
+              cure: null,
+            };
+      }),
+    },
+    [
+      {
+        since: [6, 6],
+        call: 'probe',
+        errno: 'EINVAL',
+        source: 'drivers/vfio/vfio_main.c, __vfio_register_dev(), of IOMMU_CAP_CACHE_COHERENCY',
+      },
+      {
+        since: [5, 19],
+        before: [6, 6],
+        call: 'probe',
+        errno: 'EINVAL',
+        source: 'vfio_group_find_or_alloc(), of IOMMU_CAP_CACHE_COHERENCY',
+      },
+    ],
+  ),
 ];
 
 const VGPU_TYPE = 'nvidia/current_vgpu_type';

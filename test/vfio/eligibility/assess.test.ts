@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import type {ListedGroup} from '../../../src/groups/groups-document.js';
+import {CHECKS} from '../../../src/vfio/eligibility/assess.js';
+import {applies, type Check} from '../../../src/vfio/eligibility/check.js';
 import {
   amd,
   folderOf,
@@ -89,6 +91,58 @@ describe('whether a VM can have a group', () => {
       assignable.obstacles.map(({call, errno}) => [call, errno]),
       [['VFIO_GROUP_GET_DEVICE_FD', 'EINVAL']],
     );
+  });
+
+  it('names for a function that shares the group of its parent the call and the source of that kernel', () => {
+    const pf = device('0000:01:00.0', {driver: 'mlx5_core'});
+    const vf = bound('0000:01:00.2', {physfn: folderOf(pf)});
+    const vmd = device('0000:00:0e.0', {classCode: '010400', driver: 'vmd'});
+    const disk = bound('10000:e1:00.0', {parent: `${folderOf(vmd)}/pci10000:e0`, classCode: '010802'});
+    for (const [check, members] of [
+      ['physical-function', [pf, vf]],
+      ['driver-domain', [vmd, disk]],
+    ] as const) {
+      const of = (release: string): unknown[] =>
+        group(members, {spec: {release}})
+          .assignable.obstacles.filter((obstacle) => obstacle.check === check)
+          .map(({call, errno, source}) => [call, errno, source]);
+      assert.deepEqual(of('5.10.0-30-amd64'), [
+        ['VFIO_GROUP_GET_DEVICE_FD', 'EINVAL', 'drivers/vfio/vfio.c, vfio_dev_viable()'],
+      ]);
+      assert.deepEqual(of('5.19.0'), [
+        ['VFIO_GROUP_SET_CONTAINER', 'EPERM', 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()'],
+      ]);
+    }
+  });
+
+  it('has each check in one row of its kind for a kernel, and names no file that Linux 5.10 lacks', () => {
+    const LATER = /vfio_pci_core|vfio_main|vfio\/group\.c|vfio\/container\.c|claim_dma_owner/;
+    const at = (major: number, minor: number): Check[] =>
+      CHECKS.filter((check) => applies(check, {version: {major, minor}}));
+    assert.deepEqual(
+      at(5, 10).filter(({source}) => LATER.test(source)),
+      [],
+    );
+    const ids = (checks: readonly Check[]): string[] => [...new Set(checks.map(({id}) => id))].sort();
+    assert.deepEqual(ids(at(7, 3)), ids(CHECKS));
+    for (const [major, minor] of [
+      [5, 10],
+      [5, 14],
+      [5, 15],
+      [5, 16],
+      [5, 18],
+      [5, 19],
+      [6, 5],
+      [6, 6],
+    ] as const) {
+      // the devices of the denylist are apart
+      const rows = at(major, minor).filter(({id}) => id !== 'denylist');
+      assert.equal(rows.length, ids(rows).length);
+      assert.deepEqual(
+        ids(CHECKS).filter((id) => id !== 'denylist' && !rows.some((row) => row.id === id)),
+        major === 5 && minor < 19 ? ['cache-coherency'] : [],
+      );
+    }
   });
 
   describe('with a reserved region that is "direct"', () => {
