@@ -16,6 +16,8 @@ export interface ProcessStatus {
   resident: number | null;
   /** Bytes of its huge pages of hugetlbfs (HugetlbPages). */
   hugetlb: number | null;
+  /** Bytes that are locked in memory, or that VFIO has pinned and counts as such (VmLck). */
+  locked: number | null;
   /** Process ids from this /proc's PID namespace down to the process's own. */
   nsPids: number[] | null;
   /** Effective capabilities, capability N at bit N. */
@@ -47,6 +49,7 @@ export const parseProcessStatus = (text: string): ProcessStatus => {
     threads: number('Threads'),
     resident: bytes(number('VmRSS')),
     hugetlb: bytes(number('HugetlbPages')),
+    locked: bytes(number('VmLck')),
     nsPids: words('NSpid')?.map(Number) ?? null,
     capEff: hexadecimal(values.get('CapEff')),
     seccomp: number('Seccomp'),

@@ -75,10 +75,21 @@ export class Process {
     return parseProcessMaps(this.#text('maps'));
   }
 
-  /** Bytes that the stack of its first thread may grow to (RLIMIT_STACK); null when nothing limits it. */
-  stackLimit(): bigint | null {
-    const soft = /^Max stack size +(\d+|unlimited) /m.exec(this.#text('limits'))?.[1];
+  /**
+   * Bytes that it may have: as the stack of its first thread (RLIMIT_STACK), as address space (RLIMIT_AS), of locked memory
+   * (RLIMIT_MEMLOCK). null when nothing limits it.
+   */
+  limit(of: 'stack size' | 'address space' | 'locked memory'): bigint | null {
+    const soft = new RegExp(`^Max ${of} +(\\d+|unlimited) `, 'm').exec(this.#text('limits'))?.[1];
     return soft === undefined || soft === 'unlimited' ? null : BigInt(soft);
+  }
+
+  /** Whether a mapping is locked in memory (VM_LOCKED). The kernel walks all of the process's pages for that. */
+  isLocked({start, end}: Mapping): boolean {
+    const [, ...found] = this.#text('smaps').split(
+      new RegExp(`^${start.toString(16)}-${end.toString(16)} `, 'm'),
+    );
+    return /^VmFlags:.* lo\b/m.test(found[0]?.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)[0] ?? '');
   }
 
   /** What each open descriptor links to, such as `/dev/kvm` and `anon_inode:kvm-vm`, by number. */

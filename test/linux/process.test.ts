@@ -33,6 +33,7 @@ describe('/proc/PID/status', () => {
       threads: null,
       resident: null,
       hugetlb: null,
+      locked: null,
       nsPids: [4711, 7, 1],
       capEff: 0x1fffeffffffn,
       seccomp: 2,

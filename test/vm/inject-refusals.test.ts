@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {execFileSync, spawn} from 'node:child_process';
+import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {writeFileSync} from 'node:fs';
 import {release} from 'node:os';
@@ -168,6 +168,91 @@ describe('An owner that is not made to execute anything', function () {
     assert.equal(failure?.code, 'OWNER_SECCOMP');
     assert.match(failure.why ?? '', /EPERM/);
     await victim.isWell();
+  });
+
+  describe('for what its stack would take, or has taken,', () => {
+    const SOURCE = fileURLToPath(new URL('stacks-and-limits.c', import.meta.url));
+    const children: ChildProcess[] = [];
+    afterEach(() => {
+      for (const child of children.splice(0)) child.kill('SIGKILL');
+    });
+
+    /** Starts it with limits, as prlimit(1) has them. */
+    const start = async (limits: string[], args: string[]): Promise<{pid: number; vmFd: number}> => {
+      const program = arena.compile('stacks-and-limits', [], SOURCE);
+      const child = spawn('prlimit', [...limits, program, ...args], {stdio: ['ignore', 'pipe', 'inherit']});
+      children.push(child);
+      const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+      return {pid: child.pid ?? -1, vmFd};
+    };
+    const stackOf = (pid: number): bigint => {
+      const stack = new Process(pid).maps().find(({name}) => name === '[stack]');
+      return stack === undefined ? 0n : stack.end - stack.start;
+    };
+    const createAndClose = ({pid, vmFd}: {pid: number; vmFd: number}): void => {
+      using owner = InjectedOwner.open(pid);
+      owner.closeDescriptor(owner.createDevice(vmFd, 4));
+    };
+    const LOCKED = ['--memlock=4194304'];
+
+    it('has limited address space, of which nothing is taken', async () => {
+      const {pid, vmFd} = await start(['--as=1073741824'], ['plain']);
+      const before = stackOf(pid);
+      assert.equal(refusalOf(pid, vmFd).code, 'OWNER_ADDRESS_SPACE_LIMIT');
+      assert.equal(stackOf(pid), before);
+    });
+
+    it('has locked its stack and may lock so much only, of which nothing is taken', async () => {
+      const {pid, vmFd} = await start(LOCKED, ['locked']);
+      const before = stackOf(pid);
+      assert.equal(refusalOf(pid, vmFd).code, 'OWNER_LOCKED_MEMORY_LIMIT');
+      assert.equal(stackOf(pid), before);
+    });
+
+    it('is not one that may lock so much only, and has locked nothing', async () => {
+      createAndClose(await start(LOCKED, ['plain']));
+    });
+
+    it('is not one that has locked more than it may, by a privilege', async () => {
+      createAndClose(await start(['--memlock=65536'], ['locked']));
+    });
+
+    it('has a first thread that has overflown its stack into what kvfio had added to that', async () => {
+      for (const depth of [8 * 1024 * 1024 + 8192, 8 * 1024 * 1024 + 64 * 1024]) {
+        const owner = await start(['--stack=8388608'], ['overflown', String(depth)]);
+        createAndClose(owner);
+        process.kill(owner.pid, 'SIGUSR1');
+        const first = new Process(owner.pid);
+        const isBelow = (): boolean => {
+          const call = first.syscall(owner.pid);
+          const end = first.maps().find(({name}) => name === '[stack]')?.end ?? 0n;
+          return call?.kind === 'syscall' && call.sp < end - BigInt(depth - 8192);
+        };
+        while (!isBelow()) await setTimeout(1);
+        const grown = stackOf(owner.pid);
+        assert.match(refusalOf(owner.pid, owner.vmFd).why, /no-stack/);
+        assert.equal(stackOf(owner.pid), grown);
+      }
+    });
+
+    const SAME_LIMIT = ['prlimit', '--stack=8388608:8388608'];
+
+    it('has the stack limit that kvfio has itself, which has not CAP_SYS_RESOURCE', async () => {
+      const {pid, vmFd} = await start(['--stack=8388608'], ['plain']);
+      const {failure} = await runChild(
+        {pid, vmFd, work: 'create'},
+        {wrap: [...SAME_LIMIT, 'setpriv', '--bounding-set', '-sys_resource', '--inh-caps', '-sys_resource']},
+      );
+      assert.equal(failure?.code, 'KVFIO_STACK_LIMIT');
+    });
+
+    it('is not one that has the stack limit of a kvfio with CAP_SYS_RESOURCE', async function () {
+      const {capEff} = new Process(process.pid).status();
+      if ((((capEff ?? 0n) >> 24n) & 1n) === 0n) skip(this, 'needs CAP_SYS_RESOURCE', 'lab');
+      const {pid, vmFd} = await start(['--stack=8388608'], ['plain']);
+      const {failure} = await runChild({pid, vmFd, work: 'create'}, {wrap: SAME_LIMIT});
+      assert.equal(failure, undefined);
+    });
   });
 
   it('uses syscall user dispatch, which would kill it', async function () {

@@ -15,7 +15,7 @@ import {findCodeSites, type CodeSites} from './code-sites.js';
 import {KVM_RUN} from './interrupted-call.js';
 import {permissionFailure} from './permission.js';
 import {refusal, refuse, type Reason, type Subject} from './refusals.js';
-import {spareMemory, type SpareMemory} from './spare-memory.js';
+import {spareMemory, type NoSpare, type SpareMemory} from './spare-memory.js';
 import {stopThread, type Unsuitable} from './stop-thread.js';
 import {StoppedThread} from './stopped-thread.js';
 import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
@@ -136,7 +136,7 @@ export class OwnerProcess implements Disposable {
       this.#checkState();
       const reasons = new Set<Unsuitable | 'traced'>();
       const spare = whileThere(() => spareMemory(this.process, memory));
-      if (spare === null) throw refuse(this.#subject, refusal.noThread('no-stack'));
+      if (typeof spare === 'string') throw refuse(this.#subject, NO_SPARE[spare]);
       for (const task of candidates(this.process)) {
         if (!shareDescriptors(this.pid, task.tid)) continue;
         const outcome = this.#tryToStop(task, memory, spare);
@@ -258,6 +258,13 @@ const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
   'compat-mode',
   'user-dispatch',
 ]);
+
+const NO_SPARE: Readonly<Record<NoSpare, Reason>> = {
+  'no-stack': refusal.noThread('no-stack'),
+  'own-limit': refusal.ownStackLimit(),
+  'address-space': refusal.addressSpaceLimit(),
+  'locked-memory': refusal.lockedMemoryLimit(),
+};
 
 /** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */
 const CODE_AND_MARK = 128;

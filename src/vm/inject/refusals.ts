@@ -121,6 +121,24 @@ export const refusal = {
     `None of its threads can be stopped and continued without a trace: ${reasons}.`,
     `Try again, ${AGENT}.`,
   ],
+  ownStackLimit: (): Reason => [
+    'KVFIO_STACK_LIMIT',
+    'refused',
+    "kvfio's own hard limit for stacks (ulimit -Hs) is no higher than the owner's, so the kernel does not let it add memory for a signal frame below the owner's stack.",
+    `Run kvfio with a higher hard limit (LimitSTACK= of systemd, limits.conf) or with CAP_SYS_RESOURCE, ${AGENT}.`,
+  ],
+  addressSpaceLimit: (): Reason => [
+    'OWNER_ADDRESS_SPACE_LIMIT',
+    'refused',
+    'Its address space is limited (RLIMIT_AS), and memory for a signal frame would take some of that for good.',
+    `Start the VMM without that limit (ulimit -v unlimited), ${AGENT}.`,
+  ],
+  lockedMemoryLimit: (): Reason => [
+    'OWNER_LOCKED_MEMORY_LIMIT',
+    'refused',
+    'Its stack is locked in memory (mlockall), what it may lock is limited (RLIMIT_MEMLOCK), and memory for a signal frame would take some of that for good.',
+    `Start the VMM without that limit (ulimit -l unlimited), ${AGENT}.`,
+  ],
   noCode: (): Reason => [
     'OWNER_NO_CODE',
     'refused',

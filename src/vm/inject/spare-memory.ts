@@ -14,8 +14,12 @@ import {withHighestStackLimit} from '../../linux/stack-limit.js';
  * - it did not exist before kvfio had the kernel add it to the `[stack]` mapping, by reading there from outside
  *   (expand_stack in mm/mmap.c or mm/vma.c), or carries the mark that kvfio leaves in it, and no thread that a killed kvfio
  *   let go may still be on its way out of it;
- * - the owner's first thread cannot grow its stack into it: the kernel refuses that beyond RLIMIT_STACK;
+ * - the owner's first thread has no business there: the kernel lets it grow its stack to RLIMIT_STACK;
  * - no mmap without MAP_FIXED can take it any more.
+ *
+ * The kernel checks that limit when a stack grows, and this one has grown by then. A first thread that overflows its limit runs
+ * on into this memory, where it would have died of SIGSEGV. So nothing is done while it is seen beyond its limit, or any
+ * thread in here or right above; one that gets there later, within the moment of a call, does so by a fault of its own.
  *
  * Where a limit is missing, or is too high to go beyond, only the first thread may use it, and only while it is on that
  * very stack, above.
@@ -25,32 +29,48 @@ export interface SpareMemory {
   end: bigint;
   /** First address behind the `[stack]` mapping. */
   endOfStack: bigint;
-  /** No thread of the owner can grow a stack into it. */
+  /** No thread of the owner may grow a stack into it. */
   isOutOfReach: boolean;
 }
 
+/** Why there is none. */
+export type NoSpare =
+  /** There is no `[stack]` mapping, no room below it, or the first thread is beyond its limit. */
+  | 'no-stack'
+  /** kvfio may not have a stack grow so far (RLIMIT_STACK). */
+  | 'own-limit'
+  /** The owner's address space is limited, and this would take some of it. */
+  | 'address-space'
+  /** The owner's stack is locked, what it may lock is limited, and this would take some of that. */
+  | 'locked-memory';
+
 /**
  * Finds such memory, or has the kernel make it. The owner does nothing for that, and is not stopped.
- *
- * @returns null where there is none: without a `[stack]` mapping, or without room below it
  */
-export const spareMemory = (owner: Process, memory: ProcessMemory): SpareMemory | null => {
+export const spareMemory = (owner: Process, memory: ProcessMemory): SpareMemory | NoSpare => {
   const stack = stackOf(owner);
-  if (stack === null) return null;
-  const limit = owner.stackLimit();
+  if (stack === null) return 'no-stack';
+  const limit = owner.limit('stack size');
   const isOutOfReach = limit !== null && limit <= MOST_LIMIT;
   // a process that has lowered its limit, or one that shares this memory, may have grown the stack to the usual one
   const reach = isOutOfReach ? stack.end - (limit < USUAL_LIMIT ? USUAL_LIMIT : limit) : stack.start;
   const spare = (end: bigint): SpareMemory => ({end, endOfStack: stack.end, isOutOfReach});
 
+  const first = orNull(() => owner.syscall(owner.pid));
+  const isOverflown = (end: bigint): boolean =>
+    first?.kind === 'syscall' && first.sp >= stack.start && first.sp < max(end + RED_ZONE, reach);
+
   const lowest = spare(stack.start + SIZEOF_SPARE);
-  if (lowest.end <= (isOutOfReach ? reach : stack.end) && isLeft(owner, memory, lowest)) return lowest;
+  if (lowest.end <= (isOutOfReach ? reach : stack.end) && isLeft(owner, memory, lowest))
+    return isOverflown(lowest.end) ? 'no-stack' : lowest;
   const top = isOutOfReach ? min(reach, stack.start) : stack.start - USUAL_LIMIT;
   const end = top - (top % PAGE);
-  if (!grow(memory, end - SIZEOF_SPARE)) return null;
+  if (isOverflown(end)) return 'no-stack';
+  const reason = reasonAgainstGrowing(owner, stack) ?? grow(memory, end - SIZEOF_SPARE, stack.end);
+  if (reason !== null) return reason;
   // somebody else's mapping may have come there first
   const grown = stackOf(owner);
-  if (grown === null || grown.end !== stack.end || grown.start > end - SIZEOF_SPARE) return null;
+  if (grown === null || grown.end !== stack.end || grown.start > end - SIZEOF_SPARE) return 'no-stack';
   leave(memory, spare(end));
   return spare(end);
 };
@@ -79,11 +99,13 @@ export const WHOEVER = -1;
 
 /** Whether a thread may use it. @param rsp - its stack pointer */
 export const mayUse = (spare: SpareMemory, isFirst: boolean, rsp: bigint): boolean =>
-  spare.isOutOfReach || standsAbove(spare, isFirst, rsp);
+  spare.isOutOfReach
+    ? rsp < spare.end - SIZEOF_SPARE || rsp >= spare.end + RED_ZONE
+    : standsAbove(spare, isFirst, rsp);
 
 /** Whether a thread is the first one, and on the stack that the kernel made for it. */
 export const standsAbove = ({end, endOfStack}: SpareMemory, isFirst: boolean, rsp: bigint): boolean =>
-  isFirst && rsp >= end && rsp < endOfStack;
+  isFirst && rsp >= end + RED_ZONE && rsp < endOfStack;
 
 const TEXT = Buffer.from('kvfio has the kernel keep this for a signal frame. \n', 'latin1');
 /** So that what lies below ends at a multiple of 64. */
@@ -100,10 +122,16 @@ const markFor = (user: number): Buffer => {
 const PAGE = 4096n;
 /** What every distribution sets. */
 const USUAL_LIMIT = 8n * 1024n * 1024n;
-/** The kernel counts all that is between as memory of the owner's, though it takes none. */
+/**
+ * The kernel counts all that is between as address space of the owner's for good. It takes no memory, but where the stack is
+ * locked and the kernel is older than 6.5 (find_extend_vma in mm/mmap.c).
+ */
 const MOST_LIMIT = 64n * 1024n * 1024n;
+/** Bytes below its stack pointer that a function may use. */
+const RED_ZONE = 128n;
 
 const min = (a: bigint, b: bigint): bigint => (a < b ? a : b);
+const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 
 /** The mapping that the kernel made for the first thread; null when it is not there, or not as it was made. */
 const stackOf = (owner: Process): Mapping | null =>
@@ -131,13 +159,27 @@ const hasLeft = (owner: Process, {end}: SpareMemory, tid: number): boolean => {
   return syscall?.kind === 'syscall' && (syscall.sp < end - SIZEOF_SPARE || syscall.sp >= end);
 };
 
-/** Has the kernel extend a stack down to an address, as any access there does. */
-const grow = (memory: ProcessMemory, address: bigint): boolean => {
-  try {
-    withHighestStackLimit(() => memory.read(address, 1));
-    return true;
-  } catch (error) {
-    if (error instanceof SyscallError && error.code === 'EIO') return false;
-    throw error;
-  }
+/**
+ * What the growth takes from an owner is missing there for good, and the kernel checks it against the limits of kvfio
+ * (acct_stack_growth). What is locked beyond the limit is so by CAP_IPC_LOCK, and the limit means nothing to the owner.
+ */
+const reasonAgainstGrowing = (owner: Process, stack: Mapping): NoSpare | null => {
+  if (owner.limit('address space') !== null) return 'address-space';
+  const most = owner.limit('locked memory');
+  const locked = BigInt(owner.status().locked ?? 0);
+  // locked is also what VFIO has pinned, to which no stack adds
+  const isLimited = most !== null && locked > 0n && locked <= most;
+  return isLimited && owner.isLocked(stack) ? 'locked-memory' : null;
 };
+
+/** Has the kernel extend a stack down to an address, as any access there does. */
+const grow = (memory: ProcessMemory, address: bigint, endOfStack: bigint): NoSpare | null =>
+  withHighestStackLimit((limit) => {
+    try {
+      memory.read(address, 1);
+      return null;
+    } catch (error) {
+      if (!(error instanceof SyscallError && error.code === 'EIO')) throw error;
+      return limit < endOfStack - address ? 'own-limit' : 'no-stack';
+    }
+  });

@@ -1,0 +1,51 @@
+/*
+ * Creates a VM, prints its descriptor, and waits for ever. Argument 1 says how:
+ *
+ *   locked     with all its memory locked
+ *   overflown  with its first thread as far down in its stack as argument 2 says, in bytes, once it gets SIGUSR1
+ *   plain      with nothing special
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <linux/kvm.h>
+
+static long depth;
+
+static void on_signal(int number)
+{
+	(void)number;
+}
+
+/* Moves the stack pointer, and touches nothing on the way. */
+static void wait_below(void)
+{
+	__asm__ volatile(
+		"mov %%rsp, %%rbx\n\tsub %0, %%rsp\n\tmov $34, %%eax\n\tsyscall\n\tmov %%rbx, %%rsp"
+		:: "r"(depth) : "rax", "rbx", "rcx", "r11", "memory");
+}
+
+int main(int argc, char **argv)
+{
+	int vm = ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), KVM_CREATE_VM, 0);
+
+	if (argc < 2 || vm < 0)
+		return 2;
+	if (argc > 2)
+		depth = atol(argv[2]);
+	signal(SIGUSR1, on_signal);
+	if (!strcmp(argv[1], "locked") && mlockall(MCL_CURRENT | MCL_FUTURE))
+		return 3;
+	printf("%d\n", vm);
+	fflush(stdout);
+	pause();
+	if (!strcmp(argv[1], "overflown"))
+		wait_below();
+	for (;;)
+		pause();
+}
