@@ -157,7 +157,10 @@ const takeHold = (hold: Hold): StoppedThread | Unsuitable => {
   if (usesUserDispatch(thread)) return 'user-dispatch';
   const reason = reasonAgainst(hold, stopped);
   if (reason !== null) return reason;
-  const reached = toNextCall(thread, patience, wantsRestart(again.getSigned('rax')) ? patience : OWN_CALL);
+  const isKnown = wantsRestart(again.getSigned('rax'));
+  // it may have to be turned down at the entry of a call that is not known yet
+  if (!isKnown && !mayPassOverCall(hold, stopped, AUDIT_ARCH_X86_64)) return armAnywhere(hold);
+  const reached = toNextCall(thread, patience, isKnown ? patience : OWN_CALL);
   if (reached === 'call') return armAtEntry(hold, stopped);
   return reached === 'interrupted' ? armAnywhere(hold) : reached;
 };
@@ -216,8 +219,7 @@ const calls = (suspendSeccomp: boolean): FilteredCalls =>
  * call that it has been made to make and has not entered yet.
  */
 const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitable | null => {
-  const filters: Buffer[] = [];
-  for (let filter; (filter = thread.seccompFilter(filters.length)) !== null;) filters.push(filter);
+  const filters = filtersOf(thread);
   const verdict = (name: SyscallName, {address, bytes}: CodeSite, args: number[]): SeccompVerdict =>
     seccompVerdict(filters, {
       number: SYSCALLS_X64[name],
@@ -231,6 +233,20 @@ const reasonOfFilters = ({thread, sites}: Grip, calls: FilteredCalls): Unsuitabl
     : null;
 };
 
+/** Whether the filters, which are in force again once the thread is let go, let it make {@link NO_CALL}. */
+const mayPassOverCall = ({grip, filtered}: Hold, registers: Registers, arch: number): boolean =>
+  filtered === null ||
+  seccompVerdict(filtersOf(grip.thread), {
+    ...{number: Number(NO_CALL), arch, instructionPointer: registers.get('rip')},
+    args: (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).map((name) => registers.get(name)),
+  }) === 'runs';
+
+const filtersOf = (thread: Tracee): Buffer[] => {
+  const filters: Buffer[] = [];
+  for (let filter; (filter = thread.seccompFilter(filters.length)) !== null;) filters.push(filter);
+  return filters;
+};
+
 /** Makes the call that a thread is about to make rt_sigreturn, from a signal frame that has it make its own call. */
 const armAtEntry = (hold: Hold, stopped: Registers): StoppedThread | Unsuitable => {
   const {thread, memory, frame, sites} = hold.grip;
@@ -238,14 +254,16 @@ const armAtEntry = (hold: Hold, stopped: Registers): StoppedThread | Unsuitable 
   const number = registers.getSigned('orig_rax');
   const again = (call: number): Registers =>
     registers.with({rip: registers.get('rip') - SYSCALL_INSTRUCTION, rax: BigInt(call)});
+  const arch = thread.enteredCall();
   const reason = isKvmRun(registers)
     ? 'kvm-run'
-    : thread.enteredCall() === AUDIT_ARCH_X86_64
+    : arch === AUDIT_ARCH_X86_64
       ? reasonAgainst(hold, registers)
       : 'compat-mode';
   if (reason !== null) {
-    // makes no call, and then its own: to be let go looks like a signal to a call. A filter might forbid none
-    if (hold.filtered === null) thread.setRegisters(again(number).with({orig_rax: NO_CALL}));
+    // makes no call, and then its own: to be let go looks like a signal to a call
+    const passing = again(number).with({orig_rax: NO_CALL});
+    if (arch !== null && mayPassOverCall(hold, passing, arch)) thread.setRegisters(passing);
     return reason;
   }
   const call = callToMake(stopped, registers, () =>
