@@ -117,7 +117,7 @@ export class OwnerProcess implements Disposable {
   #memory(): ProcessMemory {
     const memory = new ProcessMemory(this.pid, CODE_AND_MARK);
     try {
-      const giveUp = performance.now() + TRACED;
+      const giveUp = performance.now() + WORKED_ON;
       while (!lockByteAlone(memory.file, 0n)) {
         if (performance.now() > giveUp) throw refuse(this.#subject, refusal.traced('another kvfio'));
         pause(1);
@@ -133,7 +133,7 @@ export class OwnerProcess implements Disposable {
   #stop(memory: ProcessMemory): StoppedThread {
     const giveUp = performance.now() + HOPE;
     for (;;) {
-      this.#checkState();
+      this.#checkState(true);
       const reasons = new Set<Unsuitable | 'traced'>();
       const spare = whileThere(() => spareMemory(this.process, memory));
       if (typeof spare === 'string') throw refuse(this.#subject, NO_SPARE[spare]);
@@ -180,23 +180,31 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  #checkState(): void {
+  /** @param isAlone - this kvfio has the lock on the owner's memory, so no other one is at work */
+  #checkState(isAlone = false): void {
     const {state} = this.process.status();
     if (state === 'Z' || state === 'X') throw refuse(this.#subject, refusal.zombie());
     if (state === 'T') throw refuse(this.#subject, refusal.stopped());
-    const tracer = this.#tracer();
+    const tracer = this.#tracer(isAlone);
     if (tracer !== null) throw refuse(this.#subject, refusal.traced(tracer));
   }
 
   /** Who traces the process, for longer than another kvfio does. */
-  #tracer(): string | null {
-    const giveUp = performance.now() + TRACED;
+  #tracer(isAlone: boolean): string | null {
+    const begin = performance.now();
     for (;;) {
       const {tracerPid} = this.process.status();
       if (tracerPid === null || tracerPid === 0) return null;
-      if (performance.now() > giveUp) return describe(tracerPid);
+      const waited = performance.now() - begin;
+      if (waited > (isAlone || !this.#isWorkedOn() ? TRACED : WORKED_ON)) return describe(tracerPid);
       pause(1);
     }
+  }
+
+  /** Whether another kvfio has the lock on the owner's memory. */
+  #isWorkedOn(): boolean {
+    using memory = new ProcessMemory(this.pid, CODE_AND_MARK);
+    return !lockByteAlone(memory.file, 0n);
   }
 
   #checkProgram(): void {
@@ -248,8 +256,11 @@ export class OwnerProcess implements Disposable {
 /** Milliseconds for what passes by itself: an unlucky moment of a thread. */
 const HOPE = 200;
 
-/** Milliseconds in which another kvfio lets an owner go, also where it has to wait for a CPU meanwhile. */
+/** Milliseconds that a tracer may take to be seen to have let go, such as a kvfio that was killed. */
 const TRACED = 3000;
+
+/** Milliseconds in which other kvfios have done their work with an owner, also where they have to wait for a CPU. */
+const WORKED_ON = 10_000;
 
 /** What does not pass by itself. */
 const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
