@@ -6,8 +6,11 @@ import {ProcessLock, whoLocked, type LockHolder} from '../linux/process-lock.js'
 import type {ReachedVm} from '../vm/reach-owner.js';
 
 /**
- * Takes the turn at the owner of a VM, having made sure who that is: nobody is stopped outside of a turn, nor for a VM that
- * may not be touched.
+ * Takes the turn at the owner of a VM, having made sure who that is: nothing is changed outside of a turn, and nobody is
+ * stopped for a VM that may not be touched.
+ *
+ * Where several processes may be the owner, each is stopped for a moment to ask it, in a turn at the likeliest only. No two
+ * kvfios stop the same one at a time all the same: each locks the memory of a process before (`OwnerProcess`).
  *
  * @returns as {@link oneAtATime}
  * @throws {@link Failure}
