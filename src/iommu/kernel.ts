@@ -25,7 +25,10 @@ export const readKernel = (attributes: Attributes): Kernel & {version: KernelVer
   const commandLine = attributes.text('/proc/cmdline', 'expected');
   return {
     release,
-    stable: release === null ? null : stableNumber(release, attributes.text(PROC_VERSION)),
+    stable:
+      release === null
+        ? null
+        : (stableNumber(release, null) ?? stableNumber(release, attributes.text(PROC_VERSION))),
     architecture: attributes.text('/proc/sys/kernel/arch'),
     parameters: commandLine === null ? null : relevantParameters(commandLine),
     ...readCoherencyRule(attributes, release, version),

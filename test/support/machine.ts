@@ -246,7 +246,10 @@ export const machine = (spec: MachineSpec = {}, under = tmpdir()): Machine => {
 
 const writeKernel = (files: Files, spec: MachineSpec): void => {
   const {release = '6.12.107-1-amd64', architecture = 'x86_64', tables = []} = spec;
-  if (release !== null) files.write('proc/sys/kernel/osrelease', `${release}\n`);
+  if (release !== null) {
+    files.write('proc/sys/kernel/osrelease', `${release}\n`);
+    files.write('proc/version', `Linux version ${release} (me@host) (gcc 14) #1 SMP\n`);
+  }
   if (architecture !== null) files.write('proc/sys/kernel/arch', `${architecture}\n`);
   files.write('proc/cmdline', `${spec.commandLine ?? 'BOOT_IMAGE=/vmlinuz root=/dev/sda1 ro quiet'}\n`);
   const flags = spec.cpuFlags === null ? '' : `flags\t\t: ${spec.cpuFlags ?? 'fpu vme de'}\n`;
