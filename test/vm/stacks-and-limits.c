@@ -17,11 +17,6 @@
 
 static long depth;
 
-static void on_signal(int number)
-{
-	(void)number;
-}
-
 /* Moves the stack pointer, and touches nothing on the way. */
 static void wait_below(void)
 {
@@ -32,18 +27,22 @@ static void wait_below(void)
 
 int main(int argc, char **argv)
 {
-	int vm = ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), KVM_CREATE_VM, 0);
+	sigset_t set;
+	int number, vm = ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), KVM_CREATE_VM, 0);
 
 	if (argc < 2 || vm < 0)
 		return 2;
 	if (argc > 2)
 		depth = atol(argv[2]);
-	signal(SIGUSR1, on_signal);
+	/* it waits until it is asked for, so none comes too early */
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (!strcmp(argv[1], "locked") && mlockall(MCL_CURRENT | MCL_FUTURE))
 		return 3;
 	printf("%d\n", vm);
 	fflush(stdout);
-	pause();
+	sigwait(&set, &number);
 	if (!strcmp(argv[1], "overflown"))
 		wait_below();
 	for (;;)
