@@ -1,7 +1,6 @@
-import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {pathToFileURL} from 'node:url';
 import {build} from 'esbuild';
+import {locatedSources, OWN_URL} from './located.js';
 import {PROJECT} from './run.js';
 
 /**
@@ -24,23 +23,9 @@ export const compilePrograms = async (folder: string, sources: readonly string[]
     target: 'node20',
     // packages that are CommonJS require what Node has
     banner: {
-      js: "import {createRequire as requireOfNode} from 'node:module'; const require = requireOfNode(import.meta.url);",
+      js: `import {createRequire as requireOfNode} from 'node:module'; const require = requireOfNode(${OWN_URL});`,
     },
-    plugins: [
-      {
-        // files beside a source, and packages that are native, are looked for from where the source is
-        name: 'urls-of-sources',
-        setup: (bundler) => {
-          bundler.onLoad({filter: /\.ts$/}, ({path}) => ({
-            contents: readFileSync(path, 'utf8').replaceAll(
-              'import.meta.url',
-              JSON.stringify(pathToFileURL(path).href),
-            ),
-            loader: 'ts',
-          }));
-        },
-      },
-    ],
+    plugins: [locatedSources],
     logLevel: 'warning',
   });
 };
