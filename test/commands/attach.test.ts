@@ -69,7 +69,10 @@ describe('create, attach and detach', function () {
       ...['-accel', 'kvm', '-S', '-display', 'none', '-nodefaults', '-m', '16', ...args],
       ...['-monitor', `unix:${monitor},server=on,wait=off`],
     ]);
-    while (!existsSync(monitor)) await new Promise((resolve) => setTimeout(resolve, 20));
+    // QEMU listens before it has made its VM
+    const hasVcpu = (): boolean =>
+      [...new Process(vmm.pid).descriptors().values()].some((link) => link.startsWith('anon_inode:kvm-vcpu'));
+    while (!existsSync(monitor) || !hasVcpu()) await new Promise((resolve) => setTimeout(resolve, 20));
     return {vmm, place: ['--pid', String(vmm.pid)]};
   };
   const kvfioVm = async (name: string, flags: string[]): Promise<Started> => {
