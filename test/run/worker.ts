@@ -36,7 +36,7 @@ const runFile = async ({file, titles}: Request): Promise<void> => {
     );
     if (titles !== undefined) keep(mocha.suite, new Set(titles.map(keyOf)));
     slowDown(mocha.suite);
-    answer({type: 'begin', titles: titlesOf(mocha.suite)});
+    answer({type: 'begin', titles: rememberTitles(mocha.suite)});
     problem = await finished(mocha);
   } catch (error) {
     problem = textOf(error);
@@ -63,7 +63,7 @@ const finished = (mocha: Mocha): Promise<string | undefined> =>
       resolve(problems.length === 0 ? undefined : problems.join('\n'));
     });
     const report = (test: Mocha.Test, rest: Omit<TestResult, 'title'>): void => {
-      answer({type: 'test', result: {title: test.titlePath(), ...rest}});
+      answer({type: 'test', result: {title: TITLES.get(test) ?? test.titlePath(), ...rest}});
     };
     runner.on('pass', (test) => {
       report(test, {state: 'passed', milliseconds: test.duration ?? 0});
@@ -94,9 +94,15 @@ const keep = (suite: Mocha.Suite, wanted: ReadonlySet<string>): void => {
   for (const each of suite.suites) keep(each, wanted);
 };
 
-const titlesOf = (suite: Mocha.Suite): Title[] => {
+/** The titles of tests before they ran: one may add to its own what it counted. */
+const TITLES = new WeakMap<Mocha.Test, Title>();
+
+const rememberTitles = (suite: Mocha.Suite): Title[] => {
   const titles: Title[] = [];
-  suite.eachTest((test) => void titles.push(test.titlePath()));
+  suite.eachTest((test) => {
+    TITLES.set(test, test.titlePath());
+    titles.push(test.titlePath());
+  });
   return titles;
 };
 
