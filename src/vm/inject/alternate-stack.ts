@@ -10,13 +10,23 @@ import type {ProcessMemory} from '../../linux/memory.js';
  */
 export const mayBeOnAlternateStack = (memory: ProcessMemory, rsp: bigint, end: bigint): boolean => {
   const start = rsp - (rsp % 8n);
-  // such a stack begins no lower than where this one could
-  if (end - start > MOST || (end - MOST_STACK) >> 32n !== rsp >> 32n) return true;
+  if (end - start > MOST) return true;
   const bytes = memory.read(start, Number(end - start));
-  // the upper half of every address in it, for a search that is quick also when this runs for the first time
-  const upper = Buffer.alloc(4);
-  upper.writeUInt32LE(Number(rsp >> 32n));
-  for (let found = -1; (found = bytes.indexOf(upper, found + 1)) !== -1;) {
+  // such a stack begins no lower than where this one could, which may be on the other side of a multiple of 4 GiB
+  return [...new Set([(end - MOST_STACK) >> 32n, rsp >> 32n])].some((upper) =>
+    isDescribed(bytes, Number(upper), {start, rsp, end}),
+  );
+};
+
+/** @param upper - the upper half of the address of the stack: a search for that is quick also when it runs for the first time */
+const isDescribed = (
+  bytes: Buffer,
+  upper: number,
+  {start, rsp, end}: {start: bigint; rsp: bigint; end: bigint},
+): boolean => {
+  const half = Buffer.alloc(4);
+  half.writeUInt32LE(upper);
+  for (let found = -1; (found = bytes.indexOf(half, found + 1)) !== -1;) {
     // stack_t: void *ss_sp, int ss_flags, size_t ss_size
     const at = found - 4;
     if (at < 0 || at % 8 !== 0 || at + 24 > bytes.length) continue;
