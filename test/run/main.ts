@@ -18,6 +18,7 @@ const HELP = `npm test -- [FLAGS] [FILE|FOLDER...]
   --kvm=lab        run what needs KVM in the lab although this host has KVM
   --kernel=KERNEL  the kernel of that guest, as kvfio lab takes it; default 6.1
   --each           print a line for each test, too
+  --quiet          print only failures, skipped tests and counts
   --counts=FILE    append "PASSED FAILED SKIPPED" to a file`;
 
 const {values: flags, positionals} = parseArgs({
@@ -28,6 +29,7 @@ const {values: flags, positionals} = parseArgs({
     kvm: {type: 'string', default: 'auto'},
     kernel: {type: 'string', default: '6.1'},
     each: {type: 'boolean', default: false},
+    quiet: {type: 'boolean', default: false},
     counts: {type: 'string'},
     help: {type: 'boolean', default: false},
   },
@@ -127,7 +129,7 @@ const main = async (): Promise<void> => {
   }
   if (flags.install) process.env['KVFIO_TEST_INSTALL'] = '1';
   const files = filesOf(positionals.length === 0 ? [join(PROJECT, 'test')] : positionals);
-  const report = new Report(print, flags.each);
+  const report = new Report(print, flags.quiet ? 'failures' : flags.each ? 'each' : 'file');
   if (flags.unit) await runUnitTests(files, report);
   else {
     for (const line of planInWords(flags.kernel)) print(line);

@@ -7,18 +7,20 @@ export interface Counts {
   skipped: number;
 }
 
-/** Prints what became of files of tests, a line a file and failures whole, and counts. */
+/** What is printed beside failures, skipped tests and counts: a line a test, a line a file, or nothing. */
+export type Detail = 'each' | 'file' | 'failures';
+
+/** Prints what became of files of tests, failures whole, and counts. */
 export class Report {
   readonly counts: Counts = {passed: 0, failed: 0, skipped: 0};
   readonly #print: (line: string) => void;
-  readonly #each: boolean;
+  readonly #detail: Detail;
   readonly #skipped: string[] = [];
   readonly #failed: string[] = [];
 
-  /** @param each - print a line for each test, too */
-  constructor(print: (line: string) => void, each: boolean) {
+  constructor(print: (line: string) => void, detail: Detail = 'file') {
     this.#print = print;
-    this.#each = each;
+    this.#detail = detail;
   }
 
   add({file, place, tests, problem, noise}: FileResult): void {
@@ -37,8 +39,10 @@ export class Report {
     this.#skipped.push(...skipped.map((test) => `${where}: ${nameOf(test)}: ${test.why ?? ''}`));
     this.#failed.push(...failures);
     if (tests.length === 0 && problem === undefined) return;
-    this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}`);
-    if (this.#each) for (const test of tests) this.#print(lineOf(test));
+    if (this.#detail !== 'failures' || counts.failed > 0) {
+      this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}`);
+    }
+    if (this.#detail === 'each') for (const test of tests) this.#print(lineOf(test));
     for (const failure of failures) this.#print(indented(failure));
     if (failures.length > 0 && noise.trim() !== '') this.#print(indented(`It printed:\n${noise.trimEnd()}`));
   }

@@ -1,3 +1,4 @@
+import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
 import {join} from 'node:path';
 import {which} from '../../src/lab/programs.js';
@@ -36,14 +37,22 @@ export type Program = keyof typeof PACKAGES;
 export const isInPath = (program: Program): boolean =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
 
+/** The sanitizers and the fuzzer of clang, which its package only recommends. */
+const CLANG_RUNTIME = 'libclang-rt-dev';
+
+const hasClangRuntime = (): boolean => {
+  const {stdout, status} = spawnSync('clang', ['-print-resource-dir'], {encoding: 'utf8'});
+  return status === 0 && existsSync(join(stdout.trim(), 'lib/linux/libclang_rt.fuzzer-x86_64.a'));
+};
+
 /** The packages of those programs that this machine lacks, each once. */
 export const missingPackages = (programs = Object.keys(PACKAGES) as Program[]): string[] => {
   const path = process.env['PATH'] ?? '';
-  return [
-    ...new Set(
-      programs.filter((program) => which(program, path) === null).map((program) => PACKAGES[program]),
-    ),
-  ].sort();
+  const missing: string[] = programs
+    .filter((program) => which(program, path) === null)
+    .map((program) => PACKAGES[program]);
+  if (programs.includes('clang') && !hasClangRuntime()) missing.push(CLANG_RUNTIME);
+  return [...new Set(missing)].sort();
 };
 
 /** Whether tests may install what they lack: where the user asked for it, and in continuous integration. */

@@ -33,7 +33,8 @@ describe('the header of the agent, whatever clients do', function () {
       ? '#include <stddef.h>\nint LLVMFuzzerTestOneInput(const char *d, size_t n) { (void)d; return n == 99; }'
       : 'int main(void) { return 0; }';
     const able = cc(['-x', 'c', '-'], empty);
-    if (able.status !== 0) skip(context, `${compiler} cannot do -fsanitize=${sanitizers}`);
+    if (able.status !== 0)
+      skip(context, `${compiler} cannot do -fsanitize=${sanitizers} (packages gcc and libclang-rt-dev)`);
     const warnings = ['-Wall', '-Wextra', '-Werror', `-I${join(PROJECT, 'src/vm/agent')}`];
     const {status, stderr} = cc([...warnings, ...flags, join(PROJECT, 'test/vm/agent-fuzz.c')]);
     assert.equal(status, 0, String(stderr));
