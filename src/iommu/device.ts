@@ -238,7 +238,8 @@ const emptyToNull = (text: string | null): string | null =>
 const numaNode = (text: string | null): number | null =>
   text !== null && /^\d{1,6}$/.test(text) ? Number(text) : null;
 
-const VFIO_DRIVER = /^(?:vfio[-_](?:pci|platform|amba|fsl-mc|cdx|ccw|ap|mdev)|\w+[-_]vfio[-_]pci)$/;
+/** Names of the drivers that give devices to VFIO, where the kernel does not say which do. */
+export const VFIO_DRIVER = /^(?:vfio[-_](?:pci|platform|amba|fsl-mc|cdx|ccw|ap|mdev)|\w+[-_]vfio[-_]pci)$/;
 
 /**
  * Name of the unit behind the device's `iommu` link. The function of an AMD IOMMU has a folder of that name instead,

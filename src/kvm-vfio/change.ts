@@ -4,6 +4,7 @@ import {DirectoryTree} from '../linux/directory-tree.js';
 import {checkCdevFree, openCdev, requireCdevNode, type CdevUse} from '../vfio/cdev-file.js';
 import type {CdevNode} from '../vfio/cdev-node.js';
 import {fileName, type FileId} from '../vfio/file-node.js';
+import {requireAssignable} from '../vfio/eligibility/require-assignable.js';
 import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import type {GroupNode} from '../vfio/group-node.js';
 import type {Owner} from '../vm/owner.js';
@@ -106,7 +107,9 @@ const heldTarget = ({name, node, fd, given, verdict, confidence}: HeldFile): Tar
 const groupTarget = (facts: VmFacts, id: number, change: Change): Target => {
   const group = groupWithId(facts, id);
   // what the owner has not open need not be VFIO's to be detached
-  const node = change.command === 'detach' ? nodeless(id) : requireGroupNode(facts.nodes, group);
+  const {examined} = facts;
+  const node = change.command === 'detach' ? nodeless(id) : requireGroupNode(facts.nodes, group, examined);
+  if (change.command === 'attach') requireAssignable(examined, group);
   const container = containerFor(facts, node, change);
   const {coherencyRule} = facts.host.kernel;
   const coherency = groupCoherency(group, coherencyRule, container);
@@ -115,8 +118,12 @@ const groupTarget = (facts: VmFacts, id: number, change: Change): Target => {
 
 const cdevTarget = (facts: VmFacts, address: string, change: Change): Target => {
   const {device, group} = deviceWithAddress(facts, address);
+  const {examined} = facts;
   const node =
-    change.command === 'detach' ? cdevless(address, group.id) : requireCdevNode(facts.nodes, device);
+    change.command === 'detach'
+      ? cdevless(address, group.id)
+      : requireCdevNode(facts.nodes, device, {group, examined});
+  if (change.command === 'attach') requireAssignable(examined, group, address);
   const coherency = deviceCoherency(device);
   return {name: fileName(node), node, fd: null, given: true, container: 'none', ...coherency};
 };
@@ -213,16 +220,17 @@ const foundFiles = ({device, files}: Plan, {held}: VmFacts): FoundFile[] => [
 
 const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>
   node.kind === 'group'
-    ? openGroup(node, groupWithId(facts, node.group), container)
+    ? openGroup(node, {group: groupWithId(facts, node.group), examined: facts.examined, container})
     : openCdev(node, useOf(node, facts, owner));
 
 const checkFree = ({node}: PlannedFile, facts: VmFacts, owner: number): void => {
-  if (node.kind === 'group') checkGroupFree(node, groupWithId(facts, node.group));
+  if (node.kind === 'group') checkGroupFree(node, groupWithId(facts, node.group), facts.examined);
   else checkCdevFree(node, useOf(node, facts, owner));
 };
 
 const useOf = ({address}: CdevNode, facts: VmFacts, owner: number): CdevUse => ({
   group: deviceWithAddress(facts, address).group,
+  examined: facts.examined,
   nodes: facts.nodes,
   owner,
 });

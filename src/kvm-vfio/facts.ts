@@ -6,6 +6,8 @@ import type {Group} from '../iommu/group.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {KVM_VFIO} from '../linux/kvm-links.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
+import type {Examined} from '../vfio/eligibility/check.js';
+import {examine} from '../vfio/eligibility/examined.js';
 import {readFileNodes, type FileId, type FileNode} from '../vfio/file-node.js';
 import type {Cpu, Registration} from './coherency.js';
 import {containerOf} from './container-of.js';
@@ -47,6 +49,8 @@ export interface VmFacts {
   held: HeldFile[];
   /** With the groups of all that was asked for and of what is held. */
   host: Host;
+  /** What says whether VFIO gives a VMM such a group. */
+  examined: Examined;
   nodes: FileNode[];
   cpu: Cpu;
 }
@@ -69,7 +73,12 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
   const {devices, several, files} = readHoldings(vm, nodes);
   const groups = wanted.map((id) => (id.kind === 'group' ? id.group : groupOfDevice(tree, id.address)));
   const ids = new Set([...groups, ...files.flatMap(({node}) => node.group ?? [])]);
-  const host = readHost(tree, {onlyGroups: [...ids], details: false, noSnoop: false});
+  const host = readHost(tree, {
+    onlyGroups: [...ids],
+    details: false,
+    noSnoop: false,
+    regions: true,
+  });
   requireGroups(host, groups);
   if (deviceFd !== undefined && !devices.includes(deviceFd)) throw noSuchDevice(vm, deviceFd, devices);
   const ambiguous = deviceFd === undefined && several;
@@ -87,6 +96,7 @@ export const readFacts = (vm: ReachedVm, {files: wanted, deviceFd, tree}: FactsO
         : {...file, group, container, ...coherency};
     }),
     host,
+    examined: examine(tree, host),
     nodes,
     cpu: readCpu(tree),
   };

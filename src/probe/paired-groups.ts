@@ -8,6 +8,8 @@ import {readCpu} from '../kvm-vfio/cpu.js';
 import {groupWithId} from '../kvm-vfio/facts.js';
 import {groupCoherency, type FileCoherency} from '../kvm-vfio/model/told.js';
 import {attachPlan, detachPlan, type PlannedFile} from '../kvm-vfio/plan.js';
+import type {Examined} from '../vfio/eligibility/check.js';
+import {examine} from '../vfio/eligibility/examined.js';
 import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {DirectOwner} from '../vm/direct-owner.js';
@@ -23,6 +25,7 @@ type PlannedGroup = PlannedFile & {node: GroupNode};
 export class PairedGroups {
   readonly groups: readonly PairedGroup[];
   readonly #host: Host;
+  readonly #examined: Examined;
   readonly #files: readonly PlannedGroup[];
   readonly #cpu: ReturnType<typeof readCpu>;
 
@@ -30,13 +33,14 @@ export class PairedGroups {
   constructor(ids: readonly number[]) {
     const tree = new DirectoryTree();
     const wanted = [...new Set(ids)];
-    this.#host = readHost(tree, {onlyGroups: wanted, details: false, noSnoop: false});
+    this.#host = readHost(tree, {onlyGroups: wanted, details: false, noSnoop: false, regions: true});
+    this.#examined = examine(tree, this.#host);
     if (wanted.length > 0) requireGroups(this.#host, wanted);
     const nodes = readGroupNodes(tree);
     this.#files = wanted.map((id) => {
       const group = this.#group(id);
-      const node = requireGroupNode(nodes, group);
-      checkGroupFree(node, group);
+      const node = requireGroupNode(nodes, group, this.#examined);
+      checkGroupFree(node, group, this.#examined);
       return {name: `group ${id}`, node, fd: null, given: true, container: this.#containerFor(node.path)};
     });
     this.groups = this.#files.map(({node, container}) => ({
@@ -56,7 +60,7 @@ export class PairedGroups {
   of(vm: Vm): Attachment {
     return new Attachment(vm, this.#files, ({node, container}) => {
       if (node.kind !== 'group') throw new Error(`${node.path} is no group`);
-      return openGroup(node, this.#group(node.group), container);
+      return openGroup(node, {group: this.#group(node.group), examined: this.#examined, container});
     });
   }
 

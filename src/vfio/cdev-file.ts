@@ -3,15 +3,18 @@ import type {Device} from '../iommu/device.js';
 import type {Group} from '../iommu/group.js';
 import {Descriptor} from '../linux/descriptor.js';
 import type {CdevNode} from './cdev-node.js';
+import type {Examined} from './eligibility/check.js';
+import {whyBindingIsUseless} from './eligibility/require-assignable.js';
 import type {FileNode} from './file-node.js';
 import {notViable} from './group-file.js';
 import {holdersOf} from './holders.js';
-import {checkNode, holderText, openNode} from './open-node.js';
+import {checkNode, holderText, openNode, toFree} from './open-node.js';
 
 /** Who uses a device, and through what. */
 export interface CdevUse {
   /** The group of the device. */
   group: Group;
+  examined: Examined;
   nodes: readonly FileNode[];
   /** The owner of the VM that the device is for. */
   owner: number;
@@ -36,19 +39,20 @@ export const openCdev = (node: CdevNode, use: CdevUse): Descriptor => {
  *
  * @throws {@link Failure}
  */
-export const checkCdevFree = (node: CdevNode, {group, nodes, owner}: CdevUse): void => {
+export const checkCdevFree = (node: CdevNode, {group, examined, nodes, owner}: CdevUse): void => {
   checkNode(node);
-  if (!group.viable) throw notViable(group);
+  if (!group.viable) throw notViable(examined, group);
   const ofGroup = nodes.filter(({kind, group: id}) => kind === 'group' && id === group.id);
   const {holders} = holdersOf(node.device, ...ofGroup.map(({device}) => device));
   const others = holders.filter(({pid}) => pid !== owner && pid !== process.pid);
-  if (others.length === 0) return;
+  const [first] = others;
+  if (first === undefined) return;
   throw new Failure({
     code: 'CDEV_BUSY',
     kind: 'refused',
     what: `${node.address} is in use.`,
     why: `A device has one user at a time, and ${holderText(others)} it or its group, ${group.id}, open.`,
-    hint: 'Attach it to the VM of that process, or end that process.',
+    hint: toFree(first, {device: node.device, name: `--cdev ${node.address}`}),
   });
 };
 
@@ -60,6 +64,7 @@ export const checkCdevFree = (node: CdevNode, {group, nodes, owner}: CdevUse): v
 export const requireCdevNode = (
   nodes: readonly FileNode[],
   {address, driver, boundToVfio}: Device,
+  {group, examined}: Pick<CdevUse, 'group' | 'examined'>,
 ): CdevNode => {
   const node = nodes.find((candidate) => candidate.kind === 'cdev' && candidate.address === address);
   if (node?.kind === 'cdev') return node;
@@ -72,11 +77,16 @@ export const requireCdevNode = (
       hint: 'Name its group with --group.',
     });
   }
+  const useless = whyBindingIsUseless(examined, group, address);
   throw new Failure({
     code: 'CDEV_NOT_BOUND',
     kind: 'notFound',
-    what: `${address} is not bound to a VFIO driver.`,
-    why: `It is bound to ${driver ?? 'no driver'}, so there is no node of it in /dev/vfio/devices.`,
-    hint: `Run "kvfio bind --device ${address}" (with --dry-run first), unless the host needs it.`,
+    what: `${address} is not bound to a VFIO driver${useless === null ? '' : ', and to bind it would not give it to a VM'}.`,
+    why:
+      useless?.why ??
+      `It is bound to ${driver ?? 'no driver'}, so there is no node of it in /dev/vfio/devices.`,
+    hint:
+      useless?.hint ??
+      `Run "kvfio bind --device ${address}" (with --dry-run first), unless the host needs it.`,
   });
 };

@@ -1,9 +1,13 @@
-import {Failure, type FailureParts} from '../failure.js';
+import {Failure} from '../failure.js';
 import type {Group} from '../iommu/group.js';
 import {checked} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
 import {VFIO_TYPE1v2_IOMMU} from '../linux/ioctl.js';
 import {VfioContainer, VfioGroup} from '../linux/vfio.js';
+import type {Call, Examined} from './eligibility/check.js';
+import {explainAnswer, obstaclesOf, obstacleWords} from './eligibility/kernel-answer.js';
+import type {Explanation} from './eligibility/other-answers.js';
+import {OTHER_OWNERS, whyBindingIsUseless} from './eligibility/require-assignable.js';
 import type {FileNode} from './file-node.js';
 import type {GroupNode} from './group-node.js';
 import {holdersOf} from './holders.js';
@@ -18,11 +22,14 @@ export type Container = (typeof CONTAINERS)[number];
  *
  * @throws {@link Failure}: refused when it is in use or not viable, permission, notFound
  */
-export const openGroup = (node: GroupNode, group: Group, container: Container): VfioGroup =>
+export const openGroup = (
+  node: GroupNode,
+  {group, examined, container}: {group: Group; examined: Examined; container: Container},
+): VfioGroup =>
   checked(new VfioGroup(openNode(node), node.path), (file) => {
     const {viable} = opening(node, () => file.status());
-    if (!viable) throw notViable(group);
-    if (container === 'type1') intoContainer(file, node);
+    if (!viable) throw notViable(examined, group);
+    if (container === 'type1') intoContainer(file, examined, group);
   });
 
 /**
@@ -30,89 +37,96 @@ export const openGroup = (node: GroupNode, group: Group, container: Container): 
  *
  * @throws {@link Failure}
  */
-export const checkGroupFree = (node: GroupNode, group: Group): void => {
+export const checkGroupFree = (node: GroupNode, group: Group, examined: Examined): void => {
   checkNode(node);
-  if (!group.viable) throw notViable(group);
+  if (!group.viable) throw notViable(examined, group);
   if (holdersOf(node.device).holders.length > 0) throw notOpened(node, 'EBUSY');
 };
 
 /**
  * The node of a group, without which VFIO has nothing to open.
  *
- * @throws {@link Failure} that says which devices would have to be bound
+ * @throws {@link Failure} that says which devices would have to be bound, or what makes that useless
  */
-export const requireGroupNode = (nodes: readonly FileNode[], group: Group): GroupNode => {
+export const requireGroupNode = (nodes: readonly FileNode[], group: Group, examined: Examined): GroupNode => {
   const node = nodes.find((candidate) => candidate.kind === 'group' && candidate.group === group.id);
   if (node?.kind === 'group') return node;
+  const useless = whyBindingIsUseless(examined, group);
   // a bridge that VFIO accepts as it is says nothing of what to do
   const concerned = group.blockers.length > 0 ? group.blockers : group.devices;
   const members = concerned.map(({address, driver}) => `${address} is bound to ${driver ?? 'no driver'}`);
   throw new Failure({
     code: 'GROUP_NOT_BOUND',
     kind: 'notFound',
-    what: `Group ${group.id} is not bound to a VFIO driver.`,
-    why: `Without one there is no /dev/vfio/${group.id}: ${members.join(', ') || 'it has no devices'}.`,
-    hint: `Run "kvfio bind --group ${group.id}" (with --dry-run first), unless the host needs its devices.`,
+    what: `Group ${group.id} is not bound to a VFIO driver${useless === null ? '' : ', and to bind it would not give it to a VM'}.`,
+    why:
+      useless?.why ??
+      `Without one there is no /dev/vfio/${group.id}: ${members.join(', ') || 'it has no devices'}.`,
+    hint:
+      useless?.hint ??
+      `Run "kvfio bind --group ${group.id}" (with --dry-run first), unless the host needs its devices.`,
   });
 };
 
 /** The group keeps the container, which so need not stay open. */
-const intoContainer = (file: VfioGroup, node: GroupNode): void => {
+const intoContainer = (file: VfioGroup, examined: Examined, group: Group): void => {
   try {
     using container = VfioContainer.open();
     file.setContainer(container);
     container.setIommu(VFIO_TYPE1v2_IOMMU);
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    const [kind, why, hint] = CONTAINER_REASONS[`${error.syscall} ${error.code}`] ??
-      CONTAINER_REASONS[error.code] ?? [
-        'kernelRefused',
-        `The kernel answered ${error.code} to ${error.syscall}.`,
-        'Use --container none.',
-      ];
     throw new Failure({
       code: 'NO_CONTAINER',
-      kind,
-      what: `Group ${node.group} was not put into a container.`,
-      why,
-      hint,
+      ...explainContainer(error, examined, group),
+      what: `Group ${group.id} was not put into a container.`,
       errno: error.code,
       cause: error,
     });
   }
 };
 
-type Reason = [kind: FailureParts['kind'], why: string, hint: string];
-
-const CONTAINER_REASONS: Record<string, Reason> = {
-  ENOENT: ['notFound', 'There is no /dev/vfio/vfio.', 'Load vfio, or use --container none.'],
-  EACCES: ['permission', 'You may not open /dev/vfio/vfio.', 'Run kvfio as root.'],
-  ENODEV: ['notFound', 'The kernel has no type 1 IOMMU driver.', 'Load vfio_iommu_type1.'],
-  'ioctl(VFIO_SET_IOMMU) EPERM': [
-    'refused',
-    'Interrupts of its devices are not isolated by the IOMMU.',
-    'Use a machine with interrupt remapping, or --container none.',
-  ],
-  'ioctl(VFIO_GROUP_SET_CONTAINER) EPERM': [
-    'refused',
-    'The group is not viable: the host uses one of its devices.',
-    'Unbind the other devices of the group; "kvfio groups" shows them.',
-  ],
-  'ioctl(VFIO_GROUP_SET_CONTAINER) EBUSY': [
-    'refused',
-    'The group is in an IOMMU domain of somebody else.',
-    'Find out which driver uses its devices, or use --container none.',
-  ],
+const explainContainer = ({syscall, code}: SyscallError, examined: Examined, group: Group): Explanation => {
+  const [, call] = /^ioctl\((VFIO_GROUP_SET_CONTAINER|VFIO_SET_IOMMU)\)$/.exec(syscall) ?? [];
+  return call === undefined
+    ? (NO_CONTAINER[code] ?? {
+        kind: 'kernelRefused',
+        why: `The kernel answered ${code} to ${syscall}.`,
+        hint: 'Use --container none.',
+      })
+    : explainAnswer(examined, group, {call: call as Call, errno: code});
 };
 
-export const notViable = ({id, blockers}: Group): Failure =>
-  new Failure({
+/** What opening /dev/vfio/vfio is answered (drivers/vfio/container.c; the node is of the misc device "vfio"). */
+const NO_CONTAINER: Record<string, Explanation> = {
+  ENOENT: {
+    kind: 'notFound',
+    why: 'There is no /dev/vfio/vfio.',
+    hint: 'Run "modprobe vfio", or use --container none.',
+  },
+  EACCES: {kind: 'permission', why: 'You may not open /dev/vfio/vfio.', hint: 'Run kvfio as root.'},
+  ENODEV: {
+    kind: 'notFound',
+    why: 'The kernel has no VFIO containers.',
+    hint: 'Run "modprobe vfio", or use --container none.',
+  },
+};
+
+/** What the table says of the drivers in the way, or the kernel alone. */
+export const notViable = (examined: Examined, group: Group): Failure => {
+  const [first, ...others] = obstaclesOf(examined, group).filter(({check}) => OTHER_OWNERS.includes(check));
+  const {why, hint} =
+    first === undefined
+      ? {
+          why: 'The kernel says that the host uses one of its devices.',
+          hint: 'Find out which; "kvfio groups" shows their drivers.',
+        }
+      : obstacleWords([first, ...others]);
+  return new Failure({
     code: 'GROUP_NOT_VIABLE',
     kind: 'refused',
-    what: `Group ${id} is not viable.`,
-    why:
-      blockers.length === 0
-        ? 'The kernel says that the host uses one of its devices.'
-        : `The host uses ${blockers.map(({address, driver}) => `${address}, which is bound to ${driver}`).join('; ')}.`,
-    hint: 'Unbind what stands in the way, or bind it to vfio-pci.',
+    what: `Group ${group.id} is not viable.`,
+    why,
+    hint,
   });
+};

@@ -1,13 +1,15 @@
 import {statSync} from 'node:fs';
-import {Failure, type FailureParts} from '../failure.js';
+import {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
 import {O_RDWR, open} from '../linux/libc.js';
+import {Process} from '../linux/process.js';
 import {readCdevNodes} from './cdev-node.js';
+import {otherAnswer, type Explanation} from './eligibility/other-answers.js';
 import {fileName, type FileNode} from './file-node.js';
 import type {GroupNode} from './group-node.js';
-import {holdersOf, type Holder} from './holders.js';
-import {KVFIO_MARK} from './kvfio-mark.js';
+import {deviceOf, holdersOf, type Holder} from './holders.js';
+import {KVFIO_MARK, openedByKvfio} from './kvfio-mark.js';
 
 /**
  * Opens the node of a group or of a device, marked as kvfio's.
@@ -36,72 +38,68 @@ export const opening = <T>(node: FileNode, work: () => T): T => {
   }
 };
 
+const explainOpen = (errno: string): Explanation =>
+  otherAnswer({version: null}, {call: 'open', errno}) ?? {
+    kind: 'kernelRefused',
+    why: `The kernel answered ${errno}.`,
+    hint: 'Look at its messages with dmesg.',
+  };
+
 export const notOpened = (node: FileNode, errno: string, cause?: unknown): Failure => {
-  const [kind, why, hint] =
-    errno === 'EBUSY' && node.kind === 'group'
-      ? busy(node)
-      : (REASONS[errno] ?? [
-          'kernelRefused',
-          `The kernel answered ${errno}.`,
-          'Look at its messages with dmesg.',
-        ]);
+  const explained = errno === 'EBUSY' && node.kind === 'group' ? busy(node) : explainOpen(errno);
   return new Failure({
     code: `${node.kind === 'group' ? 'GROUP' : 'CDEV'}_${errno === 'EBUSY' ? 'BUSY' : 'NOT_OPENED'}`,
-    kind,
+    ...explained,
     what: `${node.path}, the node of ${fileName(node)}, could not be opened.`,
-    why,
-    hint,
     errno,
     cause,
   });
-};
-
-type Reason = [kind: FailureParts['kind'], why: string, hint: string];
-
-const REASONS: Record<string, Reason> = {
-  ENOENT: [
-    'notFound',
-    'The node is not in this /dev, though the kernel has what it is for.',
-    'Run kvfio outside of the container, or have the node made.',
-  ],
-  ENXIO: [
-    'refused',
-    'The node of that name is of another device.',
-    'Have udev make the nodes below /dev/vfio anew.',
-  ],
-  ENODEV: ['notFound', 'Its last device is leaving VFIO.', 'Bind it to vfio-pci again.'],
-  EACCES: [
-    'permission',
-    'You may not open it.',
-    'Run kvfio as root, or have root give you read and write access to the node.',
-  ],
-  EPERM: ['permission', 'What has no IOMMU is for processes with CAP_SYS_RAWIO only.', 'Run kvfio as root.'],
 };
 
 /** `process 4711 (qemu-system-x86) has`, for one or several. */
 export const holderText = (holders: readonly Holder[]): string =>
   `${holders.map(({pid, comm}) => `process ${pid} (${comm})`).join(', ')} ${holders.length === 1 ? 'has' : 'have'}`;
 
-/** A group is busy while it is open, and while one of its devices is in use by its cdev. */
-const busy = ({group, device}: GroupNode): Reason => {
+/** A group is busy while it is open, and while one of its devices is in use by its cdev (vfio_group_fops_open()). */
+const busy = ({group, device}: GroupNode): Explanation => {
   const cdevs = readCdevNodes(new DirectoryTree()).filter((node) => node.group === group);
   const {holders, hidden} = holdersOf(device, ...cdevs.map((node) => node.device));
-  if (holders.length > 0) {
-    return [
-      'refused',
-      `A group has one user at a time, and ${holderText(holders)} it${cdevs.length > 0 ? ', or a device of it,' : ''} open.`,
-      'Attach it to the VM of that process, or end that process.',
-    ];
+  const [first] = holders;
+  if (first !== undefined) {
+    return {
+      kind: 'refused',
+      why: `A group has one user at a time, and ${holderText(holders)} it${cdevs.length > 0 ? ', or a device of it,' : ''} open.`,
+      hint: toFree(first, {device, name: `--group ${group}`}),
+    };
   }
   return hidden > 0
-    ? [
-        'refused',
-        `A group has one user at a time; who has it open is one of ${hidden} processes that you may not look at.`,
-        'Run kvfio as root to learn who.',
-      ]
-    : [
-        'refused',
-        'No process has it open: a kvm-vfio device of a VM has kept it.',
-        'Close the kvm-vfio device that it was added to, or end that VM.',
-      ];
+    ? {
+        kind: 'refused',
+        why: `A group has one user at a time; who has it open is one of ${hidden} processes that you may not look at.`,
+        hint: 'Run kvfio as root to learn who.',
+      }
+    : {
+        kind: 'refused',
+        why: 'No process has it open: a kvm-vfio device of a VM has kept it.',
+        hint: 'Find that VM with "kvfio vms" and end it, or close the device there with "kvfio detach --all --close-device".',
+      };
+};
+
+/** What takes a node from the process that has it, or makes use of that. */
+export const toFree = ({pid}: Holder, {device, name}: {device: number; name: string}): string =>
+  isFromKvfio(pid, device)
+    ? `Run "kvfio detach --pid ${pid} ${name}", which frees it, or end that process.`
+    : `Tell the VM of that process of it, "kvfio attach --pid ${pid} ${name}", or have that process close it.`;
+
+/** Whether a process has a node open that kvfio opened for it. */
+const isFromKvfio = (pid: number, device: number): boolean => {
+  const owner = new Process(pid);
+  try {
+    return [...owner.descriptors()].some(
+      ([fd]) => deviceOf(owner, fd) === device && openedByKvfio(pid, fd) === true,
+    );
+  } catch (error) {
+    if (error instanceof SyscallError) return false; // it has ended
+    throw error;
+  }
 };

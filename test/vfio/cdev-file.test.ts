@@ -3,16 +3,19 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {statSync} from 'node:fs';
 import type {Device} from '../../src/iommu/device.js';
-import type {Group} from '../../src/iommu/group.js';
 import {openCdev, requireCdevNode, type CdevUse} from '../../src/vfio/cdev-file.js';
 import type {CdevNode} from '../../src/vfio/cdev-node.js';
 import type {FileNode} from '../../src/vfio/file-node.js';
 import {openedByKvfio} from '../../src/vfio/kvfio-mark.js';
 import {descriptors} from '../support/descriptors.js';
+import {examinedGroup} from '../support/examined-group.js';
+import {pci} from '../support/machine.js';
+import {made} from '../support/made.js';
 import {failsWith} from '../vm/vmm.js';
 
 const ADDRESS = '0000:07:00.0';
-const group = {id: 12, viable: true, blockers: []} as unknown as Group;
+const machine = examinedGroup(12, [pci(ADDRESS, {unit: 'dmar0'}), pci('0000:07:00.1', {unit: 'dmar0'})]);
+const {group, examined} = machine;
 const rdevOf = (path: string): number => statSync(path).rdev;
 /** A node that is there and is no device of VFIO's: as far as this machine can go without it. */
 const node = (path: string, device = rdevOf(path)): CdevNode => ({
@@ -23,7 +26,7 @@ const node = (path: string, device = rdevOf(path)): CdevNode => ({
   device,
 });
 const groupNode = (path: string): FileNode => ({kind: 'group', group: 12, path, device: rdevOf(path)});
-const use = (more: Partial<CdevUse> = {}): CdevUse => ({group, nodes: [], owner: 1, ...more});
+const use = (more: Partial<CdevUse> = {}): CdevUse => ({group, examined, nodes: [], owner: 1, ...more});
 
 /** A process that has a file open. */
 const holder = async (path: string): Promise<{pid: number} & AsyncDisposable> => {
@@ -39,6 +42,8 @@ const holder = async (path: string): Promise<{pid: number} & AsyncDisposable> =>
     },
   };
 };
+
+made(() => machine);
 
 describe('opening a device', () => {
   it("marks it as kvfio's", () => {
@@ -63,12 +68,16 @@ describe('opening a device', () => {
   });
 
   it('is refused while the group is not viable', async () => {
-    const blocked = {...group, viable: false, blockers: [{address: '0000:07:00.1', driver: 'nvme'}]} as Group;
+    const blocked = {
+      ...group,
+      viable: false,
+      blockers: [{address: '0000:07:00.1', driver: 'nvme'}],
+    } as typeof group;
     await failsWith(
       () => openCdev(node('/dev/full'), use({group: blocked})),
       'GROUP_NOT_VIABLE',
       5,
-      /0000:07:00\.1, which is bound to nvme/,
+      /^0000:07:00\.1 is bound to nvme\.$/,
     );
   });
 
@@ -84,22 +93,27 @@ describe('the node of a device', () => {
 
   it('is that of its address', () => {
     const nodes = [groupNode('/dev/null'), node('/dev/full')];
-    assert.equal(requireCdevNode(nodes, device('vfio-pci', true)).path, '/dev/full');
+    assert.equal(requireCdevNode(nodes, device('vfio-pci', true), use()).path, '/dev/full');
   });
 
   it('does not exist while another driver has the device, which is named', async () => {
     await failsWith(
-      () => requireCdevNode([groupNode('/dev/null')], device('nvme')),
+      () => requireCdevNode([groupNode('/dev/null')], device('nvme'), use()),
       'CDEV_NOT_BOUND',
       3,
       /bound to nvme/,
     );
-    await failsWith(() => requireCdevNode([], device(null)), 'CDEV_NOT_BOUND', 3, /bound to no driver/);
+    await failsWith(
+      () => requireCdevNode([], device(null), use()),
+      'CDEV_NOT_BOUND',
+      3,
+      /bound to no driver/,
+    );
   });
 
   it('does not exist on a kernel without such nodes, which is another reason', async () => {
     await failsWith(
-      () => requireCdevNode([], device('vfio-pci', true)),
+      () => requireCdevNode([], device('vfio-pci', true), use()),
       'NO_CDEVS',
       8,
       /needs Linux 6\.6 with CONFIG_VFIO_DEVICE_CDEV/,

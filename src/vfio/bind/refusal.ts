@@ -1,6 +1,11 @@
 import type {FailureKind, FailureParts} from '../../failure.js';
-import {SyscallError} from '../../linux/errno.js';
+import {VFIO_DRIVER} from '../../iommu/device.js';
+import {readHost} from '../../iommu/host.js';
+import type {SyscallError} from '../../linux/errno.js';
 import type {HostTree} from '../../linux/host-tree.js';
+import {examine} from '../eligibility/examined.js';
+import {explainProbe} from '../eligibility/kernel-answer.js';
+import {PROBE_CHECKS} from '../eligibility/probe-checks.js';
 import type {Step} from './steps.js';
 
 /** Why a step failed. */
@@ -9,7 +14,7 @@ export type Refusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
 /** A refused write, in words that are true for that file and driver. */
 export const explainRefusal = (tree: HostTree, step: Step, {code, path}: SyscallError): Refusal => {
   const [why, hint] = (step.action === 'bind'
-    ? ((step.driver === 'vfio-pci' ? vfioReasons(tree, step.device.path)[code] : undefined) ?? BIND[code])
+    ? ((VFIO_DRIVER.test(step.driver) ? probeReasons(tree, step.device.path, code) : undefined) ?? BIND[code])
     : step.action === 'own'
       ? OWN[code]
       : undefined) ??
@@ -27,22 +32,19 @@ type Reasons = Partial<Record<string, [why: string, hint: string]>>;
 
 const DMESG = 'Look at the messages of the kernel with dmesg.';
 
-/** Answers of vfio_pci_core_register_device() and of what it calls. */
-const vfioReasons = (tree: HostTree, path: string): Reasons => ({
-  EINVAL: isThere(tree.link(`${path}/iommu_group`))
-    ? [
-        'vfio-pci does not drive it, because its IOMMU lacks cache coherency, or it is no ordinary function (header type 0)',
-        'Ask "kvfio groups --explain" about its group.',
-      ]
-    : [
-        'vfio-pci does not drive it, because it is in no IOMMU group',
-        'Switch the IOMMU on; "kvfio groups" says how.',
-      ],
-  EBUSY: [
-    'it has virtual functions, or has got another driver meanwhile',
-    'Take away its virtual functions: write 0 to its sriov_numvfs.',
-  ],
-});
+/** What the checks say of a device that a driver of VFIO does not take; undefined for an errno that they do not know. */
+const probeReasons = (tree: HostTree, path: string, errno: string): Reasons[string] => {
+  if (!PROBE_CHECKS.some((check) => check.errno === errno)) return undefined;
+  const host = readHost(tree, {details: false, noSnoop: false});
+  const all = [
+    ...host.groups.flatMap((group) => group.devices.map((device) => ({device, group}))),
+    ...host.ungrouped.map((device) => ({device, group: null})),
+  ];
+  const member = all.find(({device}) => device.path === path);
+  if (member === undefined) return undefined;
+  const explained = explainProbe(examine(tree, host), member, errno);
+  return explained === null ? undefined : [explained.why.replace(/\.$/, ''), explained.hint];
+};
 
 const BIND: Reasons = {
   EBUSY: [
@@ -67,5 +69,3 @@ const COMMON: Reasons = {
   EPERM: ['you may not write it', 'Run kvfio as root, outside of a container.'],
   EROFS: ['/sys is read-only here', 'Run kvfio outside of the container.'],
 };
-
-const isThere = (answer: string | SyscallError): boolean => !(answer instanceof SyscallError);

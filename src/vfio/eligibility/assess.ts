@@ -123,7 +123,7 @@ const judge = (
 ): Judged => {
   const whole = GROUP_CHECKS.flatMap((check) =>
     check.subject === 'group' && applies(check, host)
-      ? check.look(group, host).map((found) => ({...check, ...found}))
+      ? check.look(group, host).map((found) => ({...answerFor(host, check), ...found}))
       : [],
   );
   const devices = new Map(
@@ -151,8 +151,11 @@ const candidates = (group: Group): readonly Device[] =>
 const ofDevice = (host: Examined, device: Device, group: Group | null): FoundBy[] =>
   CHECKS.flatMap((check) => {
     const found = check.subject === 'device' && applies(check, host) ? check.look(device, group, host) : null;
-    return found === null ? [] : [{...check, ...found}];
+    return found === null ? [] : [{...answerFor(host, check), ...found}];
   });
+
+const answerFor = ({by}: Examined, check: Check): Check =>
+  by === 'cdev' ? {...check, ...check.byCdev} : check;
 
 const verdictOf = (obstacles: readonly Found[]): Assignable =>
   obstacles.some(({certain}) => certain) ? 'no' : obstacles.length > 0 ? 'unknown' : 'yes';

@@ -28,6 +28,8 @@ export interface Examined {
   /** Null: the newest kernel is assumed. */
   version: KernelVersion | null;
   facts: HostFacts;
+  /** How a VMM is to use the device: by its group, unless that is told, or by its cdev through an IOMMUFD. */
+  by?: 'group' | 'cdev';
 }
 
 /** Something that stands in the way of one device, or of a whole group. */
@@ -56,6 +58,8 @@ export interface Check {
   errno: string | null;
   /** Where the kernel looks: the function, and its file unless that differs from version to version. */
   source: string;
+  /** The same where a device is used by its cdev (Linux 6.6 and newer); what is left out is as for a group. */
+  byCdev?: Pick<Check, 'call' | 'errno' | 'source'>;
 }
 
 /** `probe`: what the driver answers when a device is bound to it. */
@@ -65,6 +69,7 @@ export type Call =
   | 'VFIO_GROUP_SET_CONTAINER'
   | 'VFIO_SET_IOMMU'
   | 'VFIO_GROUP_GET_DEVICE_FD'
+  | 'VFIO_DEVICE_BIND_IOMMUFD'
   | 'mmap'
   | 'use';
 
@@ -82,7 +87,7 @@ export interface GroupCheck extends Check {
 }
 
 /** What one range of kernel versions answers. */
-type Answer = Pick<Check, 'since' | 'before' | 'call' | 'errno' | 'source'>;
+type Answer = Pick<Check, 'since' | 'before' | 'call' | 'errno' | 'source' | 'byCdev'>;
 
 /** The rows of a check that looks at the same thing in all versions, where the call, its answer or the place differs. */
 export const byVersion = <Row extends Omit<DeviceCheck, keyof Answer> | Omit<GroupCheck, keyof Answer>>(
@@ -91,7 +96,10 @@ export const byVersion = <Row extends Omit<DeviceCheck, keyof Answer> | Omit<Gro
 ): (Row & Answer)[] => answers.map((answer) => ({...row, ...answer}));
 
 /** Whether a row of the table is about this kernel. */
-export const applies = ({since, before}: Check, {version}: Pick<Examined, 'version'>): boolean =>
+export const applies = (
+  {since, before}: Pick<Check, 'since' | 'before'>,
+  {version}: Pick<Examined, 'version'>,
+): boolean =>
   version === null
     ? before === undefined
     : (since === undefined || isAtLeast(version, ...since)) &&

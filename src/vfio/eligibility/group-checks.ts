@@ -11,6 +11,11 @@ const OTHER_OWNERS = [
     call: 'VFIO_GROUP_SET_CONTAINER',
     errno: 'EPERM',
     source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
+    byCdev: {
+      call: 'VFIO_DEVICE_BIND_IOMMUFD',
+      errno: 'EPERM',
+      source: 'drivers/iommu/iommu.c, iommu_device_claim_dma_owner()',
+    },
   },
   {
     before: [5, 19],
@@ -109,6 +114,11 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_GROUP_SET_CONTAINER',
     errno: 'EINVAL',
     source: 'drivers/iommu/iommu.c, __iommu_device_set_domain()',
+    byCdev: {
+      call: 'VFIO_DEVICE_BIND_IOMMUFD',
+      errno: 'EINVAL',
+      source: 'drivers/iommu/iommu.c, __iommu_device_set_domain()',
+    },
     look: (group) => directRegions(group),
   },
   {
@@ -130,6 +140,11 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_SET_IOMMU',
     errno: 'EPERM',
     source: 'drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group()',
+    byCdev: {
+      call: 'VFIO_DEVICE_BIND_IOMMUFD',
+      errno: 'EPERM',
+      source: 'drivers/iommu/iommufd/device.c, iommufd_device_bind()',
+    },
     look: interruptsOfOthers,
   },
   ...byVersion(
@@ -204,18 +219,21 @@ const directRegions = (group: Group): Found[] => {
       ];
 };
 
-function interruptsOfOthers(group: Group, {facts, units}: Examined): Found[] {
+function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[] {
   const served = group.devices.flatMap(({iommu}) => units.get(iommu ?? '') ?? []);
   // VFIO asks that of type 1 alone, and s390 has isolated interrupts always
   if (served.every(({type}) => type === 'spapr-tce' || type === 's390')) return [];
   const {isolated, seen, off} = facts.interrupts;
   if (isolated === true) return [];
   const type1 = facts.parameter('vfio_iommu_type1', UNSAFE);
-  if (type1 === 'Y' || (type1 === null && facts.parameter('iommufd', UNSAFE) === 'Y')) return [];
+  const iommufd = facts.parameter('iommufd', UNSAFE);
+  const [module, parameter] = by === 'cdev' ? ['iommufd', iommufd] : ['vfio_iommu_type1', type1];
+  // an IOMMUFD may stand for the container of a group, where there is no type 1
+  if (parameter === 'Y' || (parameter === null && iommufd === 'Y')) return [];
   const risk = `at the risk that a guest raises interrupts of the host, ${
-    type1 === null
-      ? `"modprobe vfio_iommu_type1 ${UNSAFE}=1"`
-      : `"echo Y > /sys/module/vfio_iommu_type1/parameters/${UNSAFE}"`
+    parameter === null
+      ? `"modprobe ${module} ${UNSAFE}=1"`
+      : `"echo Y > /sys/module/${module}/parameters/${UNSAFE}"`
   }`;
   return [
     isolated === null

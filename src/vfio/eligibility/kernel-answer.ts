@@ -1,0 +1,56 @@
+import type {Group} from '../../iommu/group.js';
+import type {Device} from '../../iommu/device.js';
+import {assess, type Obstacle} from './assess.js';
+import {applies, type Call, type Examined} from './check.js';
+import {otherAnswer, type Explanation} from './other-answers.js';
+import {PROBE_CHECKS} from './probe-checks.js';
+
+/** Why the kernel answers a call so: by what the checks find of the group, else by what the call says of anything else. */
+export const explainAnswer = (
+  host: Examined,
+  group: Group,
+  {call, errno}: {call: Call; errno: string},
+): Explanation => {
+  const found = obstaclesOf(host, group).filter((each) => each.call === call && each.errno === errno);
+  const [first] = found;
+  if (first !== undefined) return {kind: 'refused', ...obstacleWords(found)};
+  return (
+    otherAnswer(host, {call, errno}) ?? {
+      kind: 'kernelRefused',
+      why: `The kernel answered ${errno} to ${call}, for none of the reasons that kvfio knows and can see.`,
+      hint: 'Look at its messages with dmesg.',
+    }
+  );
+};
+
+/** The same of a driver of VFIO that does not take a device; null where no check tells. */
+export const explainProbe = (
+  host: Examined,
+  {device, group}: {device: Device; group: Group | null},
+  errno: string,
+): Pick<Explanation, 'why' | 'hint'> | null => {
+  const found = PROBE_CHECKS.flatMap((check) => {
+    const one = check.errno === errno && applies(check, host) ? check.look(device, group, host) : null;
+    return one === null ? [] : [{...one, found: one.found.replaceAll('{}', device.address)}];
+  });
+  return found.length === 0 ? null : obstacleWords(found);
+};
+
+/** All that stands in the way of any member, also where another one is enough for a VM. */
+export const obstaclesOf = (host: Examined, group: Group): Obstacle[] => assess(host, group).group.obstacles;
+
+/** Obstacles as the reason of a failure, and what removes the first that can be removed as its hint. */
+export const obstacleWords = (
+  obstacles: readonly Pick<Obstacle, 'certain' | 'found' | 'cure'>[],
+): Pick<Explanation, 'why' | 'hint'> => {
+  const cures = obstacles.flatMap(({cure}) => cure ?? []);
+  return {
+    why: obstacles.map(({certain, found}) => `${capital(certain ? found : `perhaps: ${found}`)}.`).join(' '),
+    hint:
+      cures.length === 0
+        ? 'Use another device; nothing is known to remove that.'
+        : cures.map((cure) => `${capital(cure)}.`).join(' '),
+  };
+};
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
