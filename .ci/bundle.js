@@ -8,7 +8,7 @@ import {build, transform} from 'esbuild';
 const OUT = 'dist/bundle';
 
 /** What the sources import of oclif. */
-const CORE = ['Args', 'Command', 'Errors', 'Flags', 'Help', 'Plugin', 'run'];
+const CORE = ['Args', 'Command', 'CommandHelp', 'Errors', 'Flags', 'Help', 'Plugin', 'run'];
 
 const common = {
   bundle: true,

@@ -43,6 +43,10 @@ export abstract class BaseCommand extends Command {
   static override enableJsonFlag = true;
 
   static override baseFlags: Interfaces.FlagInput = {
+    json: Flags.boolean({
+      description: 'print one JSON document, and nothing else on stdout',
+      helpGroup: 'GLOBAL',
+    }),
     'no-color': Flags.boolean({
       description: 'plain output; NO_COLOR and FORCE_COLOR are honoured too',
       helpGroup: 'GLOBAL',

@@ -1,8 +1,28 @@
-import {Help} from '@oclif/core';
+import {Help, type Command} from '@oclif/core';
+import {KvfioCommandHelp, type HelpOptions} from './command-help.js';
 import {HELP_MAP, ROUND} from './help-map.js';
+import {wrapped} from './wrap.js';
 
-/** `kvfio --help` is a map of the tool on one screen; help of a command is oclif's. */
+/** `kvfio --help` is a map of the tool on one screen; help of a command is what one needs first, and all with `--all`. */
 export default class KvfioHelp extends Help {
+  /** README, which is made by {@link formatCommand} alone, has all. */
+  #brief = false;
+
+  override async showHelp(argv: string[]): Promise<void> {
+    this.#brief = !argv.includes('--all');
+    await super.showHelp(argv.filter((word) => word !== '--all'));
+  }
+
+  protected override getCommandHelpClass(command: Command.Loadable): KvfioCommandHelp {
+    const options: HelpOptions = {...this.opts, brief: this.#brief};
+    return new KvfioCommandHelp(command, this.config, options);
+  }
+
+  protected override summary(command: Command.Loadable): string | undefined {
+    const summary = super.summary(command);
+    return summary === undefined ? undefined : this.wrap(summary, 0);
+  }
+
   override showRootHelp(): Promise<void> {
     this.log(this.formatRoot());
     return Promise.resolve();
@@ -19,13 +39,12 @@ export default class KvfioHelp extends Help {
       entries
         .map(([ids, text]): Entry => [ids.filter(isThere), text])
         .filter(([ids]) => ids.length > 0)
-        .map(
-          ([ids, text], index) =>
-            `${(index === 0 ? title : '').padEnd(9)}${ids.join(', ').padEnd(21)}${text}`,
+        .flatMap(([ids, text], index) =>
+          this.#beside(`${(index === 0 ? title : '').padEnd(9)}${ids.join(', ').padEnd(21)}`, text),
         ),
     );
-    const round = ROUND.filter(([line]) => isThere(line.split(' ', 1)[0] ?? '')).map(
-      ([line, text]) => `  kvfio ${line.padEnd(36)} ${text}`,
+    const round = ROUND.filter(([line]) => isThere(line.split(' ', 1)[0] ?? '')).flatMap(([line, text]) =>
+      this.#beside(`  kvfio ${line.padEnd(36)} `, text),
     );
     return [
       `kvfio ${this.config.version}: IOMMU groups, and the KVM-VFIO device of any VM`,
@@ -34,8 +53,22 @@ export default class KvfioHelp extends Help {
       '',
       'A round with group 12, and the VM of process 4711:',
       ...round,
-      '"kvfio COMMAND --help" explains a command; all but help have --json.',
+      ...wrapped(
+        '"kvfio COMMAND --help" explains a command; all but help have --json.',
+        this.opts.maxWidth,
+        '',
+      ),
     ].join('\n');
+  }
+
+  /** A text beside what it is about, or below it where a terminal has no room for both. */
+  #beside(left: string, text: string): string[] {
+    const room = this.opts.maxWidth - left.length;
+    if (room >= Math.min(text.length, 20)) {
+      const [first = '', ...rest] = wrapped(text, this.opts.maxWidth, ' '.repeat(left.length));
+      return [left + first.trimStart(), ...rest];
+    }
+    return [left.trimEnd(), ...wrapped(text, this.opts.maxWidth, ' '.repeat(6))];
   }
 }
 

@@ -10,12 +10,13 @@ export interface FlagShape {
   options?: readonly string[] | undefined;
   multiple?: boolean | undefined;
   helpValue?: string | readonly string[] | undefined;
+  dependsOn?: readonly string[] | undefined;
 }
 
 export interface CommandShape {
   id: string;
   aliases: readonly string[];
-  args: Readonly<Record<string, unknown>>;
+  args: Readonly<Record<string, {options?: readonly string[] | undefined}>>;
   flags: Readonly<Record<string, FlagShape>>;
 }
 
@@ -99,7 +100,16 @@ const mendWords = (
   }
   const hasVm = mended.some((word) => /^--(?:pid|vm-sock)(?:=|$)/.test(word));
   const placed = placeWords(alone, {command, commands, flags, hasVm});
-  return placed === null ? null : [...mended, ...placed];
+  return placed === null ? null : [...missing([...mended, ...placed], flags), ...mended, ...placed];
+};
+
+/** Flags without a value that others of the line need. */
+const missing = (words: readonly string[], flags: readonly FlagShape[]): string[] => {
+  const given = flags.filter(({name}) => words.some((word) => word.split('=', 1)[0] === `--${name}`));
+  const needed = new Set(given.flatMap(({dependsOn = []}) => dependsOn));
+  return flags
+    .filter((flag) => needed.has(flag.name) && !given.includes(flag) && flag.type === 'boolean')
+    .map(({name}) => `--${name}`);
 };
 
 const HELP: FlagShape = {name: 'help', char: 'h', type: 'boolean'};
@@ -152,8 +162,11 @@ const NUMBERS = ['N', 'PID', 'SECONDS'];
 
 const SECONDS: Readonly<Record<string, number>> = {s: 1, m: 60, h: 3600};
 
-const likelyValues = (value: string, {options, multiple, helpValue = ''}: FlagShape): string[] => {
+const likelyValues = (value: string, shape: FlagShape): string[] => {
+  const {options, multiple, helpValue = ''} = shape;
   if (options !== undefined && !options.includes(value)) {
+    if (multiple === true && value.includes(','))
+      return value.split(',').flatMap((part) => likelyValues(part.trim(), shape));
     const synonym = VALUE_SYNONYMS[value.toLowerCase()];
     if (synonym !== undefined && options.includes(synonym)) return [synonym];
     return [nearest(value, options) ?? value];
@@ -182,7 +195,9 @@ interface Place {
 
 /** Words that belong to no flag: arguments, and else what each is most likely a value of. */
 const placeWords = (words: readonly string[], {command, commands, flags, hasVm}: Place): string[] | null => {
-  const takes = Object.keys(command.args).length;
+  // those of help are as many as are given
+  const takes = command.id === 'help' ? words.length : Object.keys(command.args).length;
+  const args = Object.values(command.args);
   const [first, ...others] = words.slice(takes);
   // of several numbers the first is the process, where one is needed
   const isPid = !hasVm && others.length > 0 && flags.some(({name}) => name === 'pid');
@@ -193,10 +208,11 @@ const placeWords = (words: readonly string[], {command, commands, flags, hasVm}:
     );
   if (surplus.includes(null)) return null;
   const names = commands.map(({id}) => id);
-  const args = words
-    .slice(0, takes)
-    .map((word) => (command.id === 'help' ? (nearest(word, names) ?? word) : word));
-  return [...args, ...surplus.flatMap((each) => each ?? [])];
+  const placed = words.slice(0, takes).map((word, at) => {
+    const options = command.id === 'help' ? names : args[at]?.options;
+    return options === undefined || options.includes(word) ? word : (nearest(word, options) ?? word);
+  });
+  return [...placed, ...surplus.flatMap((each) => each ?? [])];
 };
 
 const flagOf = (word: string, flags: readonly FlagShape[]): string[] | null => {

@@ -2,9 +2,9 @@ import {Flags} from '@oclif/core';
 import {SAMPLES_MAX} from '../probe/run.js';
 import {OPERATIONS, type Operation} from '../probe/series.js';
 import {INT_MAX} from './int-max.js';
-import {vmFlags} from './vm-flags.js';
+import {timeoutFlag, vmFlags} from './vm-flags.js';
 
-const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, timeout, wait} = vmFlags;
+const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, wait} = vmFlags;
 
 /** Flags that say what the probe's own guest does, and so none of another way. */
 const OWN_GUEST = ['samples', 'cpu', 'cpus-visited', 'dirty', 'subtract-empty', 'csv', 'svg'];
@@ -15,14 +15,15 @@ export const probeFlags = {
     multiple: true,
     default: (): Promise<Operation[]> => Promise.resolve(['wbinvd']),
   })({
+    helpValue: 'NAME',
     description:
-      'what to time: wbinvd; wbnoinvd, where the CPU has it; cpuid, an exit that flushes nothing; pio, an OUT that KVM itself answers (KVM_IOEVENTFD); empty, the bracket alone. Several are interleaved',
+      'what to time: wbinvd; wbnoinvd, where the CPU has it; cpuid, an exit that flushes nothing; pio, an OUT that KVM itself answers (KVM_IOEVENTFD); empty, the bracket alone; several are interleaved',
   }),
   samples: Flags.integer({
     min: 1,
     helpValue: 'N',
     description:
-      'of each operation in each phase; the default is 10000, with --group 1000, with --duration as many as fit',
+      'of each operation and phase; default 10000, with --group 1000, with --duration as many as fit',
   }),
   warmup: Flags.integer({
     helpGroup: 'CONDITIONS',
@@ -108,16 +109,16 @@ export const probeFlags = {
     description: 'measure nothing, and put two documents of --json side by side',
   }),
   against: Flags.boolean({
-    helpGroup: 'VM',
+    helpGroup: 'AGAINST',
     exclusive: ['group', ...OWN_GUEST],
     description:
       'count and time the WBINVD exits of a running VM instead, by tracepoints, for --duration (default 10); needs root',
   }),
-  'vm-sock': {...vmSock, dependsOn: ['against']},
-  pid: {...pid, dependsOn: ['against']},
-  'vm-fd': vmFd,
-  timeout,
-  wait: {...wait, dependsOn: ['against']},
+  'vm-sock': {...vmSock, dependsOn: ['against'], helpGroup: 'AGAINST'},
+  pid: {...pid, dependsOn: ['against'], helpGroup: 'AGAINST'},
+  'vm-fd': {...vmFd, helpGroup: 'AGAINST'},
+  timeout: timeoutFlag('AGAINST'),
+  wait: {...wait, dependsOn: ['against'], helpGroup: 'AGAINST'},
 };
 
 /** What they were given as. */

@@ -48,7 +48,7 @@ const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] 
   [/^Flag (--\S+) expects one of these values: (.*)$/, '$1 takes one of $2, and none is given'],
   [/^Flag (--\S+) can only be specified once$/, '$1 is given more than once'],
   [/^Expected (--\S+?)=(.*) to be one of: (.*)$/, '$1 takes one of $3, not "$2"'],
-  [/^Expected (.*) to be one of: (.*)$/, 'It takes one of $2, not "$1"'],
+  [/^Expected (.*) to be one of: (.*)$/, 'Its argument is one of $2, not "$1"'],
   [/^Parsing (--\S+) Expected an integer but received: ?(.*)$/, '$1 takes a whole number, not "$2"'],
   [
     /^Parsing (--\S+) Expected an integer greater than or equal to (\S+) but received: (.*)$/,

@@ -6,11 +6,22 @@ import {VIAS, type ReachOptions, type Via, type VmPlace} from '../vm/reach-owner
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from './usage-failure.js';
 
+/** How long another process may take. */
+export const timeoutFlag = (helpGroup: string) =>
+  Flags.integer({
+    description: 'seconds for each of: finding the VM, and an answer of its owner',
+    default: 10,
+    min: 1,
+    max: 86_400,
+    helpValue: 'SECONDS',
+    helpGroup,
+  });
+
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {
   'vm-sock': Flags.string({
     description: 'socket that hands out the VM: a path, or an abstract name after an @',
-    helpValue: 'PATH|@ABSTRACT',
+    helpValue: 'PATH|@NAME',
     helpGroup: 'VM',
   }),
   pid: Flags.integer({
@@ -20,25 +31,18 @@ export const vmFlags = {
     helpValue: 'PID',
     helpGroup: 'VM',
   }),
+  wait: Flags.boolean({
+    description: "wait for the socket, or for the process's VM, to appear",
+    helpGroup: 'VM',
+  }),
+  timeout: timeoutFlag('VM'),
   'vm-fd': Flags.integer({
     description: 'number of the VM in that process, when it has several',
     min: 0,
     max: INT_MAX,
     helpValue: 'N',
-    helpGroup: 'VM',
+    helpGroup: 'OWNER',
     dependsOn: ['pid'],
-  }),
-  timeout: Flags.integer({
-    description: 'seconds for each of: finding the VM, and an answer of its owner',
-    default: 10,
-    min: 1,
-    max: 86_400,
-    helpValue: 'SECONDS',
-    helpGroup: 'VM',
-  }),
-  wait: Flags.boolean({
-    description: "wait for the socket, or for the process's VM, to appear",
-    helpGroup: 'VM',
   }),
   'device-fd': Flags.integer({
     description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
@@ -134,7 +138,9 @@ export const vmPlace = ({'vm-sock': socket, pid, 'vm-fd': vmFd}: VmFlagValues): 
   if (pid !== undefined && socket === undefined) return {pid, vmFd};
   throw usageFailure(
     pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
-    'Use either --vm-sock or --pid.',
+    pid === undefined
+      ? 'Name its process with --pid, as "kvfio vms" lists them, or with --vm-sock the socket that hands it out.'
+      : 'Use either --vm-sock or --pid.',
   );
 };
 

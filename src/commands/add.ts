@@ -25,6 +25,7 @@ export default class Add extends ChangeCommand {
   static override flags = {
     ...fileFlags,
     container: Flags.option({options: CONTAINERS})({
+      helpGroup: 'SETUP',
       description: 'what a group is put into that the owner does not have open yet, as in "kvfio attach"',
       dependsOn: ['group'],
     }),

@@ -37,6 +37,7 @@ From then on KVM knows whether DMA of these is cache coherent, and so whether WB
   static override flags = {
     ...fileFlags,
     container: Flags.option({options: CONTAINERS})({
+      helpGroup: 'SETUP',
       description:
         'what a group is put into that the owner does not have open yet: type1 is an IOMMU domain of its own, which stops DMA of its devices until it is mapped; the default is none, but type1 on kernels before 6.2, which ask the container for coherency',
       dependsOn: ['group'],
@@ -45,6 +46,7 @@ From then on KVM knows whether DMA of these is cache coherent, and so whether WB
       options: ['if-missing', 'never'] as ('if-missing' | 'never')[],
       default: 'if-missing' as 'if-missing' | 'never',
     })({
+      helpGroup: 'SETUP',
       description:
         'what to do for a VM without a kvm-vfio device; a VMM that will make its own needs "never"',
     }),

@@ -20,9 +20,11 @@ export default class Groups extends BaseCommand {
   static override summary =
     'Show the IOMMU groups, and whether the IOMMU forces their DMA to be cache coherent.';
 
-  static override description = `A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
+  static override description = `SNOOP says whether the IOMMU forces DMA of the device to be coherent: enforced, not-enforced or unknown. ASSIGNABLE says whether a VM can have the device now: yes, no, unknown, or "after bind" where "kvfio bind" is all that it takes; --explain says what stands in the way, in the kernel's order, and what removes it.
 
-SNOOP is the verdict: enforced, not-enforced or unknown. ASSIGNABLE says whether a VM can have the device now: yes, no, unknown, or "after bind" where "kvfio bind" is all that it takes; --explain says what stands in the way, in the kernel's order, and what removes it. Among the other --columns, OBSTACLES has the names of these checks, VIABLE says whether the drivers of the members are one ("blocks"), and NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
+A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
+
+Among the other --columns, OBSTACLES has the names of these checks, VIABLE says whether the drivers of the members are one ("blocks"), and NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
 
 Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
 
@@ -60,7 +62,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       helpGroup: 'FILTER',
     }),
     driver: Flags.string({
-      description: 'only devices bound to this driver; "none" for unbound ones',
+      description: 'only devices of this driver, or with "none" of none',
       multiple: true,
       helpGroup: 'FILTER',
     }),
@@ -70,7 +72,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     }),
     device: Flags.string({
       char: 'd',
-      description: 'only this device: an address such as 0000:01:00.0, or ids such as 8086:10d3 or 8086:',
+      description: 'only this device, by its address, 0000:01:00.0, or its ids, 8086:10d3 or 8086:',
       multiple: true,
       helpGroup: 'FILTER',
       helpValue: 'ID|BDF',
@@ -80,7 +82,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       exclusive: ['csv', 'columns', 'sort', 'no-header'],
       description: 'say in words what the verdict rests on and what it means',
     }),
-    regions: Flags.boolean({description: 'show the reserved regions of each group'}),
+    regions: Flags.boolean({description: 'show the reserved regions of each group', helpGroup: 'OUTPUT'}),
     sysroot: sysrootFlag,
     ...tableFlags(GROUPS_COLUMNS),
   };

@@ -3,17 +3,28 @@ import KvfioHelp from '../cli/help.js';
 
 /** What `--help` shows; as it tells of commands and answers nothing, it has no --json. */
 export default class Help extends Command {
-  static override description = 'Display help for <%= config.bin %>.';
+  static override summary = 'Show the map of kvfio, or the help of commands.';
 
-  static override args = {command: Args.string({description: 'Command to show help for.'})};
+  static override description = '"kvfio COMMAND --help" shows the same.';
+
+  static override usage = 'help [COMMAND...] [--all]';
+
+  static override args = {command: Args.string({description: 'command to show the help of'})};
+
+  static override strict = false;
 
   static override flags = {
-    'nested-commands': Flags.boolean({char: 'n', description: 'Include all nested commands in the output.'}),
+    all: Flags.boolean({description: 'with every flag, and all that there is to say'}),
   };
 
   async run(): Promise<void> {
     const {argv, flags} = await this.parse(Help);
-    const options = {...this.config.pjson.oclif.helpOptions, all: flags['nested-commands']};
-    await new KvfioHelp(this.config, options).showHelp(argv as string[]);
+    const commands = argv.length === 0 ? [''] : (argv as string[]);
+    const unknown = argv.find((id) => this.config.findCommand(id as string) === undefined);
+    if (unknown !== undefined) this.error(`Command ${unknown as string} not found.`);
+    for (const command of commands) {
+      const help = new KvfioHelp(this.config, this.config.pjson.oclif.helpOptions);
+      await help.showHelp([command, ...(flags.all ? ['--all'] : [])]);
+    }
   }
 }

@@ -65,7 +65,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
     })(),
     kernel: Flags.string({
       helpValue: 'host|5.10|6.1|6.12|7.3|PATH',
-      description: `the guest's kernel: the host's own, a series of the distribution's packages (also of its other suites; downloaded, not installed), an image, or a folder with an unpacked kernel package; by default the host's where its files are readable, else the distribution's`,
+      description: `the guest's kernel: the host's own (the default where its files are readable), a series of the distribution's packages (also of its other suites; downloaded, not installed), an image, or a folder with an unpacked kernel package`,
     }),
     out: Flags.string({
       helpValue: 'DIR',
@@ -73,6 +73,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         'folder of the host that the guest may write to, under the same path and as $KVFIO_LAB_OUT; made where it is missing',
     }),
     pci: Flags.string({
+      helpGroup: 'GUEST',
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'DEVICE',
@@ -80,17 +81,20 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         'a -device argument of QEMU, in place of the default devices, such as nvme,serial=1,drive=disk on the 64 MiB of an empty disk; "none" for no device at all',
     }),
     append: Flags.string({
+      helpGroup: 'GUEST',
       multiple: true,
       multipleNonGreedy: true,
       helpValue: 'WORD',
       description: "a word for the kernel's command line, such as intel_iommu=off",
     }),
     accel: Flags.option({
+      helpGroup: 'GUEST',
       options: ACCELERATOR_CHOICES,
       default: 'auto' as const,
       description: 'what executes the guest; auto takes KVM where the host nests, else emulation',
     })(),
     timeout: Flags.integer({
+      helpGroup: 'GUEST',
       min: 1,
       max: 86_400,
       helpValue: 'SECONDS',

@@ -54,7 +54,7 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
 
   static override flags = {
     sock: Flags.string({
-      helpValue: 'PATH|@ABSTRACT',
+      helpValue: 'PATH|@NAME',
       description: 'where to listen: a path, or an abstract name after an @',
     }),
     guest: Flags.option({

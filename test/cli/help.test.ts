@@ -43,10 +43,32 @@ describe('kvfio --help', () => {
     }
   });
 
-  it('leaves the help of a command as it was', () => {
-    const {stdout} = start(['vms', '--help']);
-    for (const heading of ['USAGE', 'FLAGS', 'TABLE FLAGS', 'DESCRIPTION', 'EXAMPLES'])
-      assert.match(stdout, new RegExp(`^${heading}$`, 'm'));
+  it('shows of a command what one needs first, and names what --all shows beside it', () => {
+    const headings = ({stdout}: {stdout: string}): string[] => stdout.match(/^[A-Z ]+$/gm) ?? [];
+    const brief = start(['vms', '--help']);
+    assert.deepEqual(headings(brief), ['USAGE', 'FLAGS', 'DESCRIPTION', 'EXAMPLES']);
+    assert.match(brief.stdout, /"kvfio vms --help --all" has more: --columns, [^]*--json/);
+    for (const argv of [
+      ['vms', '--help', '--all'],
+      ['help', 'vms', '--all'],
+    ])
+      assert.deepEqual(headings(start(argv)), [
+        'USAGE',
+        'FLAGS',
+        'TABLE FLAGS',
+        'GLOBAL FLAGS',
+        'DESCRIPTION',
+        'EXAMPLES',
+      ]);
+  });
+
+  it('names every flag of a command in its first look', async () => {
+    const {commands} = await Config.load(PROJECT);
+    // help of help is the map
+    for (const {id, flags} of commands.filter((command) => command.id !== 'help')) {
+      const {stdout} = start([id, '--help']);
+      for (const name of Object.keys(flags)) assert.match(stdout, new RegExp(`--(\\[no-\\])?${name}\\b`), id);
+    }
   });
 });
 

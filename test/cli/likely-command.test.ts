@@ -71,7 +71,16 @@ describe('the command that was likely meant', () => {
       ['attach --vm-sock=/run/x --group 12,13', 'attach --vm-sock=/run/x --group 12 --group 13'],
       ['bind --group=12 13', 'bind --group=12 --group 13'],
       ['bind --device 01:00.0,01:00.1', 'bind --device 01:00.0 --device 01:00.1'],
+      ['probe --operation wbinv,cpuid', 'probe --operation wbinvd --operation cpuid'],
       ['groups --columns address, snoop', 'groups --columns address,snoop'],
+    ],
+    'a flag that needs another': [
+      ['vms --interval 5', 'vms --watch --interval 5'],
+      ['probe --pid 1', 'probe --against --pid 1'],
+    ],
+    'an argument': [
+      ['completion bsh', 'completion bash'],
+      ['help attach detac', 'help attach detach'],
     ],
     'a word that follows no flag': [
       ['groups 12', 'groups --group 12'],

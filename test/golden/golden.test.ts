@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import {readFileSync} from 'node:fs';
+import {needs} from '../support/needs.js';
+import {goldenFile} from './all.js';
+import {helpTexts} from './help-texts.js';
+import {invocationTexts} from './invocations.js';
+
+const committed = (name: string): string => readFileSync(goldenFile(name), 'utf8');
+
+const isCommitted = (texts: Record<string, string>): void => {
+  for (const [name, text] of Object.entries(texts))
+    assert.equal(
+      text,
+      committed(name),
+      `${name} is not what kvfio prints: npm run generate, and read the difference`,
+    );
+};
+
+describe('what kvfio prints', function () {
+  this.timeout(180_000);
+  before(function () {
+    needs(this, 'build');
+  });
+
+  it('is, for its help, what the golden files have', async function () {
+    needs(this, 'script');
+    isCommitted(await helpTexts());
+  });
+
+  it('is, for wrong command lines, what the golden files have', () => {
+    isCommitted(invocationTexts());
+  });
+});
+
+describe('the golden files', () => {
+  const pages = (name: string): string[] => committed(name).split(/^== /m).slice(1);
+
+  it('have help of no command that is longer than 40 lines, nor wider than its terminal', () => {
+    for (const page of pages('help-80.txt')) {
+      const [title, ...lines] = page.trimEnd().split('\n');
+      assert.ok(lines.length <= 40, `${title}: ${lines.length} lines`);
+    }
+    for (const [name, width] of [
+      ['help-piped.txt', 80],
+      ['help-80.txt', 80],
+      ['help-120.txt', 120],
+      ['help-60.txt', 60],
+      ['help-all-piped.txt', 80],
+    ] as const) {
+      for (const line of committed(name).split('\n'))
+        // a command to copy is not broken within its quotes
+        assert.ok(line.length <= width || /['"]/.test(line), `${name}: ${line}`);
+    }
+  });
+
+  it('have no wrong command line that is taken, and none that is not told what to do', () => {
+    const answers = committed('answers.txt').split(/^\$ /m).slice(1);
+    assert.ok(answers.length > 100);
+    for (const answer of answers) {
+      // a filter that nothing passes is no error
+      if (/^kvfio groups .*--snoop enforced$/m.test(answer)) continue;
+      assert.match(answer, /^kvfio .*\n(1> .*\n|2> kvfio: .*\n(2> {3}.+\n){2,})+= [1-9]/, answer);
+    }
+  });
+});
