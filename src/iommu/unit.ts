@@ -123,8 +123,7 @@ const cacheCoherency = (type: UnitType, version: KernelVersion | null): boolean 
 
 /**
  * What drivers answer for IOMMU_CAP_CACHE_COHERENCY, up to Linux 7.3. Those without a `capable` operation answer no to everything; of
- * an SMMU it depends on whether its table walks, or the device, are coherent. The driver for RISC-V has no such operation, but kernels
- * for these machines are often patched to have it.
+ * an SMMU it depends on whether its table walks, or the device, are coherent.
  */
 const CACHE_COHERENCY: Record<UnitType, boolean | null> = {
   'intel-vt-d': true,
@@ -137,7 +136,7 @@ const CACHE_COHERENCY: Record<UnitType, boolean | null> = {
   'arm-smmu-v3': null,
   'arm-smmu': null,
   unknown: null,
-  riscv: null,
+  riscv: false,
   'apple-dart': false,
   verisilicon: false,
   embedded: false,

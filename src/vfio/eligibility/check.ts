@@ -20,7 +20,10 @@ export type CheckId =
   | 'drivers'
   | 'direct-region'
   | 'interrupts'
-  | 'framebuffer';
+  | 'vf-token'
+  | 'runtime-pm'
+  | 'framebuffer'
+  | 'tsm';
 
 /** A machine as the checks see it. */
 export interface Examined {

@@ -1,14 +1,17 @@
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
 
 /**
- * The member of a group whose driver has made the PCI domain that a device is in, as that of Intel's VMD does
- * (drivers/pci/controller/vmd.c): the domain goes when the driver lets go. Undefined where there is none.
+ * The member of a group whose driver has made a device, so that it goes when the driver lets go: Intel's VMD makes a PCI domain
+ * below itself (drivers/pci/controller/vmd.c, vmd_remove()), a DPRC of fsl-mc its objects (dprc_remove()). What is behind a
+ * bridge stays when the bridge loses its driver. Undefined where there is none.
  */
-export const parentInGroup = (device: Device, {devices}: Pick<Group, 'devices'>): Device | undefined => {
-  const [, path] = /^(.*)\/pci[\da-f]{4,}:[\da-f]{2}\/.*[^/]$/.exec(device.path) ?? [];
-  return devices.find((other) => other.path === path);
-};
+export const parentInGroup = (
+  {path}: Pick<Device, 'path'>,
+  {devices}: Pick<Group, 'devices'>,
+): Device | undefined =>
+  devices.find((other) => path.startsWith(`${other.path}/`) && !isPciBridge(other.classCode));
 
 /** The members that vanish when these lose their drivers. */
 export const goesAlong = (lost: readonly Device[], {devices}: Pick<Group, 'devices'>): Device[] =>

@@ -43,7 +43,7 @@ export const cutFramebuffers = (text: string): string =>
 const FRAMEBUFFER_DEVICE = /^(?:simple|efi|vesa)-framebuffer\./;
 
 /** Names that sysfb (`BOOTFB`) and the drivers of such framebuffers give to their memory. */
-const FRAMEBUFFER = /^(?:BOOTFB|efifb|vesafb|simplefb|simpledrm)$/;
+const FRAMEBUFFER = /^(?:BOOTFB|efifb|vesafb|simplefb|simpledrm|efidrm|vesadrm)$/;
 
 const PCI = /^[\da-f]{4,}:[\da-f]{2}:[\da-f]{2}\.[0-7]$/;
 

@@ -61,7 +61,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
               device: device.address,
               certain: true,
               found: `${device.address} is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it and takes it along when it lets go, and both are in one group`,
-              cure: `hand out ${parent.address} with all that is behind it, or have the firmware show the devices by themselves (switch VMD off)`,
+              cure: `hand out ${parent.address} with all that is behind it${parent.driver === 'vmd' ? ', or have the firmware show the devices by themselves (switch VMD off)' : ''}`,
             };
       },
     },
@@ -93,6 +93,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_SET_IOMMU',
     errno: 'ENODEV',
     source: 'vfio_ioctl_set_iommu()',
+    byCdev: {call: 'use', errno: null, source: 'drivers/vfio/device_cdev.c, of noiommu-vfioN'},
     look: (group) =>
       isNoIommu(group)
         ? [
@@ -147,6 +148,55 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     },
     look: interruptsOfOthers,
   },
+  {
+    id: 'vf-token',
+    subject: 'device',
+    since: [5, 7],
+    call: 'VFIO_GROUP_GET_DEVICE_FD',
+    errno: 'EACCES',
+    source: 'vfio_pci_validate_vf_token()',
+    byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD', errno: 'EACCES', source: 'vfio_pci_core_match_token_uuid()'},
+    look: ({address, path, boundToVfio}, _group, {facts}) => {
+      if (!boundToVfio) return null;
+      const physical = facts.physicalFunction(path);
+      const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
+      const shared = physical !== null && facts.isVfios(physical);
+      return shared || count > 0
+        ? {
+            device: address,
+            // it is told to some VMMs and not to others
+            certain: false,
+            found: shared
+              ? `{} is a virtual function of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`
+              : `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'} of VFIO: while one of them is in use, who uses {} has to show its VF token`,
+            cure: "give the VMM the token, such as vf-token=UUID of QEMU's vfio-pci",
+          }
+        : null;
+    },
+  },
+  {
+    id: 'runtime-pm',
+    subject: 'device',
+    since: [5, 19],
+    call: 'VFIO_GROUP_GET_DEVICE_FD',
+    errno: 'EINVAL',
+    source: 'vfio_pci_core_enable(), by rpm_resume() in drivers/base/power/runtime.c',
+    byCdev: {
+      call: 'VFIO_DEVICE_BIND_IOMMUFD',
+      errno: 'EINVAL',
+      source: 'vfio_pci_core_enable(), by rpm_resume() in drivers/base/power/runtime.c',
+    },
+    look: ({address, path, boundToVfio}, _group, {facts}) =>
+      boundToVfio && facts.of(path, 'power/runtime_status') === 'error'
+        ? {
+            device: address,
+            certain: true,
+            found:
+              '{} cannot leave the low-power state that VFIO has put it into (power/runtime_status says error)',
+            cure: 'switch the machine off and on, and keep the device out of D3 with vfio-pci.disable_idle_d3=1',
+          }
+        : null,
+  },
   ...byVersion(
     {
       id: 'framebuffer',
@@ -176,6 +226,25 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
       {before: [5, 15], call: 'mmap', errno: 'EBUSY', source: 'drivers/vfio/pci/vfio_pci.c, vfio_pci_mmap()'},
     ],
   ),
+  {
+    id: 'tsm',
+    subject: 'device',
+    call: 'use',
+    errno: null,
+    source: 'drivers/pci/tsm.c, of tsm/bound',
+    // what locks a device for a VM is VFIO's own user
+    look: ({address, path, boundToVfio}, _group, {facts}) => {
+      const tsm = boundToVfio ? (facts.of(path, 'tsm/bound') ?? '') : '';
+      return tsm === ''
+        ? null
+        : {
+            device: address,
+            certain: true,
+            found: `{} is locked by the security manager ${tsm} for the confidential VM that has it (tsm/bound)`,
+            cure: 'end that VM',
+          };
+    },
+  },
   {
     id: 'answers',
     subject: 'device',
@@ -256,6 +325,8 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
 }
 
 const UNSAFE = 'allow_unsafe_interrupts';
+
+const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /** A group that VFIO has made up for a device that has none (vfio_noiommu_group_alloc()). */
 const isNoIommu = ({devices}: Group): boolean =>

@@ -1,4 +1,5 @@
 import type {Attributes, Warning} from '../../iommu/attributes.js';
+import {VFIO_DRIVER} from '../../iommu/device.js';
 import type {Kernel} from '../../iommu/kernel.js';
 import {isSilent, readNoSnoop} from '../../iommu/pci-config.js';
 import {SyscallError} from '../../linux/errno.js';
@@ -49,6 +50,14 @@ export class HostFacts {
   isSilent(path: string): boolean {
     const noSnoop = this.#attributes.tree.inspect(`${path}/config`, readNoSnoop);
     return !(noSnoop instanceof SyscallError) && isSilent(noSnoop) && this.physicalFunction(path) === null;
+  }
+
+  /** Whether VFIO has a device, by its folder. */
+  isVfios(path: string): boolean {
+    const driver = this.#attributes.linkName(`${path}/driver`);
+    return (
+      (driver !== null && VFIO_DRIVER.test(driver)) || this.#attributes.names(`${path}/vfio-dev`) !== null
+    );
   }
 
   /** Folder of the physical function of a virtual one; null of any other device. */

@@ -13,8 +13,18 @@ const NEEDED: readonly {classCode: string; what: string}[] = [
   },
 ];
 
+/** What drivers tell of devices whose class does not. */
+const NEEDED_BY_DRIVER: ReadonlyMap<string, string> = new Map([
+  ['switchtec', 'the management endpoint of a PCIe switch, by which whoever has it can partition the switch'],
+]);
+
 /** Why a host may not do without a device, without a full stop; null where nothing speaks for that. */
-export const hostNeed = ({address, classCode}: Pick<Device, 'address' | 'classCode'>): string | null => {
-  const needed = NEEDED.find((each) => classCode?.startsWith(each.classCode));
-  return needed === undefined ? null : `${address} is ${needed.what}`;
+export const hostNeed = ({
+  address,
+  classCode,
+  driver,
+}: Pick<Device, 'address' | 'classCode' | 'driver'>): string | null => {
+  const what =
+    NEEDED_BY_DRIVER.get(driver ?? '') ?? NEEDED.find((each) => classCode?.startsWith(each.classCode))?.what;
+  return what === undefined ? null : `${address} is ${what}`;
 };

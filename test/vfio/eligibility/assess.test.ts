@@ -140,7 +140,7 @@ describe('whether a VM can have a group', () => {
       assert.equal(rows.length, ids(rows).length);
       assert.deepEqual(
         ids(CHECKS).filter((id) => id !== 'denylist' && !rows.some((row) => row.id === id)),
-        major === 5 && minor < 19 ? ['cache-coherency'] : [],
+        major === 5 && minor < 19 ? ['cache-coherency', 'runtime-pm'] : [],
       );
     }
   });
@@ -280,6 +280,8 @@ describe('whether a VM can have a group', () => {
     for (const [name, unit] of [
       ['apple-dart.681008000.iommu', plain()],
       ['fd8c4000.iommu', plain('rk_iommu')],
+      ['riscv-iommu@0000:00:01.0', plain()],
+      ['fdd90000.iommu', plain('vsi-iommu')],
     ] as const)
       it(`is no behind ${name}, which claims no cache coherency, since 5.19`, () => {
         const of = (release: string): string =>
@@ -288,14 +290,6 @@ describe('whether a VM can have a group', () => {
         assert.equal(of('5.18.0'), 'no bound ENOENT; after bind yes');
         assert.equal(of('7.4.0'), 'no cache-coherency EINVAL? bound ENOENT; after bind unknown');
       });
-
-    it('is unknown behind an IOMMU of RISC-V, whose driver is often patched to claim cache coherency', () => {
-      const name = 'riscv-iommu@0000:00:01.0';
-      const of = (release: string): string =>
-        judged(group([device(nic, {unit: name})], {spec: {units: {[name]: plain()}, release}}));
-      for (const release of ['6.6.0', '6.13.0', '7.4.0'])
-        assert.equal(of(release), 'no cache-coherency EINVAL? bound ENOENT; after bind unknown');
-    });
 
     it('is unknown behind an SMMU until VFIO has taken a device', () => {
       const units = {'smmu3.0x0000000050000000': plain('arm-smmu-v3')};
@@ -345,8 +339,11 @@ describe('whether a VM can have a group', () => {
       );
     });
 
-    it('is yes where VFIO has the physical function, or it is in another group', () => {
-      assert.equal(judged(group([pf('vfio-pci'), vf('vfio-pci')])), 'yes; after bind yes');
+    it('is a matter of the token where VFIO has the physical function, and yes where that is in another group', () => {
+      assert.equal(
+        judged(group([pf('vfio-pci'), vf('vfio-pci')])),
+        'unknown vf-token EACCES?; after bind unknown',
+      );
       assert.equal(judged(group([vf('vfio-pci')])), 'yes; after bind yes');
     });
 
@@ -356,6 +353,35 @@ describe('whether a VM can have a group', () => {
         'no virtual-functions EBUSY bound ENOENT drivers EPERM; after bind no',
       );
       assert.equal(judged(group([pf('mlx5_core', '0')])), 'no bound ENOENT drivers EPERM; after bind yes');
+    });
+
+    it('is unknown for functions that VFIO has on both sides of SR-IOV, whose user sets a VF token', () => {
+      const physical = folderOf(pf(null));
+      const of = (more: Record<string, string>, members: readonly DeviceSpec[]): string =>
+        judged(group(members, {files: more}));
+      const isVfios = {[`sys/devices/${physical}/vfio-dev/vfio1/uevent`]: ''};
+      assert.equal(of(isVfios, [vf('vfio-pci')]), 'unknown vf-token EACCES?; after bind unknown');
+      assert.equal(of({}, [vf('vfio-pci')]), 'yes; after bind yes');
+      assert.equal(of({}, [pf('vfio-pci')]), 'unknown vf-token EACCES?; after bind unknown');
+      assert.equal(of({}, [pf('vfio-pci', '0')]), 'yes; after bind yes');
+    });
+
+    it('is a matter of binding for whatever has members below itself, unless it is a bridge', () => {
+      const container = other('fsl-mc', 'dprc.2', {unit: 'dmar0', driver: 'fsl_mc_dprc'});
+      const object = other('fsl-mc', 'dpni.1', {
+        unit: 'dmar0',
+        driver: 'fsl_dpaa2_eth',
+        parent: folderOf(container),
+      });
+      const checksOf = (name: string): string =>
+        group([container, object])
+          .devices.find(({address}) => address === name)
+          ?.assignable.checks.join(' ') ?? '';
+      assert.doesNotMatch(checksOf('dprc.2'), /driver-domain/);
+      assert.match(checksOf('dpni.1'), /driver-domain/);
+      const root = port('0000:00:1c.0', {unit: 'dmar0'});
+      const behind = group([root, bound(nic, {parent: folderOf(root)})]);
+      assert.equal(judged(behind), 'yes; after bind yes');
     });
 
     it('is a matter of binding for a controller with a domain behind it, and no for what is in the domain', () => {
@@ -383,6 +409,29 @@ describe('whether a VM can have a group', () => {
         judged(group([bound(nic, {config: ones, physfn: 'pci0000:01/0000:01:00.7'})])),
         'yes; after bind yes',
       );
+    });
+
+    it('is no where it cannot leave the low-power state that VFIO has put it into, since 5.19', () => {
+      const of = (release: string, status = 'error'): string => {
+        const spec = bound(nic);
+        return judged(
+          group([{...spec, files: {...spec.files, 'power/runtime_status': `${status}\n`}}], {
+            spec: {release},
+          }),
+        );
+      };
+      assert.equal(of('6.12.0'), 'no runtime-pm EINVAL; after bind no');
+      assert.equal(of('6.12.0', 'suspended'), 'yes; after bind yes');
+      assert.equal(of('5.18.0'), 'yes; after bind yes');
+    });
+
+    it('is no where a security manager has locked it for the VM that has it', () => {
+      const of = (tsm: string): string => {
+        const spec = bound(nic);
+        return judged(group([{...spec, files: {...spec.files, 'tsm/bound': `${tsm}\n`}}]));
+      };
+      assert.equal(of('tsm0'), 'no tsm -; after bind no');
+      assert.equal(of(''), 'yes; after bind yes');
     });
 
     it("is no where the firmware's framebuffer holds its memory", () => {
