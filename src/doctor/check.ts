@@ -1,4 +1,4 @@
-import type {Machine} from './machine.js';
+import type {Live, Machine} from './machine.js';
 
 /** What a machine can be examined for. */
 export const PURPOSES = ['attach', 'probe', 'passthrough'] as const;
@@ -27,6 +27,14 @@ export interface Check {
   neededFor: readonly Purpose[];
   look: (machine: Machine) => Finding;
 }
+
+/** Looks at what only the machine itself answers. */
+export const ofLive =
+  (look: (machine: Machine, live: Live) => Finding): Check['look'] =>
+  (machine) =>
+    machine.live === null ? unknown(CAPTURE_CANNOT_SAY) : look(machine, machine.live);
+
+export const CAPTURE_CANNOT_SAY = 'a capture cannot say: only the machine itself answers that';
 
 export const pass = (seen: string): Finding => ({state: 'pass', seen, remedy: null});
 export const fail = (seen: string, remedy: string): Finding => ({state: 'fail', seen, remedy});

@@ -1,14 +1,19 @@
+import type {Origin} from '../linux/host-tree.js';
 import type {Check, CheckState, Finding, Purpose} from './check.js';
+import {GROUP_CHECKS, obstacleChecks} from './checks/groups.js';
 import {IOMMU_CHECKS} from './checks/iommu.js';
 import {KVM_CHECKS} from './checks/kvm.js';
+import {logChecks} from './checks/log.js';
 import {RIGHTS_CHECKS} from './checks/rights.js';
 import {TRAPS} from './checks/traps.js';
 import {VFIO_CHECKS} from './checks/vfio.js';
-import {thisMachine, type Machine} from './machine.js';
+import type {Machine} from './machine.js';
 
 /** What `kvfio doctor --json` prints. */
 export interface DoctorDocument {
   schemaVersion: 1;
+  /** Where the facts come from. */
+  origin: Origin;
   /** What the machine was examined for; null for everything. */
   purpose: Purpose | null;
   /** Release of the kernel, and the distribution's name; null where it could not be read. */
@@ -34,29 +39,36 @@ export interface CheckResult extends Finding {
   needed: boolean;
 }
 
-/** Every check there is, in the order in which they are shown. */
+/** Every check that is made of each machine, in the order in which they are shown. */
 export const CHECKS: readonly Check[] = [
   ...KVM_CHECKS,
   ...IOMMU_CHECKS,
   ...VFIO_CHECKS,
   ...RIGHTS_CHECKS,
+  ...GROUP_CHECKS,
   ...TRAPS,
 ];
 
-/** Examines a machine, by default this one, for a purpose or for all of them. Changes nothing. */
-export const examine = async (purpose: Purpose | null, machine?: Machine): Promise<DoctorDocument> => {
-  const examined = machine ?? (await thisMachine());
-  const checks = CHECKS.map(({id, title, matters, neededFor, look}): CheckResult => {
+/** The same, and a check for each thing of which a machine has several or none. */
+const checksOf = (machine: Machine): Check[] =>
+  CHECKS.flatMap((check) =>
+    check.id === 'assignable' ? [check, ...obstacleChecks(machine), ...logChecks(machine)] : [check],
+  );
+
+/** Examines a machine for a purpose or for all of them. Changes nothing. */
+export const diagnose = (purpose: Purpose | null, machine: Machine): DoctorDocument => {
+  const checks = checksOf(machine).map(({id, title, matters, neededFor, look}): CheckResult => {
     const needed = purpose === null ? neededFor.length > 0 : neededFor.includes(purpose);
-    const {state, seen, remedy} = look(examined);
+    const {state, seen, remedy} = look(machine);
     return {id, title, state, needed, seen, matters, remedy};
   });
   const failed = checks.filter(({state, needed}) => state === 'fail' && needed).length;
   return {
     schemaVersion: 1,
+    origin: machine.tree.origin,
     purpose,
-    kernel: examined.host.kernel.release,
-    distribution: examined.distribution.name,
+    kernel: machine.host.kernel.release,
+    distribution: machine.distribution.name,
     checks,
     ready: failed === 0,
     failed,

@@ -1,12 +1,12 @@
 import {parseUserNames} from '../linux/user-names.js';
 import {fail, pass, unknown, type Finding} from './check.js';
 import {logLines} from './log-lines.js';
-import {textOf, type Machine} from './machine.js';
+import {textOf, type Live, type Machine} from './machine.js';
 import {otherHypervisor} from './why-no-kvm.js';
 
 /** Whether this user may make VMs; else who refuses, and what that one needs. */
-export const kvmAccess = (machine: Machine): Finding => {
-  const {kvm, nodeError} = machine;
+export const kvmAccess = (machine: Machine, live: Live): Finding => {
+  const {kvm, nodeError} = live;
   if (kvm?.opened === true) {
     if (kvm.createVm === null) return pass('/dev/kvm can be opened');
     const seen = `KVM_CREATE_VM is answered ${kvm.createVm}`;
@@ -25,7 +25,7 @@ export const kvmAccess = (machine: Machine): Finding => {
     case 'EPERM':
       return fail(`${seen}, which is how a device cgroup refuses`, CGROUP);
     case 'EACCES':
-      return fail(seen, kvmRights(machine));
+      return fail(seen, kvmRights(machine, live));
     default:
       return unknown(seen);
   }
@@ -35,8 +35,8 @@ const CGROUP =
   'permit /dev/kvm where the cgroup is made: --device /dev/kvm of docker and podman, DeviceAllow=/dev/kvm rw of a systemd unit, lxc.cgroup2.devices.allow = c 10:232 rwm of LXC';
 
 /** Who may use the node is decided by its mode and groups, and by how /dev is mounted. */
-const kvmRights = (machine: Machine): string => {
-  const {nodeOwner, nodeError, user, distribution} = machine;
+const kvmRights = (machine: Machine, {nodeOwner, nodeError, user}: Live): string => {
+  const {distribution} = machine;
   const owner = nodeOwner('/dev/kvm');
   if (owner === null) return distribution.joinGroup('kvm');
   if (nodeError('/dev/kvm') === null)

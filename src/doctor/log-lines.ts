@@ -10,11 +10,29 @@ const TOPICS = {
   /** drivers/iommu/{intel,amd}/ of an IOMMU that firmware announces and the kernel does not start */
   iommu:
     /^(?:\[Firmware Bug\]: )?(?:DMAR|AMD-Vi|iommu)\b.*(?:\bfail|\bdisabl|\binvalid|\bbroken|\bunsupported|\bnot (?:supported|found|enabled)|\bunable)/i,
+  /** What keeps interrupts from being remapped: drivers/iommu/intel/irq_remapping.c, drivers/iommu/amd/init.c */
+  'interrupt-remapping':
+    /^(?:DMAR-IR: (?:This system BIOS has enabled interrupt remapping|Failed to|.*x2apic opt out|.*not support)|AMD-Vi: (?:Disabling interrupt remapping|.*No southbridge IOAPIC|.*IOAPIC.*not in IVRS))/,
+  /** drivers/iommu/iommu.c, __iommu_device_set_domain(); before 6.6 drivers/iommu/intel/iommu.c, intel_iommu_attach_device() */
+  'direct-region':
+    /Firmware has requested this device have a 1:1 IOMMU mapping|Device is ineligible for IOMMU domain attach due to platform RMRR/,
+  /** drivers/vfio/pci/vfio_pci.c, vfio_pci_is_denylisted() */
+  denylist: /^vfio[-_]pci \S+: \S+ exists in vfio-pci device denylist/,
+  /** drivers/pci/pci.c, __pci_request_region() */
+  'reserved-memory': /^vfio[-_]pci \S+: BAR \d.*can't reserve/,
+  /** drivers/pci/pci.c, pci_power_up(), pci_dev_wait() */
+  inaccessible: /^vfio[-_]pci \S+: (?:.*from D3cold to D0.*inaccessible|not ready \d+ms after .*; giving up)/,
+  /** drivers/vfio/vfio_iommu_type1.c, vfio_pin_pages_remote() */
+  'locked-memory': /^vfio_\w+: RLIMIT_MEMLOCK \(-?\d+\) exceeded/,
 } as const;
+
+/** Whether anything is looked for in a message. */
+export const isTelling = (message: string): boolean =>
+  Object.values(TOPICS).some((pattern) => pattern.test(message));
 
 export type LogTopic = keyof typeof TOPICS;
 
 /** What the kernel log says of something, each message once; nothing where it may not be read. */
-export const logLines = ({log}: Machine, topic: LogTopic): string[] => [
+export const logLines = ({log}: Pick<Machine, 'log'>, topic: LogTopic): string[] => [
   ...new Set((log ?? []).filter((message) => TOPICS[topic].test(message))),
 ];

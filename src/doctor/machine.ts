@@ -2,27 +2,38 @@ import {accessSync, constants, statSync} from 'node:fs';
 import {Attributes} from '../iommu/attributes.js';
 import {readHost, type Host} from '../iommu/host.js';
 import {readKernelConfig, type KernelConfig} from '../iommu/kernel-config.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {Failure} from '../failure.js';
+import {CaptureTree} from '../linux/capture.js';
 import {errnoName, SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readKernelLog} from '../linux/kernel-log.js';
-import {parseKernelRelease, type KernelVersion} from '../linux/kernel-release.js';
+import type {KernelVersion} from '../linux/kernel-release.js';
 import {parseProcessStatus} from '../linux/process-status.js';
+import type {Examined} from '../vfio/eligibility/check.js';
+import {examine} from '../vfio/eligibility/examined.js';
 import {readDistribution, type Distribution} from './distribution.js';
 import {askKvm, type KvmAnswers} from './kvm-answers.js';
 
-/** All that is examined of a machine: its files, what KVM answers, and what the user may. */
+/** All that is examined of a machine. */
 export interface Machine {
   tree: HostTree;
   host: Host;
+  /** What the checks of eligibility need. */
+  examined: Examined;
   version: KernelVersion | null;
   config: KernelConfig | null;
   distribution: Distribution;
+  /** What the kernel log has; null when it may not be read. */
+  log: readonly string[] | null;
+  /** Null of a machine of which there are only files, as in a capture. */
+  live: Live | null;
+}
+
+/** What only the machine itself answers, and to the present user. */
+export interface Live {
   user: User;
   /** Null when it could not be asked. */
   kvm: KvmAnswers | null;
-  /** What the kernel log has; null when it may not be read. */
-  log: string[] | null;
   /** How a node answers to being opened for reading and writing: null for yes, else an error by name. */
   nodeError: (path: string) => string | null;
   /** Who a node belongs to; null when it cannot be seen. */
@@ -50,28 +61,49 @@ const CAPABILITIES = {CAP_IPC_LOCK: 14n, CAP_SYS_MODULE: 16n, CAP_SYS_PTRACE: 19
 export const hasCapability = ({capabilities}: User, name: keyof typeof CAPABILITIES): boolean =>
   ((capabilities >> CAPABILITIES[name]) & 1n) === 1n;
 
-/** This machine, as its present user finds it. */
-export const thisMachine = async (): Promise<Machine> => {
-  const tree = new DirectoryTree();
-  return machineOf(tree, {user: readUser(tree), kvm: await askKvm(), nodeError, nodeOwner});
+/**
+ * Reads a machine; this one as its present user finds it.
+ *
+ * @param log messages of its kernel, in place of those that it has itself
+ * @throws {@link Failure} for a capture that lacks what is examined
+ */
+export const readMachine = async (tree: HostTree, log: readonly string[] | null = null): Promise<Machine> => {
+  if (tree instanceof CaptureTree && !tree.knows(MARK)) throw withoutMark(tree);
+  const live =
+    tree.origin.kind === 'host' ? {user: readUser(tree), kvm: await askKvm(), nodeError, nodeOwner} : null;
+  return machineOf(tree, live, log);
 };
 
 export const machineOf = (
   tree: HostTree,
-  parts: Pick<Machine, 'user' | 'kvm' | 'nodeError' | 'nodeOwner'>,
+  live: Live | null,
+  log: readonly string[] | null = null,
 ): Machine => {
-  const host = readHost(tree, {details: false, noSnoop: false});
-  const {release} = host.kernel;
+  const host = readHost(tree, {details: false, noSnoop: false, regions: true});
+  const examined = examine(tree, host);
   return {
     tree,
     host,
-    version: release === null ? null : parseKernelRelease(release),
-    config: readKernelConfig(new Attributes(tree), release),
+    examined,
+    version: examined.version,
+    config: readKernelConfig(new Attributes(tree), host.kernel.release),
     distribution: readDistribution(tree),
-    log: readKernelLog(tree),
-    ...parts,
+    log: log ?? readKernelLog(tree),
+    live,
   };
 };
+
+/** Read whenever a machine is examined, and by nothing else. */
+const MARK = '/etc/os-release';
+
+const withoutMark = ({origin}: HostTree): Failure =>
+  new Failure({
+    code: 'CAPTURE_LACKS_DOCTOR',
+    kind: 'cannotDecide',
+    what: `${origin.path} cannot be diagnosed.`,
+    why: 'An older kvfio took it, which captured only what "kvfio groups" reads.',
+    hint: 'Have it taken again with this version of "kvfio snapshot"; "kvfio groups --sysroot" reads this one.',
+  });
 
 /** Text of a file, null when it cannot be read. */
 export const textOf = ({tree}: Pick<Machine, 'tree'>, path: string, limit?: number): string | null => {

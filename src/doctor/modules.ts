@@ -59,8 +59,8 @@ const OBSTACLES: readonly Look[] = [
           seen: 'this kernel cannot load modules (CONFIG_MODULES)',
           remedy: machine.distribution.otherKernel(option),
         },
-  ({user}, {name}) =>
-    user.uid !== 0 || hasCapability(user, 'CAP_SYS_MODULE')
+  ({live}, {name}) =>
+    live?.user.uid !== 0 || hasCapability(live.user, 'CAP_SYS_MODULE')
       ? null
       : {
           seen: `the module ${name} is not loaded, and this root may load none (CAP_SYS_MODULE)`,

@@ -65,6 +65,12 @@ export class CaptureTree implements HostTree {
     return own(this.#capture.links, path) ?? this.#refusal('readlink', path);
   }
 
+  /** Whether the capture says anything of a path, be it that there is no such file. */
+  knows(path: string): boolean {
+    const {texts, parts, links, directories, refusals} = this.#capture;
+    return [texts, parts, links, directories, refusals].some((shelf) => Object.hasOwn(shelf, path));
+  }
+
   #refusal(syscall: string, path: string): SyscallError {
     return new SyscallError(syscall, own(this.#capture.refusals, path) ?? os.errno.ENOENT, path);
   }
@@ -120,6 +126,8 @@ export class RecordingTree implements HostTree {
   #refuse<T>(shelf: Record<string, T>, path: string, {errno}: SyscallError): void {
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- the keys are paths
     delete shelf[path];
+    // that a capture says nothing of a file does not mean that there is none
+    if (this.#source instanceof CaptureTree && !this.#source.knows(path)) return;
     this.capture.refusals[path] = errno;
   }
 }

@@ -23,6 +23,26 @@ describe('the kernel log', () => {
       'journalctl, or syslog',
       'Nov 27 18:03:31 host kernel: DMAR: Host address width 39\n2026-11-27T18:03:31.5+00:00 host kernel: [    0.1] [Firmware Bug]: TSC does not count\n',
     ],
+    [
+      'journalctl --output short-precise, short-full',
+      'Nov 27 18:03:31.123456 host kernel: DMAR: Host address width 39\nFri 2026-11-27 18:03:31 UTC host kernel: [Firmware Bug]: TSC does not count\n',
+    ],
+    [
+      'journalctl --output short-monotonic, short-iso',
+      '[    0.012345] host kernel: DMAR: Host address width 39\n2026-11-27T18:03:31+0000 host kernel: [Firmware Bug]: TSC does not count\n',
+    ],
+    [
+      'dmesg --human, whose later lines count from the one before',
+      '[Nov27 18:03] DMAR: Host address width 39\n[  +0.000012] [Firmware Bug]: TSC does not count\n',
+    ],
+    [
+      'dmesg --decode, and --time-format iso',
+      'kern  :info  : [    0.012345] DMAR: Host address width 39\n2026-11-27T18:03:31,123456+00:00 [Firmware Bug]: TSC does not count\n',
+    ],
+    [
+      'dmesg --raw, and without time',
+      '<6>[    0.1] DMAR: Host address width 39\n[Firmware Bug]: TSC does not count\n',
+    ],
   ] as const)
     it(`is understood as ${form} has it`, () => {
       assert.deepEqual(kernelMessages(text), MESSAGES);

@@ -101,32 +101,27 @@ const remedyOf = (
   }
 };
 
-/** The switches that have VFIO and IOMMUFD do without. */
-const UNSAFE = ['vfio_iommu_type1', 'iommufd'].map(
-  (module) => `/sys/module/${module}/parameters/allow_unsafe_interrupts`,
-);
-
-/** One line for each interrupt, with a column for each of up to 8,192 processors. */
-const INTERRUPTS = 64 * 1024 * 1024;
+const UNSAFE = 'allow_unsafe_interrupts';
 
 function interruptRemapping(machine: Machine): Finding {
-  const {host, distribution} = machine;
-  const unsafe = UNSAFE.find((path) => textOf(machine, path)?.trim() === 'Y');
-  if (unsafe !== undefined) return pass(`${unsafe} is Y, so that VFIO does without`);
-  const text = textOf(machine, '/proc/interrupts', INTERRUPTS);
-  if (text === null) return unknown('/proc/interrupts cannot be read');
-  // the kernel's names of interrupt chips: "IR-IO-APIC", "IR-PCI-MSIX-0000:01:00.0" (arch/x86, drivers/iommu)
-  const [remapped] = /\bIR-(?:IO-APIC|PCI-MSI|HPET)\S*/.exec(text) ?? [];
-  if (remapped !== undefined) return pass(`/proc/interrupts has ${remapped.replace(/-[\da-f]{4,}:.*/, '')}`);
-  if (/\bITS-\S*MSI/.test(text)) return pass('/proc/interrupts has interrupts of a GIC ITS');
+  const {host, distribution, examined} = machine;
+  const {facts} = examined;
+  const unsafe = ['vfio_iommu_type1', 'iommufd'].find((module) => facts.parameter(module, UNSAFE) === 'Y');
+  if (unsafe !== undefined) return pass(`${UNSAFE} of ${unsafe} is Y, so that VFIO does without`);
+  const {isolated, seen, off} = facts.interrupts;
+  if (isolated === true) return pass(seen);
   if (host.units.length === 0) return unknown('without an IOMMU nothing remaps interrupts');
-  if (!/\bIO-APIC\b|\bPCI-MSI/.test(text))
-    return unknown('/proc/interrupts shows no interrupt chip that kvfio knows');
-  const off = host.kernel.parameters?.find((word) => word.startsWith('intremap=off'));
+  if (isolated === null) return unknown(seen);
+  const [line] = logLines(machine, 'interrupt-remapping');
   return fail(
-    '/proc/interrupts shows no remapped interrupt',
-    off !== undefined
+    `nothing remaps interrupts: ${seen}${line === undefined ? '' : `, and the kernel log says "${line}"`}`,
+    off !== null
       ? distribution.removeParameter(off)
-      : 'enable interrupt remapping (VT-d or IOMMU, x2APIC) in the firmware set-up, or at your risk set allow_unsafe_interrupts of vfio_iommu_type1',
+      : `enable interrupt remapping (VT-d or IOMMU, x2APIC) in the firmware set-up, or at your risk set ${UNSAFE} of vfio_iommu_type1: ${howToAllow(machine)}`,
   );
 }
+
+const howToAllow = ({examined: {facts}}: Machine): string =>
+  facts.parameter('vfio_iommu_type1', UNSAFE) === null
+    ? `"modprobe vfio_iommu_type1 ${UNSAFE}=1"`
+    : `"echo Y > /sys/module/vfio_iommu_type1/parameters/${UNSAFE}"`;

@@ -1,5 +1,5 @@
 import type {Check} from '../check.js';
-import {fail, pass, unknown} from '../check.js';
+import {fail, ofLive, pass, unknown} from '../check.js';
 import {kvmAccess} from '../kvm-access.js';
 import {namesIn, textOf, type Machine} from '../machine.js';
 import {flaglessBackEnd, noVirtualization, virtualizationFlag, whyNoKvm} from '../why-no-kvm.js';
@@ -34,12 +34,12 @@ export const KVM_CHECKS: readonly Check[] = [
         const {seen, remedy} = whyNoKvm(machine);
         return fail(seen, remedy);
       }
-      return machine.nodeError('/dev/kvm') === 'ENOENT'
+      return machine.live?.nodeError('/dev/kvm') === 'ENOENT'
         ? fail(
             'the kernel has KVM, but this /dev has no node of it',
             'give the container /dev/kvm (docker and podman: --device /dev/kvm), or on the host run "mknod --mode=660 /dev/kvm c 10 232" as root',
           )
-        : pass('/dev/kvm is there');
+        : pass(machine.live === null ? 'the kernel has its device' : '/dev/kvm is there');
     },
   },
   {
@@ -47,19 +47,19 @@ export const KVM_CHECKS: readonly Check[] = [
     title: 'you may use KVM',
     matters: 'creating a VM needs read and write access to /dev/kvm',
     neededFor: ['probe', 'passthrough'],
-    look: kvmAccess,
+    look: ofLive(kvmAccess),
   },
   {
     id: 'kvm-device-control',
     title: 'KVM makes devices (KVM_CREATE_DEVICE)',
     matters: 'the kvm-vfio device is created through this interface',
     neededFor: ['attach', 'passthrough'],
-    look: ({kvm, distribution}) => {
+    look: ofLive(({distribution}, {kvm}) => {
       if (kvm?.opened !== true || kvm.createVm !== null) return unknown('KVM could not be asked');
       return kvm.createDevice === 'ENOTTY'
         ? fail('KVM_CREATE_DEVICE is answered ENOTTY', distribution.otherKernel('Linux 3.10 or newer'))
         : pass('KVM knows KVM_CREATE_DEVICE');
-    },
+    }),
   },
   {
     id: 'kvm-vfio',
@@ -67,19 +67,19 @@ export const KVM_CHECKS: readonly Check[] = [
     matters:
       'without one KVM is not told of VFIO groups, and a VM with such a device may be coherent only in name',
     neededFor: ['attach', 'passthrough'],
-    look: ({kvm, distribution}) => {
+    look: ofLive(({distribution}, {kvm}) => {
       if (kvm?.opened !== true || kvm.createVm !== null) return unknown('KVM could not be asked');
       if (kvm.createDevice === null) return pass('KVM_CREATE_DEVICE made one');
       const seen = `KVM_CREATE_DEVICE is answered ${kvm.createDevice}`;
       return kvm.createDevice === 'ENODEV'
         ? fail(seen, distribution.otherKernel('CONFIG_KVM_VFIO'))
         : unknown(seen);
-    },
+    }),
   },
 ];
 
 /** Whether the kernel itself has the device, whatever /dev has. */
 const isRegistered = (machine: Machine): boolean =>
-  machine.kvm?.opened === true ||
+  machine.live?.kvm?.opened === true ||
   namesIn(machine, '/sys/class/misc/kvm') !== null ||
   /^ *\d+ kvm$/m.test(textOf(machine, '/proc/misc') ?? '');

@@ -1,5 +1,5 @@
 import type {Check} from '../check.js';
-import {fail, pass, unknown} from '../check.js';
+import {fail, ofLive, pass, unknown} from '../check.js';
 import {hasCapability, namesIn, textOf} from '../machine.js';
 
 /** What the user may: lock memory, trace others, read tracing. */
@@ -9,14 +9,14 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     title: 'you may lock the memory of a VM',
     matters: 'VFIO pins all memory of a VM that has a device, and counts it as locked by the user',
     neededFor: ['passthrough'],
-    look: ({user}) => {
+    look: ofLive((_machine, {user}) => {
       const {memlock} = user;
       if (hasCapability(user, 'CAP_IPC_LOCK')) return pass('you have CAP_IPC_LOCK, so that no limit holds');
       if (memlock === null) return unknown('/proc/self/limits cannot be read');
       if (memlock === Infinity) return pass('there is no limit (RLIMIT_MEMLOCK)');
       const seen = `the limit is ${Math.floor(memlock / MIB)} MiB (RLIMIT_MEMLOCK)`;
       return memlock >= LEAST ? pass(seen) : fail(seen, REMEDY);
-    },
+    }),
   },
   {
     id: 'ptrace',
@@ -24,8 +24,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     matters:
       'a VMM without an agent is made to act by tracing one of its threads for less than a millisecond',
     neededFor: [],
-    look: (machine) => {
-      const {user} = machine;
+    look: ofLive((machine, {user}) => {
       const scope = textOf(machine, '/proc/sys/kernel/yama/ptrace_scope')?.trim() ?? null;
       const seen = scope === null ? 'there is no Yama' : `kernel.yama.ptrace_scope is ${scope}`;
       if (scope === '3')
@@ -37,14 +36,14 @@ export const RIGHTS_CHECKS: readonly Check[] = [
             `${seen}, and you lack CAP_SYS_PTRACE`,
             'run kvfio as root, or set kernel.yama.ptrace_scope to 0',
           );
-    },
+    }),
   },
   {
     id: 'tracefs',
     title: 'you may read the trace events of KVM',
     matters: '"kvfio probe --against" counts the WBINVD exits of a VM with them',
     neededFor: [],
-    look: (machine) => {
+    look: ofLive((machine, {user}) => {
       const places = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
       const found = places.find((place) =>
         (namesIn(machine, `${place}/events/kvm`) ?? []).includes('kvm_exit'),
@@ -52,10 +51,10 @@ export const RIGHTS_CHECKS: readonly Check[] = [
       if (found !== undefined) return pass(`${found}/events/kvm/kvm_exit is there`);
       if (places.some((place) => namesIn(machine, `${place}/events`) !== null))
         return fail('tracefs has no events of KVM', 'load KVM, or use a kernel with CONFIG_FTRACE');
-      if (machine.user.uid === 0)
+      if (user.uid === 0)
         return fail('tracefs is not mounted', 'run "mount -t tracefs tracefs /sys/kernel/tracing" as root');
       return fail('you may not read /sys/kernel/tracing', 'run kvfio as root');
-    },
+    }),
   },
 ];
 

@@ -1,5 +1,6 @@
 import type {Check} from '../check.js';
-import {fail, pass, unknown, type Finding} from '../check.js';
+import {fail, ofLive, pass, unknown, type Finding} from '../check.js';
+import {isAtLeast} from '../../linux/kernel-release.js';
 import {readGroupNodes} from '../../vfio/group-node.js';
 import {namesIn, textOf, type Machine} from '../machine.js';
 import {isBuiltIn, isLoaded, obstacleTo, type Module} from '../modules.js';
@@ -19,7 +20,7 @@ export const VFIO_CHECKS: readonly Check[] = [
     matters:
       'a group is opened through its node below /dev/vfio, by whoever starts the VM or attaches the group',
     neededFor: ['attach', 'passthrough'],
-    look: ({tree, nodeError}) => {
+    look: ofLive(({tree}, {nodeError}) => {
       const nodes = readGroupNodes(tree);
       if (nodes.length === 0)
         return unknown('no group is bound to a VFIO driver, so there is no node to look at');
@@ -41,29 +42,14 @@ export const VFIO_CHECKS: readonly Check[] = [
             `/dev/vfio/vfio is answered ${container}`,
             'have root run "chmod 666 /dev/vfio/vfio", as udev does',
           );
-    },
+    }),
   },
   {
     id: 'vfio-cdev',
     title: 'the kernel has the interface by device (cdev, IOMMUFD)',
     matters: 'newer VMMs can use it in place of groups, since Linux 6.6',
     neededFor: [],
-    look: (machine) => {
-      const {config} = machine;
-      const iommufd = namesIn(machine, '/sys/class/misc/iommu') !== null;
-      const devices = namesIn(machine, '/sys/class/vfio-dev') ?? [];
-      const cdev = devices.some((name) => textOf(machine, `/sys/class/vfio-dev/${name}/dev`) !== null);
-      const built = config?.option('CONFIG_VFIO_DEVICE_CDEV');
-      if (cdev || (iommufd && built === 'y')) return pass('/dev/iommu and /dev/vfio/devices are there');
-      if (built === 'n' || devices.length > 0)
-        return fail(
-          built === 'n'
-            ? `${config?.path ?? ''} has no CONFIG_VFIO_DEVICE_CDEV`
-            : 'no device of VFIO has a node of its own',
-          'do without, through groups, or use a kernel that is built with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, which those of Debian are not',
-        );
-      return unknown('no device is bound to VFIO, and the configuration of the kernel cannot be read');
-    },
+    look: cdevs,
   },
 ];
 
@@ -107,3 +93,32 @@ function vfioModules(machine: Machine): Finding {
     `${missing.map(({name}) => name).join(', ')} can be loaded, as "modprobe vfio-pci" by root does`,
   );
 }
+
+/**
+ * VFIO takes the numbers of its nodes when it starts: `vfio` for groups, `vfio-dev` for devices (drivers/vfio/group.c,
+ * vfio_group_init(); device_cdev.c, vfio_cdev_init()).
+ */
+function cdevs(machine: Machine): Finding {
+  const {config, version, host} = machine;
+  const numbers = (textOf(machine, '/proc/devices') ?? '')
+    .split('\n')
+    .map((line) => line.trim().split(' ')[1]);
+  const nodes = (namesIn(machine, '/sys/class/vfio-dev') ?? []).filter(
+    (name) => textOf(machine, `/sys/class/vfio-dev/${name}/dev`) !== null,
+  );
+  if (numbers.includes('vfio-dev') || nodes.length > 0) return pass('VFIO makes a node for each device');
+  if (version !== null && !isAtLeast(version, 6, 6))
+    return fail(`Linux ${host.kernel.release ?? ''} is older`, WITHOUT_CDEVS);
+  if (numbers.includes('vfio')) return fail('VFIO runs, and makes no nodes of devices', WITHOUT_CDEVS);
+  switch (config?.option('CONFIG_VFIO_DEVICE_CDEV')) {
+    case 'y':
+      return pass(`${config.path} has CONFIG_VFIO_DEVICE_CDEV`);
+    case undefined:
+      return unknown('VFIO does not run, and the configuration of the kernel cannot be read');
+    default:
+      return fail(`${config?.path ?? ''} has no CONFIG_VFIO_DEVICE_CDEV`, WITHOUT_CDEVS);
+  }
+}
+
+const WITHOUT_CDEVS =
+  'do without, through groups, or use a kernel from 6.6 on that is built with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, which those of Debian are not';

@@ -1,0 +1,128 @@
+import type {Group} from '../../iommu/group.js';
+import {isPciBridge} from '../../iommu/pci-class.js';
+import {groupBy} from '../../iommu/group-by.js';
+import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
+import {assess, type Assignable, type Obstacle} from '../../vfio/eligibility/assess.js';
+import type {CheckId} from '../../vfio/eligibility/check.js';
+import {isPatchedForAcs, isLockedDown} from '../acs-override.js';
+import {fail, pass, unknown, type Check, type Finding} from '../check.js';
+import type {Machine} from '../machine.js';
+
+/** What keeps groups from VMs when "kvfio bind" has done its part, by the table of eligibility: one check for each kind. */
+export const obstacleChecks = (machine: Machine): Check[] => {
+  const found = judged(machine).flatMap(({group, obstacles}) =>
+    obstacles.map((obstacle) => ({group, ...obstacle})),
+  );
+  return [...groupBy(found, ({check}) => check)].map(([check, each]) => ({
+    id: `assignable-${check}`,
+    title: 'VFIO gives out every group',
+    matters: matters(each),
+    neededFor: [],
+    look: () => refusal(each),
+  }));
+};
+
+export const GROUP_CHECKS: readonly Check[] = [
+  {
+    id: 'assignable',
+    title: 'a VM can have a group',
+    matters: 'VMs get devices by group, and some groups cannot be given to any',
+    neededFor: ['passthrough'],
+    look: (machine) => {
+      const groups = judged(machine);
+      const has = (verdict: Assignable): number => groups.filter((one) => one.verdict === verdict).length;
+      if (groups.length === 0) return unknown('no group has a device that could be given to a VM');
+      const total = count(groups.length);
+      if (has('yes') > 0) return pass(`${has('yes')} of ${total} can be assigned after "kvfio bind"`);
+      if (has('unknown') > 0) return unknown(`whether any of ${total} can be assigned does not show`);
+      return fail(`none of ${total} can be assigned`, NO_GROUP);
+    },
+  },
+  {
+    id: 'shared-groups',
+    title: 'each slot has a group of its own',
+    matters: 'devices of one group go to a VM together, or none of them does',
+    neededFor: [],
+    look: (machine) => {
+      const shared = machine.host.groups.filter((group) => slotsOf(group).length > 1);
+      if (shared.length === 0) return pass('no group has devices of several slots');
+      return fail(
+        listed(shared.map((group) => `group ${group.id} has ${slotsOf(group).join(' and ')}`)),
+        splitting(machine),
+      );
+    },
+  },
+];
+
+const NO_GROUP = 'go through what the next lines name; "kvfio groups --explain" says it of each group';
+
+interface Judged {
+  group: Group;
+  verdict: Assignable;
+  obstacles: Obstacle[];
+}
+
+/** Each group that has something to give, as it will be after `kvfio bind`. */
+const judged = ({host, examined}: Machine): Judged[] =>
+  host.groups
+    .filter((group) => group.devices.some((device) => device.boundToVfio || isTaken(device, group)))
+    .map((group) => {
+      const {verdict, obstacles} = assess(examined, afterBinding(examined, group)).group;
+      const own = obstacles.filter(({check, certain}) => certain && !ELSEWHERE.includes(check));
+      return {group, verdict: verdict === 'no' && own.length === 0 ? 'yes' : verdict, obstacles: own};
+    });
+
+/** What is true of the whole machine has a check of its own; and a member that VFIO does not take is told by what keeps it. */
+const ELSEWHERE: readonly CheckId[] = ['interrupts', 'noiommu', 'group', 'bound'];
+
+type Found = Obstacle & {group: Group};
+
+const matters = ([first]: Found[]): string =>
+  first?.errno == null
+    ? 'the kernel refuses nothing, and a VM cannot use the devices all the same'
+    : `${first.call === 'probe' ? 'binding to vfio-pci' : first.call} is answered ${first.errno} (${first.source})`;
+
+const refusal = (found: readonly Found[]): Finding => {
+  const groups = found.map(({group, found: fact}) => `${group.id} (${fact})`);
+  const [cure, ...others] = new Set(found.map((each) => each.cure));
+  return fail(
+    `${count(groups.length)} cannot be assigned: ${listed(groups)}`,
+    cure == null
+      ? 'give the VM another device: nothing is known to cure it'
+      : others.length === 0
+        ? cure
+        : `${cure}; of the others "kvfio groups --explain" says it`,
+  );
+};
+
+const count = (groups: number): string => (groups === 1 ? '1 group' : `${groups} groups`);
+
+const SHOWN = 6;
+
+const listed = (words: readonly string[]): string =>
+  words.length > SHOWN
+    ? `${words.slice(0, SHOWN).join(', ')} and ${words.length - SHOWN} more`
+    : words.join(', ');
+
+/** `0000:04:00`, for each slot that has a function other than a bridge. */
+const slotsOf = ({devices}: Group): string[] => [
+  ...new Set(
+    devices
+      .filter(({bus, classCode}) => bus === 'pci' && !isPciBridge(classCode) && !isHostBridge(classCode))
+      .map(({address}) => address.slice(0, address.lastIndexOf('.'))),
+  ),
+];
+
+const isHostBridge = (classCode: string | null): boolean => classCode?.startsWith('0600') === true;
+
+const splitting = (machine: Machine): string => {
+  const word = 'pcie_acs_override=downstream,multifunction';
+  const price =
+    'it splits the group, but its devices still reach each other past the IOMMU, so that a VM which has one can read and write what has the other';
+  const other = 'move one to another slot, below a port with ACS; switch ACS on in the firmware set-up';
+  if (isPatchedForAcs(machine))
+    return `${other}; or, since this kernel carries that patch, ${machine.distribution.addParameter(word)}: ${price}`;
+  return isLockedDown(machine)
+    ? other
+    : `${other}; or boot a kernel with the patch for ${word}, which mainline does not have: ${price}`;
+};
