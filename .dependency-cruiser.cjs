@@ -2,6 +2,7 @@
 const layers = [
   ['commands'],
   ['cli'],
+  ['snapshot'],
   ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],
   ['vm', 'vfio'],

@@ -2,15 +2,21 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {forced, guardFlags, memberFlags, memberRequest, ownerOf, patienceFlag} from '../cli/bind-flags.js';
 import {bindLines} from '../cli/bind-text.js';
+import {sysrootFlag} from '../cli/sysroot-flag.js';
+import {usageFailure} from '../cli/usage-failure.js';
 import {dryRunFlag} from '../cli/vm-flags.js';
 import {EXIT_CODES} from '../failure.js';
+import {openTree} from '../linux/open-tree.js';
 import {bindDevices} from '../vfio/bind/bind.js';
 import type {BindDocument} from '../vfio/bind/bind-document.js';
+import {filesAlone, hostSetting} from '../vfio/bind/setting.js';
 
 export default class Bind extends BaseCommand {
   static override summary = 'Give whole IOMMU groups, or single devices, to vfio-pci.';
 
   static override description = `All or none: what each device was is written to /run/kvfio first, each write is read back, and when one fails everything is put back, with exit code 9 and what was undone. "kvfio unbind" returns the devices; after a crash "kvfio unbind --recover" does.
+
+--dry-run --sysroot plans for another machine, as it is in its files. What it needs the devices for they do not say.
 
 Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
 
@@ -30,19 +36,35 @@ At the end every device that was changed is compared with its goal. The locks of
       description: 'What would be done',
       command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.0 --dry-run',
     },
+    {
+      description: 'The same on another machine, by its snapshot',
+      command: '<%= config.bin %> <%= command.id %> --group 12 --dry-run --sysroot machine.json.gz',
+    },
   ];
 
   static override flags = {
     ...memberFlags,
-    user: Flags.string({description: 'user who gets the node of each group', helpValue: 'NAME|UID'}),
+    user: Flags.string({
+      description: 'user who gets the node of each group',
+      helpValue: 'NAME|UID',
+      exclusive: ['sysroot'],
+    }),
     'dry-run': dryRunFlag,
+    sysroot: sysrootFlag,
     timeout: patienceFlag,
     ...guardFlags,
   };
 
   async run(): Promise<BindDocument> {
     const {flags} = await this.parse(Bind);
+    if (flags.sysroot !== undefined && !flags['dry-run'])
+      throw usageFailure(
+        '--sysroot is for a dry run: drivers are changed on the machine itself.',
+        'Add --dry-run, or leave --sysroot out.',
+      );
+    const tree = openTree(flags.sysroot);
     const document = await bindDevices(memberRequest(flags), {
+      setting: tree.origin.kind === 'host' ? hostSetting() : filesAlone(tree),
       owner: ownerOf(flags.user),
       force: forced(flags),
       dryRun: flags['dry-run'],

@@ -6,7 +6,7 @@ import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import type {Failure} from '../failure.js';
 import type {Warning} from '../iommu/attributes.js';
-import {takeSnapshot} from '../groups/snapshot.js';
+import {takeSnapshot} from '../snapshot/take-snapshot.js';
 import {openTree} from '../linux/open-tree.js';
 import {replaceFile} from '../linux/replace-file.js';
 
@@ -27,15 +27,19 @@ export default class Snapshot extends BaseCommand {
   static override summary =
     'Capture what kvfio reads of this machine in one file, to be replayed with --sysroot.';
 
-  static override description = `The file holds the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, and the kernel's release. Of the kernel command line it keeps only parameters about IOMMU, VFIO, PCI and KVM. It has no serial numbers, network addresses or host names, so that it can be attached to a bug report.
+  static override description = `The file holds what "groups", "doctor" and "bind --dry-run" read: the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, their drivers, the kernel's release and its modules of KVM and VFIO, the distribution and what booted it. Of the kernel's command line, configuration and log it keeps only what is about IOMMU, VFIO, PCI and KVM. It has no serial numbers, network addresses or host names, so that it can be attached to a bug report.
 
-Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit and ACS.`;
+Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit, ACS, and on many machines the kernel log.`;
 
   static override usage = 'snapshot FILE [FLAGS]';
 
   static override examples = [
     {description: 'Capture this machine:', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
     {description: 'Look at it elsewhere:', command: '<%= config.bin %> groups --sysroot machine.json.gz'},
+    {
+      description: 'Say what it lacks:',
+      command: '<%= config.bin %> doctor --for passthrough --sysroot machine.json.gz',
+    },
   ];
 
   static override args = {

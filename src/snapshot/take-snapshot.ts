@@ -1,3 +1,6 @@
+import {CUT_FOR_DOCTOR} from '../doctor/cut-capture.js';
+import {diagnose} from '../doctor/doctor.js';
+import {machineOf} from '../doctor/machine.js';
 import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readHost, type Host} from '../iommu/host.js';
@@ -10,12 +13,13 @@ import {assess, assessUngrouped} from '../vfio/eligibility/assess.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {cutFramebuffers, IOMEM} from '../vfio/eligibility/framebuffers.js';
 import {cutInterrupts, INTERRUPTS} from '../vfio/eligibility/interrupts.js';
+import {readForDryRun} from '../vfio/bind/read-for-dry-run.js';
 
 /**
  * Captures everything that kvfio reads of a machine, by reading it all once and writing down the answers.
  *
  * Some files are cut down to what is read of them: pci.ids to the names that occur, cpuinfo to the processor's vendor and flags,
- * the kernel's configuration and its command line to what is about IOMMU, VFIO, PCI and KVM, interrupts to the chip that decides,
+ * the kernel's configuration, command line, log and lists of modules to what is about IOMMU, VFIO, PCI and KVM, interrupts to the chip that decides,
  * iomem to framebuffers, the kernel's symbols to those that are looked for, and version to all but who built it with what, since the
  * rest may be private and captures are published.
  */
@@ -25,7 +29,10 @@ export const takeSnapshot = (
   root: boolean,
 ): {capture: Capture; host: Host} => {
   const recorder = new RecordingTree(tree, emptyCapture(kvfioVersion, root));
+  // as it will be looked at elsewhere
+  diagnose(null, machineOf(recorder, null));
   const host = readHost(recorder, {paths: true, regions: true});
+  readForDryRun(recorder, host);
   const examined = examine(recorder, host);
   for (const group of host.groups) assess(examined, group);
   for (const device of host.ungrouped) assessUngrouped(examined, device);
@@ -33,12 +40,14 @@ export const takeSnapshot = (
   if (parts[INTERRUPTS] !== undefined) parts[INTERRUPTS] = cutInterrupts(parts[INTERRUPTS]);
   if (texts[IOMEM] !== undefined) texts[IOMEM] = cutFramebuffers(texts[IOMEM]);
   const commandLine = texts[COMMAND_LINE];
-  if (commandLine !== undefined) texts[COMMAND_LINE] = `${relevantParameters(commandLine).join(' ')}\n`;
+  if (commandLine !== undefined)
+    texts[COMMAND_LINE] = `${[...loaderMarks(commandLine), ...relevantParameters(commandLine)].join(' ')}\n`;
   const version = texts[PROC_VERSION];
   if (version !== undefined) texts[PROC_VERSION] = withoutBuilder(version);
   cutFunctions(recorder.capture);
   cutKernelConfig(recorder.capture, host.kernel.release);
   cutProcessorInfo(recorder.capture);
+  for (const cut of CUT_FOR_DOCTOR) cut(recorder.capture);
   const devices = [...host.groups.flatMap((group) => group.devices), ...host.ungrouped];
   for (const place of PCI_IDS_PLACES) {
     const text = texts[place];
@@ -54,6 +63,10 @@ export const takeSnapshot = (
 };
 
 const COMMAND_LINE = '/proc/cmdline';
+
+/** What a boot loader adds to the command line, without what it loaded (doctor/distribution.ts). */
+const loaderMarks = (commandLine: string): string[] =>
+  commandLine.match(/(?<=^|\s)(?:BOOT_IMAGE=|initrd=\\)/g) ?? [];
 
 /** Beside the flags, the file has the board's serial number on some machines. */
 const cutProcessorInfo = ({parts}: Capture): void => {

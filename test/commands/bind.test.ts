@@ -3,7 +3,8 @@ import {readdirSync} from 'node:fs';
 import Bind from '../../src/commands/bind.js';
 import Unbind from '../../src/commands/unbind.js';
 import type {ErrorDocument} from '../../src/cli/report.js';
-import type {UnbindDocument} from '../../src/vfio/bind/bind-document.js';
+import type {BindDocument, UnbindDocument} from '../../src/vfio/bind/bind-document.js';
+import {intel, machine, pci} from '../support/machine.js';
 import {run} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {skip} from '../support/skip.js';
@@ -26,6 +27,20 @@ describe('kvfio bind and kvfio unbind', () => {
     assert.deepEqual(await errorOf(Bind, ['--group', '2147483647']), [3, 'GROUP_NOT_FOUND']);
     assert.deepEqual(await errorOf(Unbind, ['--device', 'ffff:ff:1f.7']), [3, 'DEVICE_NOT_FOUND']);
     assert.deepEqual(await errorOf(Bind, ['--group', '1', '--user', 'no such user']), [3, 'USER_NOT_FOUND']);
+  });
+
+  it('plan for another machine, whose snapshot or files are given, and say what these leave open', async () => {
+    using built = machine({
+      units: {dmar0: intel('f050da')},
+      groups: {12: [pci('0000:01:00.0', {unit: 'dmar0', driver: 'e1000e'})]},
+    });
+    const argv = ['--group', '12', '--sysroot', built.root];
+    assert.deepEqual(await errorOf(Bind, argv), [2, 'USAGE']);
+    assert.deepEqual(await errorOf(Bind, [...argv, '--dry-run', '--user', '0']), [2, 'USAGE']);
+    const {exit, stdout} = await run(Bind, [...argv, '--dry-run', '--json']);
+    const {steps, warnings, groups} = documentOf<BindDocument>(stdout, 'bind');
+    assert.deepEqual([exit, steps.length, groups[0]?.assignable.verdict], [0, 3, 'yes']);
+    assert.ok(warnings.some(({message}) => message.includes('a capture cannot say')));
   });
 
   it('are for root only', async function () {

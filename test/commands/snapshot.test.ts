@@ -4,11 +4,15 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {gunzipSync, gzipSync} from 'node:zlib';
 import type {ErrorDocument} from '../../src/cli/report.js';
+import Bind from '../../src/commands/bind.js';
+import Doctor from '../../src/commands/doctor.js';
 import Groups from '../../src/commands/groups.js';
 import Snapshot, {type SnapshotDocument} from '../../src/commands/snapshot.js';
+import type {DoctorDocument} from '../../src/doctor/doctor.js';
 import type {GroupsDocument} from '../../src/groups/groups-document.js';
 import {readHost} from '../../src/iommu/host.js';
 import type {Capture} from '../../src/linux/capture.js';
+import {readKernelLog} from '../../src/linux/kernel-log.js';
 import {openTree} from '../../src/linux/open-tree.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {intel, machine, pci} from '../support/machine.js';
@@ -25,10 +29,20 @@ describe('kvfio snapshot', () => {
     rmSync(folder, {recursive: true});
   });
 
+  /** What each command that takes a snapshot answers. */
   const everything = async (sysroot: string): Promise<unknown> => {
-    const {exit, stdout} = await run(Groups, ['--sysroot', sysroot, '--explain', '--regions', '--json']);
-    assert.equal(exit, 0);
-    return {...documentOf<GroupsDocument>(stdout, 'groups'), origin: null};
+    const groups = await run(Groups, ['--sysroot', sysroot, '--explain', '--regions', '--json']);
+    assert.equal(groups.exit, 0);
+    const document = documentOf<GroupsDocument>(groups.stdout, 'groups');
+    const doctor = await run(Doctor, ['--sysroot', sysroot, '--json']);
+    const binds = [];
+    for (const {id} of document.groups)
+      binds.push(await run(Bind, ['--group', String(id), '--dry-run', '--sysroot', sysroot, '--json']));
+    return [
+      {...document, origin: null},
+      {...documentOf<DoctorDocument>(doctor.stdout, 'doctor'), origin: null},
+      binds.map(({exit, stdout}) => ({exit, stdout})),
+    ];
   };
   const capture = async (sysroot: string, file = 'machine.json'): Promise<string> => {
     const path = join(folder, file);
@@ -142,6 +156,48 @@ describe('kvfio snapshot', () => {
       '8086  Intel Corporation\n\t10d3  82574L Gigabit Network Connection\nC 02  Network controller\n\t00  Ethernet controller\n',
     );
   });
+
+  it("keeps of what doctor reads nothing that is the user's own", async () => {
+    using built = machine({...PC, release: '6.8.0-1-generic', tables: ['DMAR']});
+    const own = {
+      'etc/os-release': 'ID=debian\nHOME_URL="https://secret.example"\n',
+      'proc/misc': '232 kvm\n60 secret\n',
+      'proc/devices': '250 vfio\n251 secret\n',
+      'proc/modules': 'secret 1 0 - Live 0x0\nvfio 1 0 - Live 0x0\n',
+      'sys/module/secret/initstate': 'live\n',
+      'sys/module/vfio/initstate': 'live\n',
+      'lib/modules/6.8.0-1-generic/modules.dep': 'updates/secret.ko:\nkernel/vfio/pci/vfio-pci.ko.xz:\n',
+      'lib/modules/6.8.0-1-generic/modules.builtin': 'kernel/secret.ko\nkernel/kvm/kvm.ko\n',
+      'etc/modprobe.d/secret.conf': 'options secret password=secret\n',
+      'etc/modprobe.d/vfio.conf': 'options secret a=b\ninstall kvm_intel /bin/false\nblacklist vfio_pci\n',
+      'etc/default/grub': 'GRUB_CMDLINE_LINUX="secret"\n',
+      'dev/kmsg':
+        '[ 0.1] secret: started\n[ 0.2] kvm: disabled by bios\n[ 0.3] Kernel command line: secret\n[ 0.4] DMAR: Failed to map dmar0\n',
+    };
+    for (const [path, text] of Object.entries(own)) built.write(path, text);
+    const path = await capture(built.root);
+    assert.doesNotMatch(readFileSync(path, 'utf8'), /secret|736563726574/);
+    assert.deepEqual(readKernelLog(openTree(path)), ['kvm: disabled by bios', 'DMAR: Failed to map dmar0']);
+    assert.deepEqual(await everything(path), await everything(built.root));
+  });
+
+  for (const [loader, line] of [
+    ['GRUB', 'BOOT_IMAGE=/secret root=ZFS=secret quiet'],
+    ['systemd-boot', 'initrd=\\\\secret root=secret'],
+  ] as const)
+    it(`knows that ${loader} has booted the machine, and not what`, async () => {
+      using built = machine({tables: ['DMAR'], config: 'CONFIG_INTEL_IOMMU=y\n', commandLine: line});
+      built.write('etc/os-release', 'ID=debian\n');
+      built.write('etc/kernel/proxmox-boot-uuids', '');
+      built.write('etc/default/grub', '');
+      const path = await capture(built.root);
+      assert.doesNotMatch(readFileSync(path, 'utf8'), /secret/);
+      const {stdout} = await run(Doctor, ['--sysroot', path]);
+      assert.match(
+        stdout,
+        loader === 'GRUB' ? /GRUB_CMDLINE_LINUX/ : /add intel_iommu=on to \/etc\/kernel\/cmdline/,
+      );
+    });
 
   it('does not replace a file unless it is forced to', async () => {
     using built = machine(PC);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {takeSnapshot} from '../../src/groups/snapshot.js';
+import {takeSnapshot} from '../../src/snapshot/take-snapshot.js';
 import type {KernelCoherency} from '../../src/iommu/coherency-rule.js';
 import {readHost, type Host} from '../../src/iommu/host.js';
 import {CaptureTree} from '../../src/linux/capture.js';

@@ -27,7 +27,8 @@ export const judge = (
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
   const taken = members.map(({device}) => device);
   const along = groupsOf(members).flatMap((group) => goesAlong(taken, group));
-  const doubts: Doubt[] = [];
+  const live = tree.origin.kind === 'host';
+  const doubts: Doubt[] = live || !dryRun ? [] : [{code: 'NOT_ASKED', message: CAPTURE_CANNOT_SAY}];
   const found = findings(
     {
       tree,
@@ -35,7 +36,7 @@ export const judge = (
       groups: groupsOf(members),
       allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
       addresses,
-      live: tree.origin.kind === 'host',
+      live,
       passive: dryRun,
       doubt: (doubt) => doubts.push(doubt),
       openNodes: readOpenNodes,
@@ -48,6 +49,9 @@ export const judge = (
     doubts,
   };
 };
+
+const CAPTURE_CANNOT_SAY =
+  'what the machine needs the devices for, such as mounts, addresses and programs, a capture cannot say: "kvfio bind" may refuse there what is planned here';
 
 /** @throws {@link Failure} that names everything that stands in the way */
 export const refuse = (refused: readonly Finding[], what: string): void => {

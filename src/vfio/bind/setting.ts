@@ -22,6 +22,14 @@ export interface BindSetting {
   observe: Observer;
 }
 
+/** A machine of which there are only files, for dry runs. */
+export const filesAlone = (tree: HostTree): BindSetting => ({
+  ...hostSetting(),
+  tree,
+  nodes: {...hostNodes, owner: () => null},
+  addresses: () => [],
+});
+
 /** This machine. */
 export const hostSetting = (): BindSetting => ({
   tree: new DirectoryTree(),
