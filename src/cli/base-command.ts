@@ -24,6 +24,17 @@ const refuseLooseWords = (argv: readonly string[], flags: Readonly<Record<string
   }
 };
 
+/** Writes at once, so that the last line before a call that does not come back is seen. */
+const debugLine =
+  (writeSync: (fd: number, text: string) => number) =>
+  (line: string): void => {
+    try {
+      writeSync(2, `kvfio: debug: ${printable(line)}\n`);
+    } catch {
+      // a reader that is slow, or gone, misses lines
+    }
+  };
+
 /** Warnings beyond this number are counted, not printed: the JSON document has them all. */
 const WARNINGS_SHOWN = 20;
 
@@ -49,6 +60,10 @@ export abstract class BaseCommand extends Command {
     }),
     'no-color': Flags.boolean({
       description: 'plain output; NO_COLOR and FORCE_COLOR are honoured too',
+      helpGroup: 'GLOBAL',
+    }),
+    debug: Flags.boolean({
+      description: 'tell on stderr of each file and call, with times, as KVFIO_DEBUG=1 does',
       helpGroup: 'GLOBAL',
     }),
     quiet: Flags.boolean({
@@ -100,7 +115,7 @@ export abstract class BaseCommand extends Command {
   /** Writes warnings to stderr, the first of many and the number of the others. */
   protected async warnOf(warnings: readonly {message: string}[]): Promise<void> {
     if (warnings.length === 0 || this.isGiven('--quiet')) return;
-    const label = (await colourFor('stderr', this.colour)).yellow('warning:');
+    const label = `kvfio: ${(await colourFor('stderr', this.colour)).yellow('warning:')}`;
     const lines = warnings.slice(0, WARNINGS_SHOWN).map(({message}) => `${label} ${printable(message)}`);
     const rest = warnings.length - lines.length;
     if (rest > 0) lines.push(`${label} ${rest} more like these; --json lists them all`);
@@ -108,6 +123,13 @@ export abstract class BaseCommand extends Command {
   }
 
   protected override async init(): Promise<void> {
+    if (this.isGiven('--debug') || !['', '0'].includes(process.env['KVFIO_DEBUG'] ?? '')) {
+      const [{logCalls}, {writeSync}] = await Promise.all([
+        import('../linux/log-calls.js'),
+        import('node:fs'),
+      ]);
+      logCalls(debugLine(writeSync));
+    }
     await super.init();
     // a command without flags has none, whatever the type says
     refuseLooseWords(this.argv, (this.ctor as {flags?: Record<string, object>}).flags ?? {});

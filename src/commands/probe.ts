@@ -28,7 +28,7 @@ export default class Probe extends BaseCommand {
 
   static override summary = 'Measure in a guest what a WBINVD costs, and what a group does to it.';
 
-  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices. The time is that of the guest, by its own time-stamp counter, from before the instruction to after it.
+  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices. The time is that of the guest, by its own time-stamp counter.
 
 --group measures three times in one VM: before the groups are added to its kvm-vfio device, with them, and after they are deleted. They are deleted and free afterwards, also after Ctrl-C. A WBINVD that is executed stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
 

@@ -1,6 +1,7 @@
 import {createRequire} from 'node:module';
 import {availableParallelism} from 'node:os';
 import type * as Threads from 'node:worker_threads';
+import {callLog} from '../linux/call-log.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import type {Warning} from './attributes.js';
 import {readGroup, type Group, type GroupContext} from './group.js';
@@ -42,7 +43,8 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   // a tree of another kind may be there for this thread alone, as a recording is
   const root =
     tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
-  const helpers = root === null ? null : startHelpers(context, ids, root);
+  // what a thread of its own reads would be told by nobody
+  const helpers = root === null || callLog !== null ? null : startHelpers(context, ids, root);
   const parts = new Map<number, Part>();
   try {
     for (let at = 0; at < partsOf(ids); at++) {

@@ -2,8 +2,9 @@ import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import {createInterface, type Interface} from 'node:readline';
 import {Readable, Writable} from 'node:stream';
+import {callLog} from './call-log.js';
 import type {Descriptor} from './descriptor.js';
-import {SyscallError} from './errno.js';
+import {errnoName, SyscallError} from './errno.js';
 import {ENDING_SIGNALS} from './hold-signals.js';
 
 /** Writes attributes of sysfs. */
@@ -57,6 +58,9 @@ export class DetachedWriter implements AttributeWriter, AsyncDisposable {
   async write(path: string, text: string): Promise<void> {
     const writer = (this.#process ??= await WritingProcess.start(this.#inherit));
     const errno = await writer.ask({path, text}, this.#seconds);
+    callLog?.tell(
+      `write ${path} = ${errno === null ? 'no answer' : errno === 0 ? JSON.stringify(text) : errnoName(errno)}, by process ${writer.pid}`,
+    );
     if (errno === null) {
       this.#process = null;
       writer.abandon();

@@ -3,6 +3,7 @@ import {createRequire} from 'node:module';
 import {constants} from 'node:os';
 import type * as FfiRs from 'ffi-rs';
 import {Failure} from '../failure.js';
+import {callLog} from './call-log.js';
 import {SyscallError} from './errno.js';
 import {IOCTLS, type IoctlName} from './ioctl.js';
 import {syscallNumber, type SyscallName} from './syscalls.js';
@@ -317,7 +318,7 @@ interface Calls {
 let bound: Calls | undefined;
 
 /** Loading ffi-rs takes longer than reading all of sysfs, so that only happens when a call is made. */
-const calls = (): Calls => (bound ??= bind(load()));
+const calls = (): Calls => (bound ??= callLog === null ? bind(load()) : callLog.logged(bind(load())));
 
 const load = (): typeof FfiRs => {
   try {

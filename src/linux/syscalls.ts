@@ -97,6 +97,11 @@ const ARM64: Partial<Record<SyscallName, number>> = {
 /** Numbers on x86-64, where kvfio makes other processes execute calls. */
 export const SYSCALLS_X64: Readonly<Record<SyscallName, number>> = X64;
 
+/** The name of a call on this machine; its number where it has none here. */
+export const syscallName = (number: number): string =>
+  Object.entries(process.arch === 'arm64' ? ARM64 : SYSCALLS_X64).find(([, each]) => each === number)?.[0] ??
+  `syscall ${number}`;
+
 /** The number of a call on this machine. */
 export const syscallNumber = (name: SyscallName): number => {
   const number = (process.arch === 'arm64' ? ARM64 : SYSCALLS_X64)[name];
