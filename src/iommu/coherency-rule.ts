@@ -45,7 +45,7 @@ export const readCoherencyRule = (
     if (shown !== undefined) return {coherencyRule: shown.rule, coherencyRuleFrom: from};
   }
   if (family === null) return {coherencyRule: byVersion, coherencyRuleFrom: 'version'};
-  const asksDevices = Number(family[1]) >= FIRST_BUILD_OF_RHEL_9_2;
+  const asksDevices = Number(family[1]) >= FIRST_BUILD_THAT_ASKS_DEVICES;
   return {coherencyRule: asksDevices ? 'devices' : byVersion, coherencyRuleFrom: 'family'};
 };
 
@@ -79,11 +79,12 @@ const RULES: readonly {name: string; rule: CoherencyRule}[] = [
 ];
 
 /**
- * Releases of RHEL 9 and what is built from it. The kernels of 9.2 and newer have vfio_group_enforced_coherent(), which is
- * younger than those of 9.0 and 9.1.
+ * Releases of RHEL 9 and what is built from it. 5.14.0-309.el9, which became 9.3, is the first build whose change log shows what came
+ * to VFIO after vfio_group_enforced_coherent(), as "vfio: Support VFIO_NOIOMMU with iommufd". What older builds have was
+ * not read: for them the version stands, as what is taken of the family.
  */
 const RHEL_9 = /^5\.14\.0-(\d+)(?:\.\w+)*?\.el9(?:_\d+)?(?:\.(?!elrepo)|$)/;
-const FIRST_BUILD_OF_RHEL_9_2 = 284;
+const FIRST_BUILD_THAT_ASKS_DEVICES = 309;
 
 /** The names of {@link RULES} in a file, which is read in parts: that of all symbols is long. */
 const functionsIn = (at: ReadAt): Set<string> => {

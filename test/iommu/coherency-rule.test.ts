@@ -37,7 +37,9 @@ const symbols = (...names: string[]): string =>
 describe('the rule by which a kernel decides about coherency', () => {
   for (const [release, rule] of Object.entries({
     [RHEL_9]: 'devices by family',
-    '5.14.0-284.11.1.el9_2.x86_64': 'devices by family',
+    '5.14.0-309.el9.x86_64': 'devices by family',
+    '5.14.0-308.el9.x86_64': 'all-units by family',
+    '5.14.0-284.11.1.el9_2.x86_64': 'all-units by family',
     '5.14.0-503.11.1.el9_5.aarch64': 'devices by family',
     '5.14.0-570.el9.x86_64+rt': 'devices by family',
     '5.14.0-362.hs3.hsx.el9.x86_64': 'devices by family',
