@@ -19,13 +19,16 @@ const GUARD_FLAGS = {
   'force-platform': 'although it carries a TPM, or a watchdog that a program has open',
   'force-sriov': 'although it has virtual functions',
   'force-held': 'although a VM or another process has its group open',
+  'force-foreign': 'although kvfio did not give it to VFIO: it gets whatever driver the kernel finds',
 } as const satisfies Record<`force-${GuardName}`, string>;
 
 const forceFlag = (guard: GuardName) =>
   Flags.boolean({description: GUARD_FLAGS[`force-${guard}`], helpGroup: 'FORCE'});
 
-/** The only guard of what takes devices from VFIO. */
-export const heldFlag = {'force-held': forceFlag('held')};
+const heldFlag = {'force-held': forceFlag('held')};
+
+/** The guards of what takes devices from VFIO. */
+export const unbindGuardFlags = {...heldFlag, 'force-foreign': forceFlag('foreign')};
 
 export const guardFlags = {
   'force-mounted': forceFlag('mounted'),

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {forced, heldFlag, memberFlags, memberRequest, patienceFlag} from '../cli/bind-flags.js';
+import {forced, unbindGuardFlags, memberFlags, memberRequest, patienceFlag} from '../cli/bind-flags.js';
 import {bindLines} from '../cli/bind-text.js';
 import {dryRunFlag} from '../cli/vm-flags.js';
 import type {UnbindDocument} from '../vfio/bind/bind-document.js';
@@ -11,7 +11,9 @@ import {unbindDevices} from '../vfio/bind/unbind.js';
 export default class Unbind extends BaseCommand {
   static override summary = 'Return devices from VFIO to the drivers that they had.';
 
-  static override description = `Each device gets the driver and the override that it had before "kvfio bind". One that somebody else gave to VFIO loses its override and gets the driver that the kernel finds for it. All or none, as with bind; devices that VFIO does not have are left alone, with exit code 0.
+  static override description = `Each device gets the driver and the override that it had before "kvfio bind". All or none, as with bind; devices that VFIO does not have are left alone, with exit code 0.
+
+A device that somebody else gave to VFIO, or kvfio before the machine was booted last, is left alone; where nothing else is to be returned, that is exit code 5. --force-foreign takes it: it loses its override and gets the driver that the kernel finds for it.
 
 --recover puts every device right whose bind or unbind was cut short by a crash, a kill or a power cut, and nothing else.
 
@@ -33,7 +35,7 @@ A group that a VM holds is refused: its driver would wait for the VM to let go.`
     }),
     'dry-run': dryRunFlag,
     timeout: patienceFlag,
-    ...heldFlag,
+    ...unbindGuardFlags,
   };
 
   async run(): Promise<UnbindDocument> {

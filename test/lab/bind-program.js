@@ -162,9 +162,11 @@ const wholeGroup = async () => {
 
 const stuck = async () => {
   const holder = await hold(groupOf(given), given);
-  seen.stuck = await attempt(() => unbindDevices(devices(given), {...plain, force: ['held'], timeout: 3}));
+  seen.stuck = await attempt(() =>
+    unbindDevices(devices(given), {...plain, force: ['held', 'foreign'], timeout: 3}),
+  );
   seen.meanwhile = await attempt(() =>
-    unbindDevices(devices(given), {...plain, force: ['held'], timeout: 1}),
+    unbindDevices(devices(given), {...plain, force: ['held', 'foreign'], timeout: 1}),
   );
   await end(holder);
   seen.recovered = await attempt(() => recoverDevices(plain));

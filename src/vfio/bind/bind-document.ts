@@ -8,7 +8,7 @@ export interface StepText {
   undo: string | null;
 }
 
-/** Reasons for which kvfio does not take a device from the host. */
+/** Reasons for which kvfio does not take a device from the host, or from VFIO. */
 export const GUARDS = [
   'mounted',
   'swap',
@@ -19,6 +19,7 @@ export const GUARDS = [
   'platform',
   'sriov',
   'held',
+  'foreign',
 ] as const;
 export type GuardName = (typeof GUARDS)[number];
 

@@ -41,27 +41,46 @@ export const planBind = (tree: HostTree, examined: Examined, members: readonly M
   });
 
 /**
- * What `unbind` does with each device: what a journal says, and for others of VFIO's whatever the kernel thinks best.
+ * What `unbind` does with each device: what a journal says. Others of VFIO's are left to it, or get whatever driver the kernel thinks
+ * best.
  *
- * @param entries of binds that came to their end
+ * @param entries of binds that came to their end; null when the journal cannot be read
+ * @param takesForeign whether it takes what kvfio did not bind
  */
 export const planUnbind = (
   tree: HostTree,
   members: readonly Member[],
-  entries: readonly JournalEntry[],
+  {entries, takesForeign}: {entries: readonly JournalEntry[] | null; takesForeign: boolean},
 ): PlannedDevice[] =>
   members.map((member) => {
-    const original = originalOf(tree, member, entries);
+    const original = originalOf(tree, member, entries ?? []);
     if (original !== null) {
       const plan = planned(tree, member, original, null);
       return plan.before.driver === original.driver && plan.before.override === original.override
         ? {...plan, goal: null, reason: 'it is as it was'}
         : plan;
     }
-    return member.device.boundToVfio && member.device.bus === 'pci'
+    if (!isVfios(member)) return planned(tree, member, null, 'VFIO does not have it');
+    return takesForeign || entries === null
       ? planned(tree, member, 'any', null)
-      : planned(tree, member, null, 'VFIO does not have it');
+      : planned(tree, member, null, FOREIGN);
   });
+
+/** Why `unbind` leaves a device to VFIO. */
+const FOREIGN = 'kvfio did not bind it (--force-foreign takes it all the same)';
+
+/** Whether VFIO has a device that kvfio could give to another driver. */
+const isVfios = ({device: {boundToVfio, bus}}: Member): boolean => boundToVfio && bus === 'pci';
+
+/** The devices of VFIO's that no journal knows of. */
+export const foreignAmong = (
+  tree: HostTree,
+  members: readonly Member[],
+  entries: readonly JournalEntry[],
+): string[] =>
+  members
+    .filter((member) => isVfios(member) && originalOf(tree, member, entries) === null)
+    .map(({device}) => device.address);
 
 export const stepsOf = (plan: readonly PlannedDevice[]): Step[] =>
   plan.flatMap(({target, before, goal}) => (goal === null ? [] : stepsBetween(target, before, goal)));

@@ -22,7 +22,11 @@ export const judge = (
   {tree, addresses}: BindSetting,
   host: Host,
   plan: readonly PlannedDevice[],
-  {guards, force, dryRun}: {guards?: readonly GuardName[]; force: readonly GuardName[]; dryRun: boolean},
+  {
+    guards,
+    force,
+    dryRun,
+  }: {guards?: Parameters<typeof findings>[1]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
   const taken = members.map(({device}) => device);
@@ -62,7 +66,9 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
     kind: 'refused',
     what,
     why: refused.map(({device, found}) => `${device}: ${found}.`).join('\n'),
-    hint: `Free it first. Who knows better says so with ${flags.join(' ')}.`,
+    hint: refused.every(({guard}) => guard === 'foreign')
+      ? `Have whoever gave it to VFIO take it back, or say ${flags.join(' ')}: it then gets whatever driver the kernel finds.`
+      : `Free it first. Who knows better says so with ${flags.join(' ')}.`,
   });
 };
 

@@ -5,18 +5,20 @@ import {bindingsBefore, changes, goalsOf, type DriverOptions} from './bind.js';
 import type {UnbindDocument} from './bind-document.js';
 import {changeDocument, type Change} from './change-document.js';
 import {bootOf, journalledDevice, newEntry} from './entry.js';
+import {foreignFindings} from './foreign.js';
+import type {Doubt} from './guards/guard.js';
 import {Journal, type JournalEntry} from './journal.js';
 import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
-import {planUnbind, stepsOf, type PlannedDevice} from './plan.js';
+import {foreignAmong, planUnbind, stepsOf, type PlannedDevice} from './plan.js';
 import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS} from './steps.js';
 import {conclude, runTransaction} from './transaction.js';
 
 /**
- * Returns devices to what they were before `kvfio bind`; those that somebody else gave to VFIO lose their override and
- * get the driver that the kernel finds for them. All or none.
+ * Returns devices to what they were before `kvfio bind`. Those that somebody else gave to VFIO are left to it, unless the guard
+ * `foreign` is overruled: then they lose their override and get the driver that the kernel finds for them. All or none.
  *
  * @throws {@link Failure} as for bindDevices
  */
@@ -76,18 +78,33 @@ const unbindChange = (
   setting: BindSetting,
   host: Host,
   request: Request,
-  {force, dryRun, entries}: DriverOptions & {entries: readonly JournalEntry[]},
+  {force, dryRun, entries}: DriverOptions & {entries: readonly JournalEntry[] | null},
 ): Change => {
-  const boot = bootOf(setting.tree);
-  const done = entries.filter((entry) => entry.state === 'done' && entry.boot === boot);
-  const plan = planUnbind(setting.tree, membersOf(host, request), done);
+  const {tree} = setting;
+  const boot = bootOf(tree);
+  const done = entries?.filter((entry) => entry.state === 'done' && entry.boot === boot) ?? null;
+  const members = membersOf(host, request);
+  const plan = planUnbind(tree, members, {entries: done, takesForeign: force.includes('foreign')});
+  const held = judge(setting, host, plan, {guards: ['held'], force, dryRun});
+  const foreign =
+    done === null
+      ? {overruled: [], refused: [], doubts: plan.some(changes) ? [UNREADABLE] : []}
+      : foreignFindings(plan, {force, foreign: foreignAmong(tree, members, done)});
   return {
     plan,
     steps: stepsOf(plan),
-    modules: missingModules(setting, plan, done),
+    modules: missingModules(setting, plan, done ?? []),
     dryRun,
-    ...judge(setting, host, plan, {guards: ['held'], force, dryRun}),
+    overruled: [...held.overruled, ...foreign.overruled],
+    refused: [...held.refused, ...foreign.refused],
+    doubts: [...held.doubts, ...foreign.doubts],
   };
+};
+
+const UNREADABLE: Doubt = {
+  code: 'JOURNAL_UNREADABLE',
+  message:
+    'what kvfio has bound is for root to read: what it has not bound is left alone, and what it has gets the driver that it had',
 };
 
 /** Modules of original drivers that are not there any more. */
@@ -111,12 +128,12 @@ const moduleOf = (entries: readonly JournalEntry[], path: string): string | null
     .filter((device) => device.path === path)
     .at(-1)?.module ?? null;
 
-/** An ordinary user may not read the journal: then a dry run goes by what the devices are. */
-const readableEntries = (journal: Journal, addresses: readonly string[]): JournalEntry[] => {
+/** An ordinary user may not read the journal: null, and a dry run goes by what the devices are. */
+const readableEntries = (journal: Journal, addresses: readonly string[]): JournalEntry[] | null => {
   try {
     return journal.entries(addresses);
   } catch (error) {
-    if (error instanceof Failure && error.kind === 'permission') return [];
+    if (error instanceof Failure && error.kind === 'permission') return null;
     throw error;
   }
 };

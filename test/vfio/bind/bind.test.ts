@@ -331,6 +331,49 @@ describe('bind and unbind', () => {
     assert.deepEqual(bus.state(), before);
   });
 
+  it('leave to VFIO what kvfio did not bind, and take it only when told', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    await bindDevices(group(11), options(bus));
+    built.files.remove('run/kvfio/bind');
+    const after = bus.state();
+    const refusal = await failureOf(unbindDevices(group(11), options(bus)));
+    assert.deepEqual([refusal.code, refusal.exitCode], ['GUARD_FOREIGN', 5]);
+    assert.match(refusal.hint, /--force-foreign/);
+    const predicted = await unbindDevices(group(11), options(bus, {dryRun: true}));
+    assert.deepEqual(predicted.steps, []);
+    assert.deepEqual([...new Set(predicted.refused.map(({guard}) => guard))], ['foreign']);
+    assert.deepEqual(bus.state(), after);
+    const told = await unbindDevices(group(11), options(bus, {force: ['foreign']}));
+    assert.deepEqual([...new Set(told.overruled.map(({guard}) => guard))], ['foreign']);
+    const drivers = (state: ReturnType<typeof bus.state>): (string | null | undefined)[] =>
+      Object.values(state).map(([driver]) => driver);
+    assert.deepEqual(drivers(bus.state()), drivers(before));
+    const nothing = await unbindDevices(group(11), options(bus));
+    assert.deepEqual(
+      [nothing.changed, nothing.refused],
+      [false, []],
+      'what VFIO does not have is no refusal',
+    );
+  });
+
+  it('return what kvfio bound of a group beside what it did not, and warn of the rest', async () => {
+    using built = build();
+    const {bus} = built;
+    const before = bus.state();
+    await bindDevices(group(12), options(bus));
+    built.files.remove('run/kvfio/bind');
+    await bindDevices(group(11), options(bus));
+    const {warnings, devices} = await unbindDevices({groups: [11, 12], devices: []}, options(bus));
+    assert.deepEqual(bus.state(), {...before, '0000:07:00.0': ['vfio-pci', 'vfio-pci']});
+    assert.deepEqual(
+      warnings.map(({code, message}) => [code, message.split(' ', 1)[0]]),
+      [['FOREIGN', '0000:07:00.0']],
+    );
+    assert.match(devices.find(({address}) => address === '0000:07:00.0')?.reason ?? '', /did not bind it/);
+  });
+
   it('give back what somebody else bound by clearing its override and probing', async () => {
     using built = build();
     const {bus} = built;
@@ -343,9 +386,10 @@ describe('bind and unbind', () => {
     assert.deepEqual([damaged.code, damaged.exitCode], ['JOURNAL_DAMAGED', 8]);
     built.files.remove('run/kvfio/bind');
     const start = bus.writes.length;
-    const predicted = await unbindDevices(group(12), options(bus, {dryRun: true}));
+    const force = ['foreign'] as const;
+    const predicted = await unbindDevices(group(12), options(bus, {dryRun: true, force}));
     assert.equal(predicted.groups[0]?.viable, null, 'who knows which driver the kernel finds');
-    await unbindDevices(group(12), options(bus));
+    await unbindDevices(group(12), options(bus, {force}));
     assert.deepEqual(bus.state(), before);
     assert.equal(bus.writes.slice(start).at(-1), '/sys/bus/pci/drivers_probe 0000:07:00.0');
   });
@@ -368,7 +412,9 @@ describe('bind and unbind', () => {
     await bindDevices(group(12), options(bus));
     const folder = 'sys/devices/pci0000:07/0000:07:00.0';
     writeFileSync(built.files.path(`${folder}/device`), '0x10c9\n');
-    await unbindDevices(group(12), options(bus));
+    const refusal = await failureOf(unbindDevices(group(12), options(bus)));
+    assert.equal(refusal.code, 'GUARD_FOREIGN');
+    await unbindDevices(group(12), options(bus, {force: ['foreign']}));
     // by its ids, not by what the other one was
     assert.deepEqual(bus.state()['0000:07:00.0'], ['e1000e', '(null)']);
   });

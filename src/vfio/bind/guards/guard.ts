@@ -29,10 +29,13 @@ export interface GuardContext {
   characterDevices: () => readonly CharacterDevice[];
 }
 
-/** What a dry run leaves open. */
+/** What is left open. */
 export interface Doubt {
-  /** A dry run does not ask, or kvfio may not look into processes. */
-  code: 'NOT_ASKED' | 'NOT_SEEN';
+  /**
+   * A dry run does not ask, or kvfio may not look into processes; what kvfio did not bind stays with VFIO; what it did bind is not
+   * for this user to read.
+   */
+  code: 'NOT_ASKED' | 'NOT_SEEN' | 'FOREIGN' | 'JOURNAL_UNREADABLE';
   /** A sentence without its full stop. */
   message: string;
 }

@@ -12,7 +12,8 @@ import {sriovGuard} from './sriov.js';
 import {storageGuard} from './storage.js';
 import {swapGuard} from './swap.js';
 
-const BY_NAME: Record<GuardName, Guard> = {
+/** `foreign` is asked of the plan (foreign.ts): it is about the journal, and not about the machine. */
+const BY_NAME: Record<Exclude<GuardName, 'foreign'>, Guard> = {
   mounted: mountedGuard,
   swap: swapGuard,
   storage: storageGuard,
@@ -30,7 +31,7 @@ const BY_NAME: Record<GuardName, Guard> = {
  */
 export const findings = (
   judged: Omit<GuardContext, 'characterDevices'>,
-  names: readonly GuardName[] = GUARDS,
+  names: readonly (keyof typeof BY_NAME)[] = ALL,
 ): Finding[] => {
   const context = {
     ...judged,
@@ -40,12 +41,14 @@ export const findings = (
   return context.devices.length === 0 ? [] : names.flatMap((name) => ask(name, context));
 };
 
+const ALL = GUARDS.filter((name) => name !== 'foreign');
+
 const once = <T extends object>(read: () => T): (() => T) => {
   let answer: T | undefined;
   return () => (answer ??= read());
 };
 
-const ask = (guard: GuardName, context: GuardContext): Finding[] => {
+const ask = (guard: keyof typeof BY_NAME, context: GuardContext): Finding[] => {
   try {
     return BY_NAME[guard](context);
   } catch (error) {
