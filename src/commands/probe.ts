@@ -39,7 +39,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
   static override usage = [
     'probe [FLAGS]',
     'probe --group N... [--allow-host-flush] [FLAGS]',
-    'probe --against (--vm-sock PATH | --pid PID) [--duration SECONDS] [FLAGS]',
+    'probe --against (--vm-sock PATH | --pid PID) [FLAGS]',
     'probe --compare FILE FILE',
   ];
 
