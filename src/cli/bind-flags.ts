@@ -1,8 +1,10 @@
 import {execFileSync} from 'node:child_process';
 import {Flags} from '@oclif/core';
 import {Failure} from '../failure.js';
+import {VFIO_DRIVER} from '../iommu/device.js';
 import {completePciAddress} from '../iommu/pci-address.js';
 import {GUARDS, type GuardName} from '../vfio/bind/bind-document.js';
+import type {DriverWish} from '../vfio/bind/driver-choice.js';
 import type {NewOwner} from '../vfio/bind/plan.js';
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from './usage-failure.js';
@@ -71,6 +73,21 @@ export const patienceFlag = Flags.integer({
   max: 86_400,
   helpValue: 'SECONDS',
 });
+
+export const driverFlag = Flags.string({
+  description:
+    'driver of VFIO that gets the devices: auto takes the one that names them in its aliases (modules.alias, vfio_pci:), as libvirt does, and says why; without it vfio-pci gets what no driver of VFIO has',
+  helpValue: 'auto|NAME',
+});
+
+/** @throws {@link Failure} for a name that no driver of VFIO can have */
+export const driverWish = (driver: string | undefined): DriverWish | undefined => {
+  if (driver === undefined || driver === 'auto' || VFIO_DRIVER.test(driver)) return driver;
+  throw usageFailure(
+    `"${driver}" is no driver of VFIO.`,
+    'Use --driver auto, or a name such as vfio-pci or mlx5_vfio_pci.',
+  );
+};
 
 /** @throws {@link Failure} unless something is named, and devices by what can be an address */
 export const memberRequest = (flags: {

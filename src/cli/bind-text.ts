@@ -22,7 +22,7 @@ export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkI
   ];
 };
 
-const deviceLine = ({address, name, before, after, outcome, reason}: BoundDevice): string => {
+const deviceLine = ({address, name, before, after, outcome, reason, chosen}: BoundDevice): string => {
   const what = `${address}${name === null ? '' : ` ${name}`}`;
   switch (outcome) {
     case 'left-alone':
@@ -31,7 +31,7 @@ const deviceLine = ({address, name, before, after, outcome, reason}: BoundDevice
       return `${what}: gone`;
     case 'planned':
     case 'changed':
-      return `${what}: ${bindingText(before)} -> ${after.driver === null && outcome === 'planned' && before.driver !== null ? 'whatever the kernel finds' : bindingText(after)}`;
+      return `${what}: ${bindingText(before)} -> ${after.driver === null && outcome === 'planned' && before.driver !== null ? 'whatever the kernel finds' : bindingText(after)}${chosen === null ? '' : ` (${chosen})`}`;
   }
 };
 

@@ -1,6 +1,15 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {forced, guardFlags, memberFlags, memberRequest, ownerOf, patienceFlag} from '../cli/bind-flags.js';
+import {
+  driverFlag,
+  driverWish,
+  forced,
+  guardFlags,
+  memberFlags,
+  memberRequest,
+  ownerOf,
+  patienceFlag,
+} from '../cli/bind-flags.js';
 import {bindLines} from '../cli/bind-text.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {usageFailure} from '../cli/usage-failure.js';
@@ -18,6 +27,8 @@ export default class Bind extends BaseCommand {
 
 --dry-run --sysroot plans for another machine, as it is in its files. What it needs the devices for they do not say.
 
+--driver names another driver of VFIO than vfio-pci, or has kvfio choose: such drivers can do more for their devices, as migrate them. Where vfio-pci has a device already, it then changes to that driver.
+
 Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
 
 A device that the host needs is refused: one that carries a mounted file system (a disk, 9p, virtiofs or flash memory, in the mount namespace of any process), swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, or in a bridge with other ports; the boot display, or one that a program has open; a serial or virtio console, or the last display; a TPM or a running watchdog; virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.
@@ -31,6 +42,10 @@ At the end every device that was changed is compared with its goal. The locks of
     {
       description: 'For a VM of an ordinary user',
       command: '<%= config.bin %> <%= command.id %> --group 12 --user alice',
+    },
+    {
+      description: 'To the driver of VFIO that is made for the device, such as one that can migrate it',
+      command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.2 --driver auto',
     },
     {
       description: 'What would be done',
@@ -49,6 +64,7 @@ At the end every device that was changed is compared with its goal. The locks of
       helpValue: 'NAME|UID',
       exclusive: ['sysroot'],
     }),
+    driver: driverFlag,
     'dry-run': dryRunFlag,
     sysroot: sysrootFlag,
     timeout: patienceFlag,
@@ -66,6 +82,7 @@ At the end every device that was changed is compared with its goal. The locks of
     const document = await bindDevices(memberRequest(flags), {
       setting: tree.origin.kind === 'host' ? hostSetting() : filesAlone(tree),
       owner: ownerOf(flags.user),
+      driver: driverWish(flags.driver),
       force: forced(flags),
       dryRun: flags['dry-run'],
       timeout: flags.timeout,

@@ -13,7 +13,7 @@ export default class Unbind extends BaseCommand {
 
   static override description = `Each device gets the driver and the override that it had before "kvfio bind". All or none, as with bind; devices that VFIO does not have are left alone, with exit code 0.
 
-A device that somebody else gave to VFIO, or kvfio before the machine was booted last, is left alone; where nothing else is to be returned, that is exit code 5. --force-foreign takes it: it loses its override and gets the driver that the kernel finds for it.
+A device that somebody else gave to VFIO, or kvfio before the machine was booted last, is left alone with a warning, or refused where --device names it (exit code 5). --force-foreign takes it: it loses its override and gets the driver that the kernel finds for it.
 
 --recover puts every device right whose bind or unbind was cut short by a crash, a kill or a power cut, and nothing else.
 

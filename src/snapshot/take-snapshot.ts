@@ -13,6 +13,7 @@ import {assess, assessUngrouped} from '../vfio/eligibility/assess.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {cutFramebuffers, IOMEM} from '../vfio/eligibility/framebuffers.js';
 import {cutInterrupts, INTERRUPTS} from '../vfio/eligibility/interrupts.js';
+import {cutAliases} from '../vfio/bind/driver-choice.js';
 import {readForDryRun} from '../vfio/bind/read-for-dry-run.js';
 
 /**
@@ -39,6 +40,7 @@ export const takeSnapshot = (
   const {texts, parts} = recorder.capture;
   if (parts[INTERRUPTS] !== undefined) parts[INTERRUPTS] = cutInterrupts(parts[INTERRUPTS]);
   if (texts[IOMEM] !== undefined) texts[IOMEM] = cutFramebuffers(texts[IOMEM]);
+  for (const [path, text] of Object.entries(texts)) texts[path] = cutAliases(path, text) ?? text;
   const commandLine = texts[COMMAND_LINE];
   if (commandLine !== undefined)
     texts[COMMAND_LINE] = `${[...loaderMarks(commandLine), ...relevantParameters(commandLine)].join(' ')}\n`;

@@ -44,6 +44,8 @@ export interface BoundDevice {
   outcome: 'changed' | 'planned' | 'left-alone' | 'gone';
   /** Why it was left alone; else null. */
   reason: string | null;
+  /** Why it gets that driver of VFIO, where kvfio has chosen it; else null. */
+  chosen: string | null;
 }
 
 /** A group with one of the devices in it. */

@@ -3,10 +3,11 @@ import {SyscallError} from '../../linux/errno.js';
 import {examine} from '../eligibility/examined.js';
 import type {BindDocument, GuardName} from './bind-document.js';
 import {changeDocument, type Change} from './change-document.js';
+import {DriverChooser, type DriverWish} from './driver-choice.js';
 import {journalledDevice, journalledNode, newEntry} from './entry.js';
 import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
-import {groupsOf, planBind, stepsOf, VFIO_PCI, type NewOwner, type PlannedDevice} from './plan.js';
+import {groupsOf, planBind, stepsOf, type NewOwner, type PlannedDevice} from './plan.js';
 import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type Step} from './steps.js';
@@ -24,12 +25,14 @@ export interface DriverOptions {
 }
 
 export interface BindOptions extends DriverOptions {
+  /** Which driver of VFIO; undefined: vfio-pci, and what another one has stays with that. */
+  driver?: DriverWish | undefined;
   /** Who gets the groups' nodes; null leaves them as they are. */
   owner: NewOwner | null;
 }
 
 /**
- * Gives devices to vfio-pci, all or none, and the nodes of their groups to a user.
+ * Gives devices to vfio-pci or to another driver of VFIO, all or none, and the nodes of their groups to a user.
  *
  * @throws {@link Failure}: notFound, refused by a guard, permission, timeout; rolledBack when it failed half-way
  */
@@ -50,7 +53,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
       machine.journal.entries(plan.map(({target}) => target.address)),
       plan.map(({target}) => target.address),
     );
-    refuse(change.refused, 'The devices were not given to vfio-pci.');
+    refuse(change.refused, 'The devices were not given to VFIO.');
     if (steps.length === 0) return answer(change);
     for (const name of change.modules) {
       await setting.loadModule(name);
@@ -94,16 +97,25 @@ const bindChange = (
   setting: BindSetting,
   host: Host,
   request: Request,
-  {owner, force, dryRun}: BindOptions,
+  {owner, force, dryRun, driver}: BindOptions,
 ): Change => {
-  const members = membersOf(host, request);
-  const plan = planBind(setting.tree, examine(setting.tree, host), members);
+  const {tree} = setting;
+  const plan = planBind(tree, {
+    examined: examine(tree, host),
+    members: membersOf(host, request),
+    chooser: new DriverChooser(tree, host.kernel.release),
+    wish: driver,
+  });
   const steps = [...stepsOf(plan), ...(owner === null ? [] : ownSteps(setting, plan, owner))];
-  const needed = plan.some(changes) && setting.tree.list(`${DRIVERS}/${VFIO_PCI}`) instanceof SyscallError;
+  const missing = plan.flatMap(({choice}) =>
+    choice !== undefined && tree.list(`${DRIVERS}/${choice.driver}`) instanceof SyscallError
+      ? choice.module
+      : [],
+  );
   return {
     plan,
     steps,
-    modules: needed ? [VFIO_PCI] : [],
+    modules: [...new Set(missing)],
     dryRun,
     ...judge(setting, host, plan, {force, dryRun}),
   };

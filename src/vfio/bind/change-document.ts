@@ -1,3 +1,4 @@
+import {VFIO_DRIVER} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
@@ -57,20 +58,16 @@ export const changeDocument = (
 /** The warning of a device that the host may need, and that goes to VFIO. */
 const takenFromHost = ({member, before, goal}: PlannedDevice): BindDocument['warnings'] => {
   const need = hostNeed(member.device);
-  return need === null ||
-    goal === null ||
-    goal === 'any' ||
-    goal.driver !== VFIO_PCI ||
-    before.driver === VFIO_PCI
+  return need === null || goal === null || goal === 'any' || !isVfio(goal.driver) || isVfio(before.driver)
     ? []
     : [{code: 'HOST_NEEDS', message: `${need}; a VM that has it can reach these, and the host cannot`}];
 };
 
-const VFIO_PCI = 'vfio-pci';
+const isVfio = (driver: string | null): boolean => driver !== null && VFIO_DRIVER.test(driver);
 
 const boundDevice = (
   {tree}: BindSetting,
-  {member, target, before, goal, reason}: PlannedDevice,
+  {member, target, before, goal, reason, choice}: PlannedDevice,
   {host, dryRun}: {host: Host; dryRun: boolean},
 ): BoundDevice => {
   const now = host.groups.flatMap(({devices}) => devices).find(({path}) => path === target.path);
@@ -81,6 +78,7 @@ const boundDevice = (
     group: member.group?.id ?? null,
     before,
     reason,
+    chosen: choice?.because ?? null,
   };
   if (goal === null) return {...common, after: before, outcome: 'left-alone'};
   if (dryRun) return {...common, after: predicted(goal), outcome: 'planned'};

@@ -6,11 +6,10 @@ import type {Examined} from '../eligibility/check.js';
 import {parentInGroup} from '../eligibility/driver-domain.js';
 import {probeRefusal} from '../eligibility/probe-checks.js';
 import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
+import {VFIO_PCI, type DriverChoice, type DriverChooser, type DriverWish} from './driver-choice.js';
 import type {JournalEntry} from './journal.js';
 import type {Member} from './members.js';
 import {stepsBetween, type Goal, type Step} from './steps.js';
-
-export const VFIO_PCI = 'vfio-pci';
 
 /** What is to become of a device. */
 export interface PlannedDevice {
@@ -20,6 +19,8 @@ export interface PlannedDevice {
   /** Null: it is left alone, for `reason`. */
   goal: Goal | null;
   reason: string | null;
+  /** The driver of VFIO that it is to have, when it was chosen for it. */
+  choice?: DriverChoice;
 }
 
 /** Whose a group's node is to be. */
@@ -32,13 +33,24 @@ export interface NewOwner {
  * What `bind` does with each device. Bridges and members that VFIO accepts as they are stay what they are, unless they
  * are named: a driver that is good for nothing but to keep the host away can then be replaced.
  *
- * @throws {@link Failure} for what vfio-pci can never drive
+ * @throws {@link Failure} for what the driver can never drive
  */
-export const planBind = (tree: HostTree, examined: Examined, members: readonly Member[]): PlannedDevice[] =>
+export const planBind = (tree: HostTree, {examined, members, chooser, wish}: BindWish): PlannedDevice[] =>
   members.map((member) => {
-    const reason = reasonToLeave(examined, member);
-    return planned(tree, member, reason === null ? {driver: VFIO_PCI, override: VFIO_PCI} : null, reason);
+    const choice = chooser.choose(member.device, wish ?? VFIO_PCI);
+    const reason = reasonToLeave(examined, member, {choice, isWished: wish !== undefined});
+    if (reason !== null) return planned(tree, member, null, reason);
+    const {driver} = choice;
+    return {...planned(tree, member, {driver, override: driver}, null), choice};
   });
+
+export interface BindWish {
+  examined: Examined;
+  members: readonly Member[];
+  chooser: DriverChooser;
+  /** Undefined: vfio-pci, and what another driver of VFIO has stays with that. */
+  wish: DriverWish | undefined;
+}
 
 /**
  * What `unbind` does with each device: what a journal says. Others of VFIO's are left to it, or get whatever driver the kernel thinks
@@ -72,15 +84,12 @@ const FOREIGN = 'kvfio did not bind it (--force-foreign takes it all the same)';
 /** Whether VFIO has a device that kvfio could give to another driver. */
 const isVfios = ({device: {boundToVfio, bus}}: Member): boolean => boundToVfio && bus === 'pci';
 
-/** The devices of VFIO's that no journal knows of. */
+/** The members that VFIO has and no journal knows of. */
 export const foreignAmong = (
   tree: HostTree,
   members: readonly Member[],
   entries: readonly JournalEntry[],
-): string[] =>
-  members
-    .filter((member) => isVfios(member) && originalOf(tree, member, entries) === null)
-    .map(({device}) => device.address);
+): Member[] => members.filter((member) => isVfios(member) && originalOf(tree, member, entries) === null);
 
 export const stepsOf = (plan: readonly PlannedDevice[]): Step[] =>
   plan.flatMap(({target, before, goal}) => (goal === null ? [] : stepsBetween(target, before, goal)));
@@ -110,15 +119,20 @@ const originalOf = (
   return last?.original ?? null;
 };
 
-const reasonToLeave = (examined: Examined, {device, group, named}: Member): string | null => {
+const reasonToLeave = (
+  examined: Examined,
+  {device, group, named}: Member,
+  {choice, isWished}: {choice: DriverChoice; isWished: boolean},
+): string | null => {
   const {address, bus, driver, classCode} = device;
-  if (device.boundToVfio) return `${driver ?? 'VFIO'} has it already`;
+  const cannotBind = refusalFor(address, choice.driver);
+  if (device.boundToVfio && (!isWished || bus !== 'pci' || driver === choice.driver))
+    return `${driver ?? 'VFIO'} has it already`;
   const blocks = group?.blockers.some((blocker) => blocker.address === address) ?? true;
   if (bus !== 'pci') {
     if (!blocks) return 'it is no PCI device, and VFIO accepts it';
     throw cannotBind(
-      address,
-      `It is a device of the bus ${bus ?? 'unknown'}, and vfio-pci drives PCI functions.`,
+      `It is a device of the bus ${bus ?? 'unknown'}, and ${choice.driver} drives PCI functions.`,
     );
   }
   const parent = group === null ? undefined : parentInGroup(device, group);
@@ -126,34 +140,43 @@ const reasonToLeave = (examined: Examined, {device, group, named}: Member): stri
     if (!named)
       return `it goes with ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it`;
     throw cannotBind(
-      address,
       `It is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it: VFIO takes their group only without that driver, and the device goes with it.`,
       `Give ${parent.address} to vfio-pci with all that is behind it, or have the firmware show the devices by themselves.`,
     );
   }
   if (isPciBridge(classCode) && !named) return 'it is a bridge';
-  if (!named && !blocks) {
+  if (!named && !blocks && !device.boundToVfio) {
     if (driver !== null) return `VFIO accepts it with ${driver}`;
     if (classCode?.startsWith('06') === true) return 'it is a bridge without a driver';
   }
   // whose virtual functions are there, the guard of them refuses
-  const refusal = probeRefusal(device, group, examined, ['virtual-functions']);
-  if (refusal === null) return null;
+  const refusal = probeRefusal(device, group, examined, [
+    'virtual-functions',
+    ...(choice.driver === VFIO_PCI ? [] : (['denylist'] as const)),
+  ]);
+  if (refusal === null) {
+    if (choice.fits) return null;
+    throw cannotBind(
+      `No alias of ${choice.module} names it (vfio_pci: in modules.alias), so that driver is not made for it.`,
+      'Use --driver auto, which finds the driver that is, or leave --driver out.',
+    );
+  }
   const {found, cure, errno} = refusal;
   throw cannotBind(
-    address,
-    `${sentence(found.replaceAll('{}', address))}${errno === null ? '' : `: vfio-pci answers ${errno}`}.`,
+    `${sentence(found.replaceAll('{}', address))}${errno === null ? '' : `: ${choice.driver} answers ${errno}`}.`,
     cure === null ? undefined : `${sentence(cure)}.`,
   );
 };
 
 const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
-const cannotBind = (address: string, why: string, hint = 'Leave it out.'): Failure =>
-  new Failure({
-    code: 'CANNOT_BIND',
-    kind: 'refused',
-    what: `${address} cannot be given to vfio-pci.`,
-    why,
-    hint,
-  });
+const refusalFor =
+  (address: string, driver: string) =>
+  (why: string, hint = 'Leave it out.'): Failure =>
+    new Failure({
+      code: 'CANNOT_BIND',
+      kind: 'refused',
+      what: `${address} cannot be given to ${driver}.`,
+      why,
+      hint,
+    });

@@ -89,7 +89,7 @@ const unbindChange = (
   const foreign =
     done === null
       ? {overruled: [], refused: [], doubts: plan.some(changes) ? [UNREADABLE] : []}
-      : foreignFindings(plan, {force, foreign: foreignAmong(tree, members, done)});
+      : foreignFindings(foreignAmong(tree, members, done), force);
   return {
     plan,
     steps: stepsOf(plan),

@@ -1,4 +1,4 @@
-import type {Device} from '../../iommu/device.js';
+import {VFIO_DRIVER, type Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import {blockers} from '../../iommu/viability.js';
@@ -33,7 +33,9 @@ export const withDrivers = (
     .filter((device) => !gone.includes(device))
     .map((device) => {
       const driver = drivers.get(device.path);
-      return driver === undefined ? device : {...device, driver, boundToVfio: driver === VFIO_PCI};
+      return driver === undefined
+        ? device
+        : {...device, driver, boundToVfio: driver !== null && VFIO_DRIVER.test(driver)};
     });
   const inTheWay = blockers(devices, version);
   return {...group, devices, viable: inTheWay.length === 0, blockers: inTheWay};
