@@ -108,7 +108,11 @@ export abstract class BaseCommand extends Command {
 
   /** Writes one line about the answer to stderr. */
   protected note(line: string): void {
-    if (this.isGiven('--quiet')) return;
+    if (!this.isGiven('--quiet')) this.tellWhy(line);
+  }
+
+  /** The same of what the exit code is for, which `--quiet` leaves as it leaves errors. */
+  protected tellWhy(line: string): void {
     process.stderr.write(`kvfio: ${printable(line)}\n`);
   }
 

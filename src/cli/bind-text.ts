@@ -15,7 +15,7 @@ export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkI
     ),
     ...overruled.map(({device, found}) => printable(`overruled: ${device}: ${found}`)),
     ...groups.flatMap((group) => [
-      groupLine(group, {dryRun, paint}),
+      groupLine(group, {dryRun, paint, command: document.command}),
       ...obstacleLines(group, {command: document.command, paint}),
     ]),
     ...(!dryRun && steps.length === 0 ? ['nothing to do'] : []),
@@ -45,13 +45,13 @@ const stepLines = ({steps}: BindDocument | UnbindDocument): string[] =>
 
 const groupLine = (
   {group, node, uid, viable, blockers}: BoundGroup,
-  {dryRun, paint}: {dryRun: boolean; paint: ChalkInstance},
+  {dryRun, paint, command}: {dryRun: boolean; paint: ChalkInstance; command: string},
 ): string => {
+  // that VFIO does not take it any more is what was asked for
+  if (command === 'unbind' && viable === false)
+    return `group ${group}: ${dryRun ? 'then ' : ''}with the host: ${printable(driversText(blockers))}`;
   const word = wordFor(viable, paint);
-  const because =
-    blockers.length === 0
-      ? ''
-      : ` because of ${blockers.map(({address, driver}) => `${address} (${driver})`).join(', ')}`;
+  const because = blockers.length === 0 ? '' : ` because of ${driversText(blockers)}`;
   const where = node === null || dryRun ? '' : `, ${node} owned by ${ownerText(uid)}`;
   return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
 };
@@ -72,6 +72,9 @@ const obstacleLines = (
             ),
           ),
         );
+
+const driversText = (blockers: BoundGroup['blockers']): string =>
+  blockers.map(({address, driver}) => `${address} (${driver})`).join(', ');
 
 const ownerText = (uid: number | null): string =>
   uid === null ? 'an unknown user' : uid === 0 ? 'root' : `user ${uid}`;

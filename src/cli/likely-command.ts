@@ -1,3 +1,4 @@
+import {FLAG_KINDS} from './flag-kinds.js';
 import {COMMAND_SYNONYMS, FLAG_SYNONYMS, OUTPUT_FLAGS, VALUE_SYNONYMS} from './likely-words.js';
 import {nearest} from './nearest.js';
 import {kindOfWord, type WordKind} from './word-kind.js';
@@ -9,7 +10,6 @@ export interface FlagShape {
   char?: string | undefined;
   options?: readonly string[] | undefined;
   multiple?: boolean | undefined;
-  helpValue?: string | readonly string[] | undefined;
   dependsOn?: readonly string[] | undefined;
 }
 
@@ -146,24 +146,22 @@ const likelyFlag = (word: string, left: string[], flags: readonly FlagShape[]): 
 };
 
 /** The words after a flag that are its values; a comma at the end of one joins it to the next. */
-const takeValues = (left: string[], {multiple, helpValue}: FlagShape): string[] => {
+const takeValues = (left: string[], {multiple, name}: FlagShape): string[] => {
   const isValue = (): boolean => left[0] !== undefined && !/^-[^\d]/.test(left[0]);
   const values: string[] = [];
   while (isValue() && (multiple === true || values.length === 0)) {
     let value = left.shift() ?? '';
-    while (helpValue === 'NAME,…' && value.endsWith(',') && isValue()) value += left.shift() ?? '';
+    while (FLAG_KINDS[name] === 'names' && value.endsWith(',') && isValue()) value += left.shift() ?? '';
     values.push(value);
   }
   return values;
 };
 
-/** Names of values that are whole numbers. */
-const NUMBERS = ['N', 'PID', 'SECONDS'];
-
 const SECONDS: Readonly<Record<string, number>> = {s: 1, m: 60, h: 3600};
 
 const likelyValues = (value: string, shape: FlagShape): string[] => {
-  const {options, multiple, helpValue = ''} = shape;
+  const {options, multiple} = shape;
+  const kind = FLAG_KINDS[shape.name];
   if (options !== undefined && !options.includes(value)) {
     if (multiple === true && value.includes(','))
       return value.split(',').flatMap((part) => likelyValues(part.trim(), shape));
@@ -171,19 +169,19 @@ const likelyValues = (value: string, shape: FlagShape): string[] => {
     if (synonym !== undefined && options.includes(synonym)) return [synonym];
     return [nearest(value, options) ?? value];
   }
-  const one = String(helpValue);
   // a list where each needs a flag of its own
   const parts = value.split(',').filter((part) => part !== '');
-  if (multiple === true && parts.length > 1 && (NUMBERS.includes(one) || one.includes('BDF'))) return parts;
-  if (!NUMBERS.includes(one)) return [value];
+  if (multiple === true && parts.length > 1 && (kind === 'number' || kind === 'address')) return parts;
+  if (kind !== 'number' && kind !== 'seconds') return [value];
   const [, digits, unit = ''] = /^(\d+)([smh])$/i.exec(value) ?? [];
-  if (one === 'SECONDS' && digits !== undefined)
+  if (kind === 'seconds' && digits !== undefined)
     return [String(Number(digits) * (SECONDS[unit.toLowerCase()] ?? 1))];
   return /^\d+(\.\d+)?e\d+$/i.test(value) ? [String(Number(value))] : [value];
 };
 
-const canBe = (value: string, {options, helpValue = ''}: FlagShape): boolean =>
-  options?.includes(value) ?? (!NUMBERS.includes(String(helpValue)) || /^\d{1,10}$/.test(value));
+const canBe = (value: string, {options, name}: FlagShape): boolean =>
+  options?.includes(value) ??
+  (!['number', 'seconds'].includes(FLAG_KINDS[name] ?? 'text') || /^\d{1,10}$/.test(value));
 
 interface Place {
   command: CommandShape;

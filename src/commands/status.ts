@@ -49,7 +49,7 @@ KVM looks at a group when it is added, or when another is added or deleted, and 
     if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
     await this.warnOf(document.warnings);
     if (document.expected !== null && document.asExpected !== true) {
-      this.note(unexpectedLine(document, {verify: flags.verify}));
+      this.tellWhy(unexpectedLine(document, {verify: flags.verify}));
       process.exitCode = EXIT_CODES[document.asExpected === false ? 'checkFailed' : 'cannotDecide'];
     }
     return document;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {commandText, likelyCommand, type CommandShape} from '../../src/cli/likely-command.js';
+import {FLAG_KINDS} from '../../src/cli/flag-kinds.js';
 import {nearest} from '../../src/cli/nearest.js';
 import {needs} from '../support/needs.js';
 import {PROJECT, start} from '../support/run.js';
@@ -134,6 +135,13 @@ describe('the command that was likely meant', () => {
           assert.ok(all.includes(typed) || nearest(typed, all) !== undefined, `${id}: ${typed}`);
       }
     }
+  });
+
+  it('knows what each flag takes, whatever its help calls it', () => {
+    const taking = Object.values(commands).flatMap(({flags}) =>
+      Object.values(flags).filter(({type, options}) => type === 'option' && options === undefined),
+    );
+    assert.deepEqual([...new Set(taking.map(({name}) => name))].sort(), Object.keys(FLAG_KINDS).sort());
   });
 
   it('is written as a shell takes it', () => {

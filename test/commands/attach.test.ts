@@ -229,6 +229,8 @@ describe('create, attach and detach', function () {
     assert.deepEqual(await expecting('non-coherent'), [7, false]);
     const {stderr} = await run(Status, [...place, '--expect', 'non-coherent']);
     assert.match(stderr, new RegExp('The VM is coherent, and --expect asks for non-coherent'));
+    // it is the reason of the exit code
+    assert.equal((await run(Status, [...place, '--expect', 'non-coherent', '--quiet'])).stderr, stderr);
     assert.ok(ended.pid > 0);
   });
 

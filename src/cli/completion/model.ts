@@ -47,6 +47,7 @@ const VALUES: Record<string, Values> = {
   sock: {kind: 'files', words: []},
   sysroot: {kind: 'files', words: []},
   out: {kind: 'files', words: []},
+  log: {kind: 'files', words: []},
   kernel: {kind: 'files', words: ['host', '6.1', '6.12']},
   file: {kind: 'files', words: []},
 };

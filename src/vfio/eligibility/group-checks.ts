@@ -297,7 +297,7 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
   const type1 = facts.parameter('vfio_iommu_type1', UNSAFE);
   const iommufd = facts.parameter('iommufd', UNSAFE);
   const [module, parameter] = by === 'cdev' ? ['iommufd', iommufd] : ['vfio_iommu_type1', type1];
-  // an IOMMUFD may stand for the container of a group, where there is no type 1
+  // where the container of a group is an IOMMUFD there is no type 1
   if (parameter === 'Y' || (parameter === null && iommufd === 'Y')) return [];
   const risk = `at the risk that a guest raises interrupts of the host, ${
     parameter === null

@@ -36,7 +36,7 @@ const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'
       device: address,
       // a module that is not loaded may get the parameter from modprobe.d
       certain: parameter === 'N' && sure,
-      found: `{} is ${id}, which ${sure ? 'is' : 'may be'} on vfio-pci's denylist for known errata${sure ? '' : ', for stable kernels took that over from 6.10'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
+      found: `{} is ${id}, which is on vfio-pci's denylist for known errata${sure ? '' : ' from Linux 6.10 on, and in some stable kernels before it'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
       cure: `load it with disable_denylist=1 ("${parameter === null ? '' : 'modprobe -r vfio-pci && '}modprobe vfio-pci disable_denylist=1"), at the risk that a guest makes the device hang the host`,
     };
   });

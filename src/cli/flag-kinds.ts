@@ -1,0 +1,35 @@
+/** What a flag takes: whole numbers, those of seconds, addresses of devices, names separated by commas, or any text. */
+export type FlagKind = 'number' | 'seconds' | 'address' | 'names' | 'text';
+
+/** By name, since a flag of one name means the same with every command; what takes one of fixed words is not here. */
+export const FLAG_KINDS: Readonly<Record<string, FlagKind>> = {
+  group: 'number',
+  pid: 'number',
+  'vm-fd': 'number',
+  'device-fd': 'number',
+  samples: 'number',
+  warmup: 'number',
+  cpu: 'number',
+  'cpus-visited': 'number',
+  timeout: 'seconds',
+  duration: 'seconds',
+  spread: 'seconds',
+  interval: 'seconds',
+  device: 'address',
+  cdev: 'address',
+  columns: 'names',
+  sort: 'text',
+  driver: 'text',
+  user: 'text',
+  dirty: 'text',
+  'vm-sock': 'text',
+  sock: 'text',
+  sysroot: 'text',
+  svg: 'text',
+  compare: 'text',
+  kernel: 'text',
+  out: 'text',
+  log: 'text',
+  pci: 'text',
+  append: 'text',
+};
