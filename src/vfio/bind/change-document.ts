@@ -1,4 +1,5 @@
 import {VFIO_DRIVER} from '../../iommu/device.js';
+import {fullName} from '../../iommu/pci-name.js';
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
@@ -71,10 +72,9 @@ const boundDevice = (
   {host, dryRun}: {host: Host; dryRun: boolean},
 ): BoundDevice => {
   const now = host.groups.flatMap(({devices}) => devices).find(({path}) => path === target.path);
-  const {vendor, device, class: kind} = now ?? member.device;
   const common = {
     address: target.address,
-    name: nameOf([kind, [vendor, device].filter(Boolean).join(' ')]),
+    name: fullName(now ?? member.device),
     group: member.group?.id ?? null,
     before,
     reason,
@@ -87,9 +87,6 @@ const boundDevice = (
     ? {...common, after: {driver: null, override: null}, outcome: 'gone'}
     : {...common, after, outcome: 'changed'};
 };
-
-/** `Ethernet controller: Intel Corporation 82574L`, or of that what is known. */
-const nameOf = (parts: readonly (string | null)[]): string | null => parts.filter(Boolean).join(': ') || null;
 
 const predicted = (goal: Binding | 'any'): Binding =>
   goal === 'any' ? {driver: null, override: null} : goal;
