@@ -46,6 +46,7 @@
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include "registers.h"
 
 struct report {
 	volatile uint64_t ready, vm_fd;
@@ -73,48 +74,6 @@ static uint64_t now(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
-/* ---- registers ---- */
-
-struct image { uint64_t general[14], red_zone[16]; uint8_t vectors[32 * 64]; uint64_t mask; } __attribute__((aligned(64)));
-
-/* Loads every register, counts down, and stores every register: rdi loaded, rsi stored, rdx rounds, rcx 0 AVX2, 1 AVX-512. */
-void carry(const struct image *loaded, struct image *stored, uint64_t rounds, uint64_t wide);
-__asm__(
-	".text\n.globl carry\ncarry:\n"
-	"push %rbp; push %rbx; push %r12; push %r13; push %r14; push %r15; push %rsi; push %rcx\n"
-	"test %rcx, %rcx; jnz 1f\n"
-	".set i, 0\n.macro LOADY n\nvmovups 240+64*\\n(%rdi), %ymm\\n\n.endm\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nLOADY \\n\n.endr\n"
-	"jmp 2f\n1:\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-	"vmovups 240+64*\\n(%rdi), %zmm\\n\n.endr\n"
-	"kmovw 2288(%rdi), %k5\n2:\n"
-	"mov %rdx, %rcx\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-	"mov 112+8*\\n(%rdi), %rax; mov %rax, -8-8*\\n(%rsp)\n.endr\n"
-	"mov 0(%rdi), %rax; mov 8(%rdi), %rbx; mov 16(%rdi), %rdx; mov 24(%rdi), %rsi; mov 40(%rdi), %rbp\n"
-	"mov 48(%rdi), %r8; mov 56(%rdi), %r9; mov 64(%rdi), %r10; mov 72(%rdi), %r11; mov 80(%rdi), %r12\n"
-	"mov 88(%rdi), %r13; mov 96(%rdi), %r14; mov 104(%rdi), %r15; mov 32(%rdi), %rdi\n"
-	"3: dec %rcx; jnz 3b\n"
-	"mov 8(%rsp), %rcx\n"
-	"mov %rax, 0(%rcx); mov %rbx, 8(%rcx); mov %rdx, 16(%rcx); mov %rsi, 24(%rcx); mov %rdi, 32(%rcx); mov %rbp, 40(%rcx)\n"
-	"mov %r8, 48(%rcx); mov %r9, 56(%rcx); mov %r10, 64(%rcx); mov %r11, 72(%rcx); mov %r12, 80(%rcx)\n"
-	"mov %r13, 88(%rcx); mov %r14, 96(%rcx); mov %r15, 104(%rcx)\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-	"mov -8-8*\\n(%rsp), %rax; mov %rax, 112+8*\\n(%rcx)\n.endr\n"
-	"cmpq $0, (%rsp); jnz 4f\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
-	"vmovups %ymm\\n, 240+64*\\n(%rcx)\n.endr\n"
-	"jmp 5f\n4:\n"
-	".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
-	"vmovups %zmm\\n, 240+64*\\n(%rcx)\n.endr\n"
-	"kmovw %k5, 2288(%rcx)\n5:\n"
-	"vzeroupper\n"
-	"pop %rcx; pop %rsi; pop %r15; pop %r14; pop %r13; pop %r12; pop %rbx; pop %rbp\nret\n");
-
-_Static_assert(offsetof(struct image, red_zone) == 112 && offsetof(struct image, vectors) == 240 &&
-	offsetof(struct image, mask) == 2288, "as in the assembly");
-
 static stack_t alternate;
 static sigset_t blocked;
 
@@ -134,21 +93,12 @@ static void check_signal_state(void)
 
 static void spin(void)
 {
-	static struct image loaded, stored;
-	uint64_t wide = __builtin_cpu_supports("avx512f") != 0;
 	uint32_t mxcsr = 0x7fa0, mxcsr_found; /* rounds to zero, and has seen an inexact result */
 	uint16_t control = 0x0a7f, control_found;
-	for (size_t i = 0; i < sizeof loaded; i++) ((uint8_t *)&loaded)[i] = i * 37 + 11;
-	loaded.mask = 0xa5c3;
 	__asm__ volatile("ldmxcsr %0; fldcw %1" :: "m"(mxcsr), "m"(control));
 	for (;;) {
-		memset(&stored, 0, sizeof stored);
-		carry(&loaded, &stored, 2000000, wide);
-		if (memcmp(loaded.general, stored.general, sizeof loaded.general)) BROKEN(stored.general[0]);
-		if (memcmp(loaded.red_zone, stored.red_zone, sizeof loaded.red_zone)) BROKEN(stored.red_zone[0]);
-		for (int i = 0; i < (wide ? 32 : 16); i++)
-			if (memcmp(loaded.vectors + 64 * i, stored.vectors + 64 * i, wide ? 64 : 32)) BROKEN(i);
-		if (wide && loaded.mask != stored.mask) BROKEN(stored.mask);
+		int lost = lost_in_loop(2000000);
+		if (lost) BROKEN(lost);
 		__asm__ volatile("stmxcsr %0; fnstcw %1" : "=m"(mxcsr_found), "=m"(control_found));
 		if (mxcsr_found != mxcsr || control_found != control) BROKEN(mxcsr_found);
 		check_signal_state();

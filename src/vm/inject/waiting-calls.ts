@@ -6,7 +6,7 @@ export type AfterStop =
   | 'restarts'
   /** It fails with EINTR and has moved nothing, so it may be made again. That is seen if kvfio is killed before. */
   | 'fails'
-  /** The same, or it ends with a part of what it was to do, which cannot be undone. */
+  /** The same, or it ends with a part of what it was to do, or with another error, which cannot be undone. */
   | 'ends-early';
 
 /** @param canWrite - whether the thread may write at an address */
@@ -19,6 +19,20 @@ const restartsWhenWritten =
     const address = args[timeout] ?? 0n;
     return address === 0n || canWrite(address) ? 'restarts' : 'fails';
   };
+
+/** The time that is left is written there, and that it cannot be is an error (nanosleep_copyout in kernel/time/hrtimer.c). */
+const restartsUnlessUnwritable =
+  (remainder: number): Row =>
+  (args, canWrite) => {
+    const address = args[remainder] ?? 0n;
+    return address === 0n || canWrite(address) ? 'restarts' : 'ends-early';
+  };
+
+/** A file system of FUSE tells its server, which may answer with EINTR (request_wait_answer in fs/fuse/dev.c), or have made the file. */
+const failsUnlessMaking =
+  (flags: number): Row =>
+  (args) =>
+    ((args[flags] ?? 0n) & O_EXCL) === 0n ? 'fails' : 'ends-early';
 
 /** It may have some of several things when it is interrupted. */
 const failsForOne =
@@ -46,8 +60,8 @@ const WAITING: Partial<Record<SyscallName, Row>> = {
   select: restartsWhenWritten(4),
   pselect6: restartsWhenWritten(4),
   // kernel/time, kernel/exit.c, kernel/signal.c
-  nanosleep: 'restarts',
-  clock_nanosleep: 'restarts',
+  nanosleep: restartsUnlessUnwritable(1),
+  clock_nanosleep: restartsUnlessUnwritable(3),
   wait4: 'restarts',
   waitid: 'restarts',
   pause: 'restarts',
@@ -60,25 +74,31 @@ const WAITING: Partial<Record<SyscallName, Row>> = {
   mq_timedreceive: 'restarts',
   semop: 'fails',
   semtimedop: 'fails',
-  // fs/locks.c, fs/pipe.c (fifo_open)
-  flock: 'restarts',
-  fcntl: 'restarts',
-  open: 'restarts',
-  openat: 'restarts',
-  // fs/eventpoll.c, fs/aio.c, io_uring (io_cqring_wait): what it has submitted, io_uring_enter answers with
+  // on 9p, a lock that was waited for is then not had, which is no EINTR (v9fs_file_do_lock in fs/9p/vfs_file.c)
+  flock: 'ends-early',
+  fcntl: 'ends-early',
+  // fs/pipe.c (fifo_open)
+  open: failsUnlessMaking(1),
+  openat: failsUnlessMaking(2),
+  // fs/eventpoll.c, fs/aio.c
   epoll_wait: 'fails',
   epoll_pwait: 'fails',
   epoll_pwait2: 'fails',
   io_getevents: failsForOne(1),
   io_pgetevents: failsForOne(1, 'restarts'),
-  io_uring_enter: (args) => ((args[1] ?? 0n) & U32 ? 'ends-early' : 'fails'),
+  // io_uring: it answers with what it has submitted, and with 0 where it waits for room only (io_sqpoll_wait_sq in sqpoll.c)
+  io_uring_enter: (args) =>
+    ((args[1] ?? 0n) & U32) === 0n && ((args[3] ?? 0n) & IORING_ENTER_SQ_WAIT) === 0n
+      ? 'fails'
+      : 'ends-early',
   // fs/read_write.c, net/socket.c, fs/splice.c
   read: 'fails',
   readv: 'fails',
   preadv2: 'fails',
   accept: 'fails',
   accept4: 'fails',
-  connect: 'fails',
+  // of a VM's socket, it gives the connection up (vsock_connect in net/vmw_vsock/af_vsock.c)
+  connect: 'ends-early',
   recvfrom: failsUnlessWaitingForAll(3),
   recvmsg: failsUnlessWaitingForAll(2),
   recvmmsg: failsForOne(2),
@@ -115,4 +135,8 @@ const MSG_WAITALL = 0x100n;
 /** include/uapi/linux/futex.h */
 const FUTEX_CMD_MASK = 0x7fn;
 const FUTEX_WAIT_REQUEUE_PI = 11n;
+/** include/uapi/asm-generic/fcntl.h */
+const O_EXCL = 0o200n;
+/** include/uapi/linux/io_uring.h */
+const IORING_ENTER_SQ_WAIT = 1n << 2n;
 const U32 = 0xffffffffn;
