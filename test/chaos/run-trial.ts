@@ -1,5 +1,6 @@
 import type {Plan, Size} from '../support/place.js';
 import type {PlaceEnding, Places} from '../support/places.js';
+import {inNamespaces} from './in-namespaces.js';
 import {emptyLine, readOutput, type Line} from './result.js';
 import type {Scale} from './trial.js';
 
@@ -17,11 +18,6 @@ export interface Surroundings {
   seed: number;
 }
 
-/** Nobody else's processes and files are seen in there, and all of them end with its first process, which reaps. */
-const ALONE = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-const PREPARE =
-  'mount -t tmpfs tmpfs "$TMPDIR" && mkdir -p /run/kvfio && mount -t tmpfs -o mode=755 tmpfs /run/kvfio || exit 70; "$@"; exit $?';
-
 /** Seconds that a trial may take beside the soak, before it counts as one that does not end. */
 const LIMITS: Record<Size, number> = {small: 900, medium: 3600, large: 3600};
 
@@ -37,10 +33,7 @@ export const runTrial = async (
   const scale: Scale = {size, soak, seed};
   const ending = await places.run(
     place,
-    [
-      ...['env', `TMPDIR=${folder}/tmp`, ...ALONE, 'sh', '-c', PREPARE, 'sh'],
-      ...[process.execPath, `${folder}/one.mjs`, name, JSON.stringify(scale)],
-    ],
+    inNamespaces(folder, [process.execPath, `${folder}/one.mjs`, name, JSON.stringify(scale)]),
     soak + LIMITS[size],
   );
   const there = {...line, where: places.nameOf(place)};

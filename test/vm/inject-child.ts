@@ -14,6 +14,7 @@ export interface Task {
     | 'create'
     | 'give and add'
     | 'delete and close'
+    | 'close'
     | 'round'
     | 'create after its death'
     | 'hold'

@@ -45,6 +45,7 @@ const WORK = {
     expecting('EINVAL', () => owner.setDeviceAttr(created, FILE, ADD, given));
     return created;
   },
+  close: (owner) => owner.closeDescriptor(fd),
   'delete and close': (owner) => {
     expecting('ENOENT', () => owner.setDeviceAttr(device, FILE, DEL, fd));
     owner.closeDescriptor(fd);

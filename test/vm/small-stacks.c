@@ -1,10 +1,12 @@
 /*
  * An owner whose thread runs on a small stack with somebody else's data right below it.
  *
- *   small-stacks KIND FILE
+ *   small-stacks KIND FILE [SIZE]
  *
- * KIND is where the stack is: an alternate signal stack in .bss (bss), on the heap (heap) or in an array of a function that is
- * being executed (array), or a coroutine's in such an array (coroutine). FILE is a report as victim.c writes it.
+ * KIND is where the stack is: an alternate signal stack in .bss (bss), on the heap (heap), in a mapping of its own (mmap) or in an
+ * array of a function that is being executed (array); of the first thread, which has it in use most of the time, or of another
+ * one (other). Or a coroutine's in such an array (coroutine), several in .bss that take turns (coroutines), or one that a thread
+ * was given in .bss (thread). FILE is a report as victim.c writes it.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -27,12 +29,12 @@
 
 struct report { volatile uint64_t ready, vm_fd, ticks, broken, detail, rest[8]; };
 
-enum { WORDS = 1024, STACK = 16384 };
+enum { WORDS = 1024, STACK = 1 << 20, COROUTINES = 8 };
 struct place { volatile uint64_t data[WORDS]; char stack[STACK]; };
 
 static struct report *report;
 static struct place *place, in_bss;
-static int size = STACK;
+static int size;
 
 /* Counts in the data below the stack, and finds whatever else was written there. */
 static void *count(void *unused)
@@ -85,36 +87,86 @@ static void take_alarms(void)
 	for (;;) ;
 }
 
-static void wait_on_coroutine(void)
+static void *take_alarms_in_thread(void *unused)
 {
-	for (;;) poll(NULL, 0, 20);
+	take_alarms();
+	return unused;
 }
 
-static void run_coroutine(void)
+static void *wait_in_thread(void *unused)
 {
-	static ucontext_t here, there;
+	for (;;) poll(NULL, 0, 20);
+	return unused;
+}
+
+static ucontext_t contexts[COROUTINES];
+
+/* What each has on its stack stays there while the others run. */
+static void wait_on_coroutine(int number, int count)
+{
+	volatile uint64_t own[64];
+	for (uint64_t round = 0;; round++) {
+		for (int i = 0; i < 64; i++) own[i] = round * 64 + number + i;
+		poll(NULL, 0, count > 1 ? 1 : 20);
+		if (count > 1) swapcontext(&contexts[number], &contexts[(number + 1) % count]);
+		for (int i = 0; i < 64; i++)
+			if (own[i] != round * 64 + number + i && !report->broken) report->broken = 5000 + i;
+	}
+}
+
+static void run_coroutines(char *stacks, int bytes, int count)
+{
+	static ucontext_t here;
 	start_counting();
-	getcontext(&there);
-	there.uc_stack = (stack_t){.ss_sp = place->stack, .ss_size = 4096};
-	makecontext(&there, wait_on_coroutine, 0);
-	swapcontext(&here, &there);
+	for (int i = 0; i < count; i++) {
+		getcontext(&contexts[i]);
+		contexts[i].uc_stack = (stack_t){.ss_sp = stacks + (size_t)i * bytes, .ss_size = bytes};
+		makecontext(&contexts[i], (void (*)(void))wait_on_coroutine, 2, i, count);
+	}
+	swapcontext(&here, &contexts[0]);
+}
+
+static void give_stack(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+	start_counting();
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, place->stack, size < 32768 ? 32768 : size);
+	if (pthread_create(&thread, &attributes, wait_in_thread, NULL)) exit(1);
+	for (;;) ;
 }
 
 int main(int argc, char **argv)
 {
 	struct place in_array;
 	const char *kind = argv[1];
+	pthread_t thread;
 	int file = open(argv[2], O_RDWR | O_CLOEXEC);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (argc != 3 || ftruncate(file, sizeof *report)) return 1;
+	if (argc < 3 || ftruncate(file, sizeof *report)) return 1;
 	report = mmap(NULL, sizeof *report, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	close(file);
 	report->vm_fd = ioctl(open("/dev/kvm", O_RDWR | O_CLOEXEC), KVM_CREATE_VM, 0);
 	/* as small as the kernel's own signal frame allows */
 	size = getauxval(AT_MINSIGSTKSZ) + 1024;
 	if (size < 4096) size = 4096;
+	if (argc > 3 && atoi(argv[3]) > size) size = atoi(argv[3]);
+	if (size > STACK) return 1;
 	memset(&in_array, 0, sizeof in_array);
-	place = !strcmp(kind, "bss") ? &in_bss : !strcmp(kind, "heap") ? calloc(1, sizeof *place) : &in_array;
-	if (!strcmp(kind, "coroutine")) run_coroutine();
+	place = !strcmp(kind, "heap") ? calloc(1, sizeof *place) : !strcmp(kind, "array") || !strcmp(kind, "coroutine") ? &in_array : &in_bss;
+	if (!strcmp(kind, "mmap"))
+		place = mmap(NULL, sizeof *place, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!strcmp(kind, "coroutine")) run_coroutines(place->stack, 4096, 1);
+	if (!strcmp(kind, "coroutines")) run_coroutines(place->stack, 8192, COROUTINES);
+	if (!strcmp(kind, "thread")) give_stack();
+	if (!strcmp(kind, "other")) {
+		sigset_t alarm;
+		sigemptyset(&alarm);
+		sigaddset(&alarm, SIGALRM);
+		pthread_create(&thread, NULL, take_alarms_in_thread, NULL);
+		pthread_sigmask(SIG_BLOCK, &alarm, NULL);
+		wait_in_thread(NULL);
+	}
 	take_alarms();
 }

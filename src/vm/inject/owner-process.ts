@@ -217,7 +217,6 @@ export class OwnerProcess implements Disposable {
     if (elf !== null && (elf.bits !== 64 || elf.machine !== EM_X86_64)) {
       throw refuse(this.#subject, refusal.bits32());
     }
-    if (elf?.noteOwners.includes('Go') === true) throw refuse(this.#subject, refusal.go());
   }
 
   /** Suspending filters needs a privilege that tracing does not. */
@@ -254,7 +253,7 @@ export class OwnerProcess implements Disposable {
 }
 
 /** Milliseconds for what passes by itself: an unlucky moment of a thread. */
-const HOPE = 200;
+const HOPE = 1000;
 
 /** Milliseconds that a tracer may take to be seen to have let go, such as a kvfio that was killed. */
 const TRACED = 3000;

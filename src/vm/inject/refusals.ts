@@ -61,12 +61,6 @@ export const refusal = {
     'It executes 32-bit code, whose registers and signal frames are different ones.',
     `Use a 64-bit VMM, ${AGENT}.`,
   ],
-  go: (): Reason => [
-    'OWNER_GO',
-    'refused',
-    'It is a Go program, whose threads run on stacks of a few KiB that have no room for a signal frame.',
-    'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
-  ],
   kernelThread: (): Reason => [
     'OWNER_KERNEL_THREAD',
     'refused',
@@ -142,7 +136,7 @@ export const refusal = {
   noCode: (): Reason => [
     'OWNER_NO_CODE',
     'refused',
-    'Its code has no "syscall; ret" or no rt_sigreturn stub, which every C library has.',
+    'Its code has no "syscall; ret" or no rt_sigreturn stub, as C libraries have for signal handlers to return to.',
     'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
   ],
   noAnswer: (during: string, seconds: number): Reason => [

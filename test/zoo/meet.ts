@@ -1,0 +1,117 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {Process} from '../../src/linux/process.js';
+import {within} from '../../src/lab/within.js';
+import {kvfio} from '../chaos/kvfio.js';
+import {runChild} from '../vm/inject-child.js';
+import type {Arena} from '../vm/victim.js';
+import type {Ending} from './ending.js';
+import type {Kind} from './kinds.js';
+import {startOwner, type Owner} from './owner.js';
+
+/** How much is done with each owner. */
+export interface Effort {
+  /** In each of which a device is created and closed. */
+  rounds: number;
+  /** Whether kvfio is killed after each of its ptrace requests, where the kind is for that. */
+  kills: boolean;
+}
+
+/** Has kvfio work with an owner of a kind, and tells what became of that. */
+export const meet = async (arena: Arena, folder: string, kind: Kind, effort: Effort): Promise<Ending> => {
+  const owner = await startOwner(arena, folder, kind);
+  try {
+    await isWell(owner, 'before anything was done');
+    const served = await serve(owner, kind, effort.rounds);
+    if (served.ending !== 'undisturbed' || !effort.kills || kind.killed !== true) return served;
+    const requests = await killAfterEach(owner);
+    return {...served, detail: `${served.detail}; kvfio killed after each of ${requests} requests`};
+  } catch (error) {
+    const detail = error instanceof Error ? error.message : String(error);
+    return {ending: error instanceof Harmed ? 'harmed' : 'failed', detail};
+  } finally {
+    owner.kill();
+  }
+};
+
+class Harmed extends Error {}
+
+/** Seconds in which whatever lives shows it, also in a guest on a busy host. */
+const PATIENCE = 120;
+
+const isWell = async (owner: Owner, when: string): Promise<void> => {
+  try {
+    await within(owner.isWell(), {
+      ...{seconds: PATIENCE, signal: undefined},
+      expired: () => new Error(`it does not go on within ${PATIENCE} s`),
+    });
+  } catch (error) {
+    throw new Harmed(`${when}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+};
+
+const serve = async (owner: Owner, {flags = []}: Kind, rounds: number): Promise<Ending> => {
+  const where = ['--pid', String(owner.pid), '--vm-fd', String(owner.vmFd), '--json', ...flags];
+  const refusals = new Map<string, number>();
+  for (let round = 0; round < rounds; round += 1) {
+    for (const command of [['create'], ['detach', '--all', '--close-device']]) {
+      const device = devicesOf(owner).flatMap((fd) => ['--device-fd', String(fd)]);
+      const ending = await kvfio([...command, ...where, ...device], {patience: PATIENCE * 1000});
+      await isWell(owner, `after kvfio ${command[0] ?? ''}`);
+      if (ending.exit !== 0) {
+        const {code, message} = failureOf(ending.stdout) ?? {code: null, message: ending.stderr};
+        if (code === null)
+          return {ending: 'failed', detail: `exit ${ending.exit ?? ending.signal ?? ''}: ${message}`};
+        refusals.set(code, (refusals.get(code) ?? 0) + 1);
+        break;
+      }
+      const hasDevice = await isLike(() => devicesOf(owner).length > 0, command[0] === 'create');
+      if (hasDevice !== (command[0] === 'create'))
+        return {
+          ending: 'failed',
+          detail: `after kvfio ${command[0] ?? ''} there is ${hasDevice ? 'a' : 'no'} device`,
+        };
+    }
+  }
+  if (refusals.size === 0) return {ending: 'undisturbed', detail: `${rounds} rounds`};
+  const [[code = '', times] = []] = refusals;
+  if (refusals.size === 1 && times === rounds) return {ending: 'refused', detail: code};
+  return {
+    ending: 'refused',
+    detail: `${[...refusals].map(([each, count]) => `${each} in ${count}`).join(', ')} of ${rounds} rounds`,
+  };
+};
+
+const isLike = async (look: () => boolean, expected: boolean): Promise<boolean> => {
+  for (let tries = 0; tries < 50 && look() !== expected; tries += 1) await sleep(20);
+  return look();
+};
+
+const failureOf = (stdout: string): {code: string; message: string} | null => {
+  try {
+    const {error} = JSON.parse(stdout) as {error?: {code: string; message: string}};
+    return error ?? null;
+  } catch {
+    return null;
+  }
+};
+
+const devicesOf = ({pid}: Owner): number[] =>
+  [...new Process(pid).descriptors()].filter(([, link]) => link === 'anon_inode:kvm-vfio').map(([fd]) => fd);
+
+/** Lets kvfio die after its first request, its second, and so on. @returns how many it has */
+const killAfterEach = async (owner: Owner): Promise<number> => {
+  for (let dieAfter = 1; ; dieAfter += 1) {
+    const {requests, failure} = await runChild({pid: owner.pid, vmFd: owner.vmFd, work: 'create', dieAfter});
+    await isWell(owner, `after a kvfio that died after request ${dieAfter}`);
+    if (failure !== undefined)
+      throw new Error(`before request ${dieAfter}: ${failure.code} ${failure.why ?? ''}`);
+    if (devicesOf(owner).length > 1) throw new Error('there are two devices');
+    for (const fd of devicesOf(owner)) {
+      const closed = await runChild({pid: owner.pid, fd, work: 'close'});
+      if (closed.failure !== undefined)
+        throw new Error(`closing: ${closed.failure.code} ${closed.failure.why ?? ''}`);
+      await isWell(owner, `after the device that it left, with request ${dieAfter}, was closed`);
+    }
+    if (requests !== undefined) return requests.length;
+  }
+};

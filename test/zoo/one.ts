@@ -1,0 +1,26 @@
+/**
+ * Meets owners one after the other, and prints a line of JSON for each. `all.ts` starts this in each place.
+ *
+ *     node one.mjs EFFORT NAME...
+ */
+import {dirname} from 'node:path';
+import {Arena} from '../vm/victim.js';
+import type {Ending} from './ending.js';
+import {KINDS} from './kinds.js';
+import {meet, type Effort} from './meet.js';
+
+/** A line of what this prints. */
+export type Met = Ending & {name: string};
+
+const [, program = '', effort = '', ...names] = process.argv;
+for (const kind of KINDS) {
+  if (!names.includes(kind.name)) continue;
+  using arena = new Arena();
+  const met: Met = {
+    name: kind.name,
+    ...(await meet(arena, dirname(program), kind, JSON.parse(effort) as Effort).catch((error: unknown) => ({
+      ...{ending: 'failed' as const, detail: String(error)},
+    }))),
+  };
+  console.log(JSON.stringify(met));
+}
