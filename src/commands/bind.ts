@@ -31,7 +31,7 @@ export default class Bind extends BaseCommand {
 
 Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
 
-A device that the host needs is refused: one that carries a mounted file system (a disk, 9p, virtiofs or flash memory, in the mount namespace of any process), swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, or in a bridge with other ports; the boot display, or one that a program has open; a serial or virtio console, or the last display; a TPM or a running watchdog; virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.
+A device that the host needs is refused: one that carries a mounted file system (a disk, 9p, virtiofs or flash memory, in the mount namespace of any process), swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, in a bridge with other ports, or up with a link for a reason that does not show; the boot display, or one that a program has open; a serial or virtio console, or the last display; a TPM or a running watchdog; virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.
 
 At the end every device that was changed is compared with its goal. The locks of kvfio end at its mount namespace, and nothing locks udev or driverctl out, so another program may have changed one: then everything is put back.`;
 

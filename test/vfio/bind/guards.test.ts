@@ -513,6 +513,25 @@ describe('guards', () => {
       linkLocal,
     });
 
+    it('find an interface that is up and has a link without a reason that shows', () => {
+      using files = NIC();
+      const folder = `${FOLDER}/net/enp1s0`;
+      iface(files, folder, 2);
+      files.write(`${folder}/flags`, '0x1003\n');
+      files.write(`${folder}/carrier`, '0\n');
+      assert.deepEqual(found(files), []);
+      files.write(`${folder}/carrier`, '1\n');
+      assert.match(
+        found(files).join(),
+        /^network: enp1s0 is up and has a link, and nothing here explains why/,
+      );
+      assert.deepEqual(found(files, {addresses: [at(2, '192.0.2.1/24')]}), [
+        'network: enp1s0 has the address 192.0.2.1/24',
+      ]);
+      files.write(`${folder}/flags`, '0x1002\n');
+      assert.deepEqual(found(files), []);
+    });
+
     it('find an address, but not that which every interface has', () => {
       using files = NIC();
       iface(files, `${FOLDER}/net/enp1s0`, 2);

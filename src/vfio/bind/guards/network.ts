@@ -9,8 +9,8 @@ const NET = '/sys/class/net';
 
 /**
  * An interface that the machine is reached by: it, or a bond, bridge or VLAN on it, has an address or a default route. Or
- * one that others are reached by: a port of a bridge that has more of them, and one of another network namespace, which
- * sysfs does not show.
+ * one that others are reached by: a port of a bridge that has more of them, one of another network namespace, which
+ * sysfs does not show, and one that is up for a reason that does not show.
  */
 export const networkGuard: Guard = (context) => {
   const {tree, devices, addresses, live} = context;
@@ -19,6 +19,16 @@ export const networkGuard: Guard = (context) => {
     return path === null ? [] : [{name, path}];
   });
   const routes = defaultRoutes(tree);
+  const usesOfAll = (name: string): string[] =>
+    [name, ...uppersOf(tree, name)].flatMap((upper) => {
+      const uses = [
+        ...usesOf(tree, upper, {addresses, routes}),
+        ...otherPorts(tree, upper, [name, ...uppersOf(tree, name)]),
+      ];
+      return uses.length === 0
+        ? []
+        : [`${upper === name ? name : `${upper} on ${name}`} ${uses.join(' and ')}`];
+    });
   return devices.flatMap((device) => {
     const {path, driver, boundToVfio, classCode} = device;
     const own = interfaces.filter((each) => isBelow(each.path, path));
@@ -36,20 +46,29 @@ export const networkGuard: Guard = (context) => {
             `${driver ?? ''} drives it, but no interface of it shows here: its interface is in another network namespace, or it has none`,
           ]
         : []),
-      ...own.flatMap(({name}) =>
-        [name, ...uppersOf(tree, name)].flatMap((upper) => {
-          const uses = [
-            ...usesOf(tree, upper, {addresses, routes}),
-            ...otherPorts(tree, upper, [name, ...uppersOf(tree, name)]),
-          ];
-          return uses.length === 0
-            ? []
-            : [`${upper === name ? name : `${upper} on ${name}`} ${uses.join(' and ')}`];
-        }),
-      ),
+      ...own.flatMap(({name}) => {
+        const uses = usesOfAll(name);
+        return uses.length === 0 && hasLink(tree, name)
+          ? [`${name} ${UNEXPLAINED}; if none does, "ip link set ${name} down"`]
+          : uses;
+      }),
     ].map((found) => ({guard: 'network' as const, device: device.address, found}));
   });
 };
+
+/**
+ * Up with a carrier. What is built on an interface and has moved to another network namespace does not show
+ * (netdev_adjacent_is_neigh_list in net/core/dev.c).
+ */
+const hasLink = (tree: HostTree, name: string): boolean =>
+  (Number(textOf(tree, `${NET}/${name}/flags`) ?? 0) & IFF_UP) !== 0 &&
+  textOf(tree, `${NET}/${name}/carrier`) === '1';
+
+/** include/uapi/linux/if.h. */
+const IFF_UP = 1;
+
+const UNEXPLAINED =
+  'is up and has a link, and nothing here explains why: a program, or interfaces of containers (macvlan, ipvlan, VLAN), may use it';
 
 /** Classes of the nodes through which programs send and receive by themselves (drivers/infiniband/core). */
 const RDMA = ['infiniband_verbs', 'infiniband_mad'];
