@@ -12,7 +12,7 @@ import {
   type VmIdentity,
 } from './change-document.js';
 import {mayHaveClosedOne, UNSEEN_DEVICE} from './closed-device.js';
-import {vmCoherency, type Coherency} from './coherency.js';
+import {coherencyInWords, vmCoherency, type Coherency} from './coherency.js';
 import {certainDevice, devicesOf, readFacts, type HeldFile, type VmFacts} from './facts.js';
 import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
 import {inTurn, inTurnIfPossible} from './one-at-a-time.js';
@@ -99,7 +99,10 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
     device === null || facts.held.length === 0
       ? facts.held.map(withoutDevice(facts))
       : verifyHeld(vm, device, facts);
-  const coherency = vmCoherency(held.map(asDecided), host.kernel, cpu);
+  const mayHoldMore = mayHaveClosedOne(facts, facts.device);
+  const seen = vmCoherency(held.map(asDecided), host.kernel, cpu);
+  const coherency =
+    mayHoldMore && seen.state === 'coherent' ? coherencyInWords('unknown', host.kernel, cpu) : seen;
   const {expected = null} = options;
   return {
     schemaVersion: 1,
@@ -129,7 +132,7 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
     warnings: [
       ...remarks(host.warnings),
       ...(ambiguous ? [SEVERAL] : []),
-      ...(mayHaveClosedOne(facts, facts.device) ? [UNSEEN_DEVICE] : []),
+      ...(mayHoldMore ? [UNSEEN_DEVICE] : []),
       ...held.flatMap((file) => changedMembers(file)),
       ...held.filter((file) => file.registered !== false && isInDoubt(file)).map(inDoubt),
     ],

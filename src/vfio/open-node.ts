@@ -81,7 +81,7 @@ const busy = ({group, device}: GroupNode): Explanation => {
     : {
         kind: 'refused',
         why: 'No process has it open: a kvm-vfio device of a VM has kept it.',
-        hint: 'Find that VM with "kvfio vms" and end it, or close the device there with "kvfio detach --all --close-device".',
+        hint: 'Find that VM with "kvfio vms" and end it, or from Linux 6.1.9 on close the device there with "kvfio detach --all --close-device".',
       };
 };
 

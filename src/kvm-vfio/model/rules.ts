@@ -12,7 +12,7 @@ export interface KernelRules {
   needsContainer: boolean;
   /** See {@link refusedDeleteLooks}. */
   refusedDeleteLooks: boolean | null;
-  /** See {@link closeReleases}; false when that is not known. */
+  /** See {@link closeReleases}; true where the release is not known, and false where only its stable number is not. */
   closeReleases: boolean;
 }
 
