@@ -34,7 +34,7 @@ export interface Finding {
 /** What became of a device, and was of it before. */
 export interface BoundDevice {
   address: string;
-  /** What lspci calls it, with numbers where pci.ids lacks names; null of a device of another bus. */
+  /** Name from pci.ids; null without one. */
   name: string | null;
   /** Its IOMMU group; null when it is in none. */
   group: number | null;

@@ -8,7 +8,8 @@ import {journalledDevice, journalledNode, newEntry} from './entry.js';
 import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
 import {groupsOf, planBind, stepsOf, type NewOwner, type PlannedDevice} from './plan.js';
-import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
+import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './interrupted.js';
+import {judge, readBindHost, refuse} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type Step} from './steps.js';
 import {conclude, runTransaction, type Goals} from './transaction.js';
@@ -44,7 +45,10 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
     ...changeDocument(setting, change),
     command: 'bind',
   });
-  if (dryRun) return answer(bindChange(setting, host, request, options));
+  if (dryRun) {
+    refuseInterruptedUnlocked(setting, readableEntries(setting, addresses) ?? [], addresses);
+    return answer(bindChange(setting, host, request, options));
+  }
   return whileLocked(setting, addresses, options, async (machine) => {
     // what was read before the devices were locked may be true no more
     const change = bindChange(setting, readBindHost(setting), request, options);
@@ -77,9 +81,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
     });
     await runTransaction(machine, entry, {steps, before: bindingsBefore(plan), goals: goalsOf(plan)});
     conclude(() => {
-      machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
-      if (entry.devices.length === 0) machine.journal.remove(entry);
-      else machine.journal.write({...entry, state: 'done'});
+      machine.journal.end(entry, entry.devices.length === 0 ? 'removed' : 'done');
     });
     return answer(change);
   });

@@ -1,5 +1,5 @@
+import {Failure} from '../../failure.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
-import {fullName} from '../../iommu/pci-name.js';
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
@@ -12,11 +12,12 @@ import {examine} from '../eligibility/examined.js';
 import {hostNeed} from '../eligibility/host-needs.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
-import {readBinding, type Binding} from './binding.js';
+import {bindingText, readBinding, type Binding} from './binding.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
 import type {BindSetting} from './setting.js';
-import {describeStep, type Step} from './steps.js';
+import {describeStep, reaches, type Step} from './steps.js';
+import {changedByOthers} from './transaction.js';
 
 /** What was planned for the devices, and whether it has been done. */
 export interface Change extends Judgement {
@@ -72,9 +73,10 @@ const boundDevice = (
   {host, dryRun}: {host: Host; dryRun: boolean},
 ): BoundDevice => {
   const now = host.groups.flatMap(({devices}) => devices).find(({path}) => path === target.path);
+  const {vendor, device, class: kind} = now ?? member.device;
   const common = {
     address: target.address,
-    name: fullName(now ?? member.device),
+    name: nameOf([kind, [vendor, device].filter(Boolean).join(' ')]),
     group: member.group?.id ?? null,
     before,
     reason,
@@ -83,10 +85,19 @@ const boundDevice = (
   if (goal === null) return {...common, after: before, outcome: 'left-alone'};
   if (dryRun) return {...common, after: predicted(goal), outcome: 'planned'};
   const after = readBinding(tree, target);
-  return after === null
-    ? {...common, after: {driver: null, override: null}, outcome: 'gone'}
-    : {...common, after, outcome: 'changed'};
+  if (after === null) return {...common, after: {driver: null, override: null}, outcome: 'gone'};
+  if (!reaches(after, goal)) throw changedSince(target.address, after);
+  return {...common, after, outcome: 'changed'};
 };
+
+const changedSince = (address: string, now: Binding): Failure =>
+  new Failure({
+    ...changedByOthers(`${address} has ${bindingText(now)}`),
+    what: 'The drivers were changed, and are not what they were to be.',
+  });
+
+/** `Ethernet controller: Intel Corporation 82574L`, or of that what is known. */
+const nameOf = (parts: readonly (string | null)[]): string | null => parts.filter(Boolean).join(': ') || null;
 
 const predicted = (goal: Binding | 'any'): Binding =>
   goal === 'any' ? {driver: null, override: null} : goal;

@@ -1,6 +1,8 @@
 import {
   closeSync,
+  existsSync,
   fsyncSync,
+  ftruncateSync,
   constants,
   lstatSync,
   mkdirSync,
@@ -11,7 +13,7 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs';
-import {basename, join} from 'node:path';
+import {join} from 'node:path';
 import {Failure} from '../../failure.js';
 import {parsePciAddress} from '../../iommu/pci-address.js';
 import {pause} from '../../linux/pause.js';
@@ -100,8 +102,12 @@ export class Journal {
       requirePrivate(this.#folder);
       this.#alone(() => {
         // who writes has the lock: these are of processes that were killed, before they changed anything
-        for (const name of readdirSync(this.#folder))
-          if (name.endsWith('.tmp')) rmSync(join(this.#folder, name), {force: true, recursive: true});
+        const names = new Set(readdirSync(this.#folder));
+        for (const name of names) {
+          const isLeft = name.endsWith('.room') && !names.has(`${name.split('.')[0] ?? ''}.json`);
+          if (name.endsWith('.tmp') || isLeft)
+            rmSync(join(this.#folder, name), {force: true, recursive: true});
+        }
       });
     } catch (error) {
       throw error instanceof Failure ? error : notWritten(this.#folder, error);
@@ -133,31 +139,54 @@ export class Journal {
   }
 
   /**
-   * Writes an entry; when this returns it is on disk whole, and a power cut in between leaves the one before.
+   * Writes an entry, and reserves the room that its end needs: a file system that is full by then would leave devices changed
+   * and the entry open. When this returns the entry is on disk whole, and a power cut in between leaves none.
    *
    * @throws {@link Failure} when it cannot be written
    */
-  write(entry: JournalEntry): void {
+  begin(entry: JournalEntry): void {
     this.#alone(() => {
-      this.#write(entry);
+      const texts = [entry, ...this.#about(entry)].map((each) => textOf(each));
+      const room = Buffer.alloc(Math.max(...texts.map(({length}) => length)), ' ');
+      try {
+        texts.forEach((_, number) => {
+          this.#put(this.#room(entry, number), room);
+        });
+        this.#write(entry, null);
+      } catch (error) {
+        this.#removeRooms(entry);
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Ends an entry: it is kept as `done`, or is removed. What its devices were before by other entries does not matter any more.
+   *
+   * @throws {@link Failure} when the kernel does not let that be written
+   */
+  end(entry: JournalEntry, then: 'done' | 'removed'): void {
+    this.#alone(() => {
+      let rooms = 0;
+      const rewrite = (each: JournalEntry): void => {
+        this.#write(each, this.#room(entry, rooms++));
+      };
+      for (const {kept, left} of this.#about(entry).map((each) => ({
+        kept: each,
+        left: without(each, entry),
+      }))) {
+        if (left.length === 0) this.#remove(kept);
+        else rewrite({...kept, devices: left});
+      }
+      if (then === 'removed') this.#remove(entry);
+      else rewrite({...entry, state: 'done'});
+      this.#removeRooms(entry);
     });
   }
 
   remove(entry: JournalEntry): void {
     this.#alone(() => {
       this.#remove(entry);
-    });
-  }
-
-  /** Takes devices out of the `done` entries: what they were before does not matter any more. */
-  forget(paths: ReadonlySet<string>): void {
-    this.#alone(() => {
-      for (const entry of this.#entries([...paths].map((path) => basename(path)))) {
-        if (entry.state === 'open' || !entry.devices.some(({path}) => paths.has(path))) continue;
-        const devices = entry.devices.filter(({path}) => !paths.has(path));
-        if (devices.length === 0) this.#remove(entry);
-        else this.#write({...entry, devices});
-      }
     });
   }
 
@@ -189,19 +218,20 @@ export class Journal {
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  #write(entry: JournalEntry): void {
+  /** The entries of binds that came to their end, and that are about a device of this one. */
+  #about({devices}: JournalEntry): JournalEntry[] {
+    return this.#entries(devices.map(({address}) => address)).filter(
+      ({state, devices: theirs}) =>
+        state === 'done' && theirs.some(({path}) => devices.some((device) => device.path === path)),
+    );
+  }
+
+  /** @param room - a file that holds as much already; null: there must be room for another */
+  #write(entry: JournalEntry, room: string | null): void {
     const path = this.#path(entry);
-    const temporary = `${path}.tmp`;
+    const temporary = room !== null && existsSync(room) ? room : `${path}.tmp`;
     try {
-      const fd = openSync(temporary, 'w', 0o600);
-      try {
-        const bytes = Buffer.from(`${JSON.stringify(entry, null, 1)}\n`);
-        for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
-        fsyncSync(fd);
-      } finally {
-        closeSync(fd);
-      }
-      this.#observe(`write ${temporary}`);
+      this.#put(temporary, Buffer.from(textOf(entry)));
       renameSync(temporary, path);
       this.#observe(`rename it to ${path}`);
       this.#sync();
@@ -211,10 +241,37 @@ export class Journal {
     }
   }
 
+  /** Writes over what a file has, so that no block of it is given back in between. */
+  #put(path: string, bytes: Buffer): void {
+    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+    try {
+      for (let written = 0; written < bytes.length;)
+        written += writeSync(fd, bytes, written, bytes.length - written, written);
+      ftruncateSync(fd, bytes.length);
+      fsyncSync(fd);
+    } catch (error) {
+      throw notWritten(path, error);
+    } finally {
+      closeSync(fd);
+    }
+    this.#observe(`write ${path}`);
+  }
+
   #remove(entry: JournalEntry): void {
     rmSync(this.#path(entry), {force: true});
     this.#observe(`remove ${this.#path(entry)}`);
     this.#sync();
+    this.#removeRooms(entry);
+  }
+
+  #room({id}: JournalEntry, number: number): string {
+    return join(this.#folder, `${id}.${number}.room`);
+  }
+
+  #removeRooms({id}: JournalEntry): void {
+    for (const name of readdirSync(this.#folder))
+      if (name.startsWith(`${id}.`) && name.endsWith('.room'))
+        rmSync(join(this.#folder, name), {force: true});
   }
 
   #path({id}: JournalEntry): string {
@@ -287,8 +344,15 @@ const damaged = (path: string): Failure =>
     hint: 'Return its devices by hand ("kvfio groups --columns address,driver,override"), and remove the file.',
   });
 
+const textOf = (entry: JournalEntry): string => `${JSON.stringify(entry, null, 1)}\n`;
+
+/** The devices of an entry that another one is not about. */
+const without = ({devices}: JournalEntry, other: JournalEntry): JournalDevice[] =>
+  devices.filter(({path}) => !other.devices.some((device) => device.path === path));
+
 /** @throws {@link Failure} when others may put entries there, which root would follow; or what mkdir(2) left there is no folder */
 const requirePrivate = (folder: string): void => {
+  requireKept(join(folder, '..'));
   const {uid, mode} = lstatSync(folder);
   const isFolder = (mode & constants.S_IFMT) === constants.S_IFDIR;
   if (isFolder && (uid === 0 || uid === process.geteuid?.()) && (mode & 0o022) === 0) return;
@@ -302,6 +366,24 @@ const requirePrivate = (folder: string): void => {
     hint: `See who made it, and remove it; kvfio makes it anew. "kvfio groups --columns address,driver,override" shows what devices have.`,
   });
 };
+
+/** @throws {@link Failure} when others may put another folder in the place of one in here */
+const requireKept = (parent: string): void => {
+  const {uid, mode} = lstatSync(parent);
+  const isTrusted = uid === 0 || uid === process.geteuid?.();
+  // in a sticky folder only the owner of a file renames it (rename(2))
+  if (isTrusted && ((mode & 0o022) === 0 || (mode & S_ISVTX) !== 0)) return;
+  throw new Failure({
+    code: 'JOURNAL_NOT_PRIVATE',
+    kind: 'refused',
+    what: `${parent} is not a folder of root's alone.`,
+    why: `Others may write to it (user ${uid}, mode ${(mode & 0o7777).toString(8)}), and so put another folder in the place of the journals.`,
+    hint: `Make it root's alone: "chown root ${parent} && chmod 755 ${parent}". Sockets for others may lie in a folder of their own.`,
+  });
+};
+
+/** As stat(2) has it; Node has no name for it. */
+const S_ISVTX = 0o1000;
 
 /** Its texts become paths of files that root writes to, so nothing is taken on trust. */
 const isEntry = (value: unknown): value is JournalEntry => {

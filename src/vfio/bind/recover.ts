@@ -15,7 +15,14 @@ import type {PlannedDevice} from './plan.js';
 import {judge, readBindHost, refuse} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {describeStep, DRIVERS, stepsBetween, type Step} from './steps.js';
-import {nodesToReturn, perform, refusalOf, returnNode, type BindMachine} from './transaction.js';
+import {
+  nodesToReturn,
+  perform,
+  refusalOf,
+  returnNode,
+  UDEV_PATIENCE,
+  type BindMachine,
+} from './transaction.js';
 
 /**
  * Gives every device of work that was cut short its original driver and override, wherever that was. What a kvfio still
@@ -108,9 +115,14 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
         }
       }
     }
+    await machine.nodes.settled(Deadline.after(UDEV_PATIENCE));
+    for (const step of left.length > before
+      ? []
+      : entry.devices.flatMap((device) => stepsTo(machine, device)))
+      left.push(`${describeStep(step).does} (another program has undone it)`);
     if (left.length > before) continue;
-    if (entry.command === 'unbind') machine.journal.forget(new Set(entry.devices.map(({path}) => path)));
-    machine.journal.remove(entry);
+    if (entry.command === 'unbind') machine.journal.end(entry, 'removed');
+    else machine.journal.remove(entry);
   }
   if (left.length === 0) return;
   throw new Failure({

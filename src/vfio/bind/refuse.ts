@@ -5,7 +5,6 @@ import {readOpenNodes} from '../holders.js';
 import type {Finding, GuardName} from './bind-document.js';
 import type {Doubt} from './guards/guard.js';
 import {findings} from './guards/guards.js';
-import type {JournalEntry} from './journal.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
 import type {BindSetting} from './setting.js';
 
@@ -69,29 +68,6 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
     hint: refused.every(({guard}) => guard === 'foreign')
       ? `Have whoever gave it to VFIO take it back, or say ${flags.join(' ')}: it then gets whatever driver the kernel finds.`
       : `Free it first. Who knows better says so with ${flags.join(' ')}.`,
-  });
-};
-
-/**
- * @throws {@link Failure} when work on one of the devices, or on the node of its group, was cut short: what it was before
- * is what that entry says, and not what it is now. Whoever has the devices locked knows that nobody is at it any more.
- */
-export const refuseInterrupted = (entries: readonly JournalEntry[], addresses: readonly string[]): void => {
-  const cut = entries.filter(
-    ({state, members}) => state === 'open' && members.some((member) => addresses.includes(member)),
-  );
-  const [first] = cut;
-  if (first === undefined) return;
-  const device = cut.flatMap(({devices}) => devices).find(({address}) => addresses.includes(address));
-  throw new Failure({
-    code: 'INTERRUPTED',
-    kind: 'refused',
-    what:
-      device === undefined
-        ? `Work on ${first.members.join(', ')} was cut short.`
-        : `${device.address} is half-way between two drivers.`,
-    why: `A former kvfio was ended while it changed ${device === undefined ? 'drivers or the owner of a node' : 'its driver'}.`,
-    hint: 'Run "kvfio unbind --recover", which gives every such device its original driver, and nodes their owner.',
   });
 };
 

@@ -22,10 +22,14 @@ export interface BindSetting {
   observe: Observer;
 }
 
+/** Nobody can make a folder in /proc. */
+const NO_JOURNALS = '/proc/kvfio';
+
 /** A machine of which there are only files, for dry runs. */
 export const filesAlone = (tree: HostTree): BindSetting => ({
   ...hostSetting(),
   tree,
+  folder: NO_JOURNALS,
   nodes: {...hostNodes, owner: () => null},
   addresses: () => [],
 });

@@ -1,4 +1,5 @@
 import type {StepText} from './bind-document.js';
+import {VFIO_DRIVER} from '../../iommu/device.js';
 import {sameBinding, type Binding, type BindTarget} from './binding.js';
 
 /** One write to sysfs, or one change of a node's owner. */
@@ -12,6 +13,12 @@ export type Step =
 
 /** A binding to reach; `any` is whatever the kernel chooses when nothing is said. */
 export type Goal = Binding | 'any';
+
+/** Whether a device has what it was to have; the kernel may choose every driver but one of VFIO's. */
+export const reaches = (now: Binding, goal: Goal): boolean =>
+  goal === 'any'
+    ? now.override === null && (now.driver === null || !VFIO_DRIVER.test(now.driver))
+    : sameBinding(now, goal);
 
 /**
  * The writes that lead a device from one binding to another.

@@ -5,12 +5,12 @@ import {SyscallError} from '../../linux/errno.js';
 import {holdingSignals} from '../../linux/hold-signals.js';
 import type {HostTree} from '../../linux/host-tree.js';
 import {readGroupNodes} from '../group-node.js';
-import {bindingText, readBinding, sameBinding, type Binding} from './binding.js';
+import {bindingText, readBinding, type Binding} from './binding.js';
 import type {Journal, JournalEntry, JournalNode, Observer} from './journal.js';
 import type {Nodes} from './node-owner.js';
 import {noteIfLong} from './note-if-long.js';
 import {explainRefusal, type Refusal} from './refusal.js';
-import {describeStep, stepsBetween, writeOf, type Goal, type Step} from './steps.js';
+import {describeStep, reaches, stepsBetween, writeOf, type Goal, type Step} from './steps.js';
 
 /** The machine that a transaction changes. */
 export interface BindMachine {
@@ -46,7 +46,7 @@ export const runTransaction = (
   {steps, before, goals}: {steps: readonly Step[]; before: Before; goals: Goals},
 ): Promise<void> =>
   holdingSignals(async () => {
-    machine.journal.write(entry);
+    machine.journal.begin(entry);
     const done: Step[] = [];
     for (const step of steps) {
       try {
@@ -58,6 +58,8 @@ export const runTransaction = (
         throw await rollBack(machine, entry, {done, step, before, cause, stuck});
       }
     }
+    // rules of udev for what was done may undo it
+    await machine.nodes.settled(Deadline.after(UDEV_PATIENCE));
     for (const step of lastSteps(done)) {
       const cause = missed(machine, step, goals);
       if (cause !== null) throw await rollBack(machine, entry, {done, step, before, cause, stuck: null});
@@ -77,12 +79,21 @@ const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal |
   }
   const goal = goals.get(step.device.path);
   const now = readBinding(tree, step.device);
-  // what is gone is shown as such, and a driver that the kernel chose is as good as any
-  if (goal === undefined || goal === 'any' || now === null || sameBinding(now, goal)) return null;
-  return changedByOthers(`${step.device.address} has ${bindingText(now)}`);
+  // what is gone is shown as such
+  if (goal === undefined || now === null || reaches(now, goal)) return null;
+  const state = `${step.device.address} has ${bindingText(now)}`;
+  return goal === 'any' ? takenAgain(state) : changedByOthers(state);
 };
 
-const changedByOthers = (state: string): Refusal => ({
+/** A device that the kernel was to find a driver for. */
+const takenAgain = (state: string): Refusal => ({
+  code: 'STILL_VFIO',
+  kind: 'kernelRefused',
+  why: `The kernel accepted every write, and ${state} again: that driver was told of its ids, or another program has given the device back to VFIO.`,
+  hint: 'Look at the parameter "ids" in /sys/module/vfio_pci/parameters, at options in /etc/modprobe.d, and for programs that write to new_id or driver_override; "remove_id" of the driver takes ids back.',
+});
+
+export const changedByOthers = (state: string): Refusal => ({
   code: 'CHANGED_BY_OTHERS',
   kind: 'kernelRefused',
   why: `The kernel accepted every write, and now ${state}: another program has changed it since.`,
@@ -174,7 +185,8 @@ const giveNode = async ({tree, nodes, observe}: BindMachine, step: Step & {actio
   observe(`chown ${node.path}`);
 };
 
-const UDEV_PATIENCE = 5000;
+/** Milliseconds. */
+export const UDEV_PATIENCE = 5000;
 
 interface Broken {
   done: readonly Step[];

@@ -1,4 +1,3 @@
-import {Failure} from '../../failure.js';
 import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
 import {bindingsBefore, changes, goalsOf, type DriverOptions} from './bind.js';
@@ -7,11 +6,12 @@ import {changeDocument, type Change} from './change-document.js';
 import {bootOf, journalledDevice, newEntry} from './entry.js';
 import {foreignFindings} from './foreign.js';
 import type {Doubt} from './guards/guard.js';
-import {Journal, type JournalEntry} from './journal.js';
+import type {JournalEntry} from './journal.js';
 import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
 import {foreignAmong, planUnbind, stepsOf, type PlannedDevice} from './plan.js';
-import {judge, readBindHost, refuse, refuseInterrupted} from './refuse.js';
+import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './interrupted.js';
+import {judge, readBindHost, refuse} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS} from './steps.js';
 import {conclude, runTransaction} from './transaction.js';
@@ -20,7 +20,7 @@ import {conclude, runTransaction} from './transaction.js';
  * Returns devices to what they were before `kvfio bind`. Those that somebody else gave to VFIO are left to it, unless the guard
  * `foreign` is overruled: then they lose their override and get the driver that the kernel finds for them. All or none.
  *
- * @throws {@link Failure} as for bindDevices
+ * @throws Failure as for bindDevices
  */
 export const unbindDevices = async (request: Request, options: DriverOptions): Promise<UnbindDocument> => {
   const {setting = hostSetting(), dryRun} = options;
@@ -37,14 +37,14 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
     };
   };
   if (dryRun) {
-    const entries = readableEntries(new Journal(setting.folder), addresses);
+    const entries = readableEntries(setting, addresses);
+    refuseInterruptedUnlocked(setting, entries ?? [], addresses);
     return answer(unbindChange(setting, host, request, {...options, entries}));
   }
   return whileLocked(setting, addresses, options, async (machine) => {
     const entries = machine.journal.entries(addresses);
     const change = unbindChange(setting, readBindHost(setting), request, {...options, entries});
     const {plan, steps} = change;
-    const paths = plan.map(({target}) => target.path);
     refuseInterrupted(
       entries,
       plan.map(({target}) => target.address),
@@ -54,21 +54,25 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
       await setting.loadModule(name);
       options.onNote(`loaded the module ${name}, which stays loaded`);
     }
+    const isNoted = ({target: {path}}: PlannedDevice): boolean =>
+      entries.some(({devices}) => devices.some((device) => device.path === path));
     const entry = newEntry('unbind', tree, {
       members: plan.map(({target}) => target.address),
-      devices: plan.filter(changes).map((planned) => ({
-        ...journalledDevice(tree, planned),
-        ...(typeof planned.goal === 'object' && planned.goal !== null
-          ? {original: planned.goal, module: moduleOf(entries, planned.target.path)}
-          : {}),
-      })),
+      // one that is as it was already is in it to be forgotten at its end
+      devices: plan
+        .filter((planned) => changes(planned) || isNoted(planned))
+        .map((planned) => ({
+          ...journalledDevice(tree, planned),
+          ...(typeof planned.goal === 'object' && planned.goal !== null
+            ? {original: planned.goal, module: moduleOf(entries, planned.target.path)}
+            : {}),
+        })),
       nodes: [],
     });
     if (steps.length > 0)
       await runTransaction(machine, entry, {steps, before: bindingsBefore(plan), goals: goalsOf(plan)});
     conclude(() => {
-      machine.journal.forget(new Set(paths));
-      if (steps.length > 0) machine.journal.remove(entry);
+      machine.journal.end(entry, 'removed');
     });
     return answer(change);
   });
@@ -128,16 +132,6 @@ const moduleOf = (entries: readonly JournalEntry[], path: string): string | null
     .filter((device) => device.path === path)
     .at(-1)?.module ?? null;
 
-/** An ordinary user may not read the journal: null, and a dry run goes by what the devices are. */
-const readableEntries = (journal: Journal, addresses: readonly string[]): JournalEntry[] | null => {
-  try {
-    return journal.entries(addresses);
-  } catch (error) {
-    if (error instanceof Failure && error.kind === 'permission') return null;
-    throw error;
-  }
-};
-
 const afterwards = (
   {dryRun, plan}: Change,
   devices: UnbindDocument['devices'],
@@ -146,17 +140,7 @@ const afterwards = (
     ? []
     : devices.flatMap(({address, after, outcome}) => {
         const asked = plan.find(({target}) => target.address === address)?.goal === 'any';
-        if (!asked || outcome !== 'changed') return [];
-        if (after.driver === null)
-          return [
-            {code: 'NO_DRIVER', message: `no driver has taken ${address}; its module may not be loaded`},
-          ];
-        return after.driver.includes('vfio')
-          ? [
-              {
-                code: 'STILL_VFIO',
-                message: `${after.driver} has taken ${address} again: it was told of its ids by new_id or by a parameter of its module`,
-              },
-            ]
+        return asked && outcome === 'changed' && after.driver === null
+          ? [{code: 'NO_DRIVER', message: `no driver has taken ${address}; its module may not be loaded`}]
           : [];
       });

@@ -169,6 +169,55 @@ describe('bind and unbind', () => {
     assert.deepEqual(journals(files), []);
   });
 
+  it('are not done when a rule of udev undoes them', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const before = bus.state();
+    const setting = bus.setting();
+    const settled = (): Promise<void> =>
+      new SimulatedBus(files, NATIVES).write('/sys/bus/pci/drivers/vfio-pci/unbind', '0000:04:00.0');
+    let events = 0;
+    const rules = {
+      ...setting,
+      nodes: {...setting.nodes, settled: () => (events++ === 0 ? settled() : Promise.resolve())},
+    };
+    const {exitCode, code} = await failureOf(bindDevices(group(11), options(bus, {setting: rules})));
+    assert.deepEqual([exitCode, code], [9, 'CHANGED_BY_OTHERS']);
+    assert.deepEqual(bus.state(), before);
+  });
+
+  it('are refused by a dry run as they are after work that was cut short', async () => {
+    using built = build();
+    const {bus} = built;
+    let changes = 0;
+    bus.observe = () => {
+      if (++changes === 5) throw new Error('killed');
+    };
+    await assert.rejects(bindDevices(group(11), options(bus)));
+    bus.observe = () => undefined;
+    for (const work of [bindDevices, unbindDevices])
+      for (const dryRun of [true, false])
+        assert.equal((await failureOf(work(group(11), options(bus, {dryRun})))).code, 'INTERRUPTED');
+    await recoverDevices(options(bus));
+    assert.equal((await bindDevices(group(11), options(bus, {dryRun: true}))).changed, true);
+  });
+
+  it('do not call a device returned that VFIO takes again by its ids', async () => {
+    using built = build();
+    const {bus, files} = built;
+    const setting = bus.setting();
+    await setting.loadModule('vfio_pci');
+    const address = '0000:07:00.0';
+    const vfio = new SimulatedBus(files, {...NATIVES, [address]: 'vfio-pci'});
+    await vfio.write('/sys/bus/pci/drivers/e1000e/unbind', address);
+    await vfio.write('/sys/bus/pci/drivers_probe', address);
+    const before = vfio.state();
+    const failure = await failureOf(unbindDevices(group(12), options(vfio, {force: ['foreign']})));
+    assert.deepEqual([failure.exitCode, failure.code], [6, 'STILL_VFIO']);
+    assert.match(failure.why, /has vfio-pci again/);
+    assert.deepEqual(vfio.state(), before);
+  });
+
   it('leave nothing changed when any write is refused, and say what was undone', async () => {
     for (const errno of ['EINVAL', 'EBUSY', 'ENODEV'] as const) {
       let refused = 0;
@@ -279,7 +328,9 @@ describe('bind and unbind', () => {
       act: () => {
         const [journal] = journals(files);
         assert.ok(journal !== undefined);
-        files.write(`run/kvfio/bind/${journal}.tmp/in-the-way`, '');
+        const room = `run/kvfio/bind/${journal.replace('.json', '.0.room')}`;
+        files.remove(room);
+        files.write(`${room}/in-the-way`, '');
       },
     };
     const failure = await failureOf(bindDevices(group(11), options(bus)));

@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import {chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync} from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../../../src/failure.js';
@@ -49,7 +58,9 @@ describe('the journals', () => {
   it('are left alone while another process is at them', () => {
     const journal = new Journal(folder, {patience: 20});
     journal.prepare();
-    journal.write(entry('1-1', '0000:01:00.0', '0000:02:00.0'));
+    const both = entry('1-1', '0000:01:00.0', '0000:02:00.0');
+    journal.begin(both);
+    journal.end(both, 'done');
     const before = readdirSync(folder);
     writeFileSync(join(folder, '2-2.json.tmp'), 'of a process that writes');
     {
@@ -61,10 +72,10 @@ describe('the journals', () => {
         },
         () => journal.entries(),
         () => {
-          journal.write(entry('3-3'));
+          journal.begin(entry('3-3'));
         },
         () => {
-          journal.forget(new Set(['/sys/devices/pci0000:00/0000:01:00.0']));
+          journal.end(entry('3-3', '0000:01:00.0'), 'removed');
         },
         () => {
           journal.remove(entry('1-1'));
@@ -75,17 +86,66 @@ describe('the journals', () => {
     }
     journal.prepare();
     assert.deepEqual(readdirSync(folder).sort(), before.sort());
-    journal.forget(new Set(['/sys/devices/pci0000:00/0000:01:00.0']));
+    journal.end(entry('3-3', '0000:01:00.0'), 'removed');
     assert.deepEqual(
       journal.entries().map(({devices}) => devices.map(({address}) => address)),
       [['0000:02:00.0']],
     );
   });
 
+  it('need no room at their end that they did not have at their begin', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    const bound = entry('1-1', '0000:01:00.0', '0000:02:00.0');
+    journal.begin(bound);
+    journal.end(bound, 'done');
+    const returned = {...entry('2-2', '0000:01:00.0'), command: 'unbind' as const, state: 'open' as const};
+    journal.begin(returned);
+    const inodes = (): number[] =>
+      readdirSync(folder)
+        .filter((name) => !name.endsWith('.lock'))
+        .map((name) => statSync(join(folder, name)).ino);
+    const reserved = inodes();
+    journal.end(returned, 'removed');
+    assert.deepEqual(
+      inodes().filter((inode) => !reserved.includes(inode)),
+      [],
+    );
+    assert.deepEqual(
+      journal.entries().map(({id, devices}) => [id, devices.map(({address}) => address)]),
+      [['1-1', ['0000:02:00.0']]],
+    );
+    assert.deepEqual(readdirSync(folder).sort(), ['.journal.lock', '1-1.json']);
+  });
+
+  it('clear away the room of a process that was killed before its entry was written', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    journal.begin(entry('1-1', '0000:01:00.0'));
+    writeFileSync(join(folder, '2-2.0.room'), '');
+    journal.prepare();
+    assert.deepEqual(readdirSync(folder).sort(), ['.journal.lock', '1-1.0.room', '1-1.json']);
+    journal.remove(entry('1-1'));
+    assert.deepEqual(readdirSync(folder).sort(), ['.journal.lock']);
+  });
+
+  it('are refused below a folder in which others may rename theirs, unless it is sticky', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    const parent = join(folder, '..');
+    chmodSync(parent, 0o777);
+    assert.equal(
+      codeOf(() => journal.entries()),
+      'JOURNAL_NOT_PRIVATE',
+    );
+    chmodSync(parent, 0o1777);
+    assert.deepEqual(journal.entries(), []);
+  });
+
   it('do not include one that is removed while they are read', () => {
     const journal = new Journal(folder);
     journal.prepare();
-    journal.write(entry('1-1', '0000:01:00.0'));
+    journal.begin(entry('1-1', '0000:01:00.0'));
     symlinkSync('nothing', join(folder, '2-2.json'));
     assert.deepEqual(
       journal.entries().map(({id}) => id),
@@ -118,7 +178,7 @@ describe('the journals', () => {
   it('may be damaged where they are about other devices', () => {
     const journal = new Journal(folder);
     journal.prepare();
-    journal.write(entry('1-1', '0000:01:00.0'));
+    journal.begin(entry('1-1', '0000:01:00.0'));
     const newer = {...entry('2-2', '0000:02:00.0'), kvfioJournal: 2};
     const other = join(folder, '2-2.json');
     writeFileSync(other, JSON.stringify(newer));
