@@ -105,14 +105,21 @@ const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
   if (exists('/etc/default/grub') && booted !== 'systemd-boot') {
     if (isProxmox) return edit(grub, 'run update-grub and "proxmox-boot-tool refresh"');
     if (family === 'debian') return edit(grub, 'run update-grub');
+    if (TRANSACTIONAL.test(id)) return edit(grub, 'run "transactional-update grub.cfg"');
     const folder = family === 'suse' ? 'grub2' : 'grub';
     return edit(grub, `run "${folder}-mkconfig -o /boot/${folder}/grub.cfg"`);
   }
   if (exists('/etc/kernel/cmdline'))
-    return edit('/etc/kernel/cmdline', 'run "kernel-install add" for the kernel');
-  if (exists('/boot/firmware/cmdline.txt')) return edit('/boot/firmware/cmdline.txt', null);
-  return edit("the kernel command line in the boot loader's settings", null);
+    return edit(
+      '/etc/kernel/cmdline',
+      family === 'suse' ? 'run "sdbootutil update-all-entries"' : 'run "kernel-install add" for the kernel',
+    );
+  const place = PLACES.find(([path]) => exists(path));
+  return place?.[1] ?? edit("the kernel command line in the boot loader's settings", null);
 };
+
+/** Systems of SUSE whose root is changed as a whole, by ID of os-release. */
+const TRANSACTIONAL = /micro/;
 
 const edit =
   (file: string, then: string | null): Edit =>
@@ -135,8 +142,25 @@ const tool =
 const APPLIANCES: Record<string, Edit> = {
   nixos: edit('boot.kernelParams of configuration.nix', 'run "nixos-rebuild boot"'),
   talos: edit('machine.install.extraKernelArgs of the machine configuration', 'run "talosctl upgrade"'),
+  bottlerocket: edit('settings.boot.kernel-parameters of the user data', null),
   flatcar: edit('linux_append in /oem/grub.cfg', null),
 };
+
+/** Where other boot loaders have the command line, by what is there. */
+const PLACES: readonly (readonly [path: string, edit: Edit])[] = [
+  [
+    '/etc/update-extlinux.conf',
+    edit('default_kernel_opts in /etc/update-extlinux.conf', 'run update-extlinux'),
+  ],
+  ['/etc/default/u-boot', edit('U_BOOT_PARAMETERS in /etc/default/u-boot', 'run u-boot-update')],
+  ['/etc/default/limine', edit('KERNEL_CMDLINE in /etc/default/limine', 'run limine-update')],
+  ['/boot/firmware/cmdline.txt', edit('/boot/firmware/cmdline.txt', null)],
+  ['/boot/cmdline.txt', edit('/boot/cmdline.txt', null)],
+  ['/boot/syslinux/syslinux.cfg', edit('the append line of /boot/syslinux/syslinux.cfg', null)],
+  ['/boot/extlinux/extlinux.conf', edit('the append line of /boot/extlinux/extlinux.conf', null)],
+  ['/boot/refind_linux.conf', edit('/boot/refind_linux.conf', null)],
+  ['/boot/loader/entries', edit('the options line of the entry in /boot/loader/entries', null)],
+];
 
 /** What loaded the running kernel, by what each leaves behind; null when nothing says so. */
 const bootedBy = (tree: HostTree): 'grub' | 'systemd-boot' | null => {

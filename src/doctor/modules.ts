@@ -74,7 +74,11 @@ const OBSTACLES: readonly Look[] = [
         }
       : null,
   ({host, distribution}, {name}) => {
-    const word = host.kernel.parameters?.find((parameter) => listed('module_blacklist', parameter, name));
+    const word = host.kernel.parameters?.find(
+      (parameter) =>
+        listed('module_blacklist', parameter, name) ||
+        (INITCALLS[name] ?? []).some((call) => listed('initcall_blacklist', parameter, call)),
+    );
     return word === undefined
       ? null
       : {seen: `booted with ${word}`, remedy: distribution.removeParameter(word)};
@@ -98,6 +102,15 @@ const OBSTACLES: readonly Look[] = [
         };
   },
 ];
+
+/** Functions that start a module, also when it is loaded: without them modprobe is answered EPERM (init/main.c, do_one_initcall()). */
+const INITCALLS: Record<string, readonly string[]> = {
+  kvm_amd: ['svm_init', 'kvm_x86_init', 'kvm_init'],
+  kvm_intel: ['vmx_init', 'vt_init', 'kvm_x86_init', 'kvm_init'],
+  vfio: ['vfio_init'],
+  vfio_iommu_type1: ['vfio_iommu_type1_init', 'vfio_init'],
+  vfio_pci: ['vfio_pci_init', 'vfio_pci_core_init', 'vfio_init'],
+};
 
 /** That keeps the kernel from loading a module unasked; modprobe with its very name still does. */
 const blacklisted: Look = (machine, {name}) => {

@@ -47,7 +47,7 @@ const ANNOUNCEMENTS: readonly Announcement[] = [
     off: /^(?:intel_iommu=(?:.*,)?off\b|iommu=(?:.*,)?off\b)/,
     onRequest: {
       unless: ['CONFIG_INTEL_IOMMU_DEFAULT_ON', 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF'],
-      asked: /^intel_iommu=(?:.*,)?(?:on|sm_on)\b/,
+      asked: /^intel_iommu=(?:.*,)?on\b/,
       remedy: 'boot with intel_iommu=on on the kernel command line',
     },
   },
@@ -140,7 +140,12 @@ const notStarted = (
   const has = `firmware announces ${hardware} (table ${table})`;
   const built = config?.option(option);
   const facts = built === undefined ? seen : [...seen, `${option}=${built} in ${config?.path ?? ''}`];
-  const switchedOff = parameters?.find((parameter) => off?.test(parameter));
+  const switchedOff = parameters?.find(
+    (parameter) =>
+      off?.test(parameter) &&
+      // of one switch that is given twice the kernel takes the last
+      parameters.findLast((other) => isSameSwitch(other, parameter)) === parameter,
+  );
   if (switchedOff !== undefined) {
     return {
       cause: 'off-on-command-line',
@@ -185,6 +190,11 @@ const notStarted = (
     seen: facts,
   };
 };
+
+/** Both set what the IOMMU's own parameter has for on and off, such as `intel_iommu=off` and `intel_iommu=on`. */
+const isSameSwitch = (one: string, other: string): boolean =>
+  [one, other].every((parameter) => /=(?:.*,)?(?:on|off)\b/.test(parameter)) &&
+  one.split('=')[0] === other.split('=')[0];
 
 const nothingAnnounced = (
   attributes: Attributes,

@@ -80,6 +80,46 @@ const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string
   ['Arch', {'etc/os-release': 'ID=arch\n', 'etc/kernel/cmdline': 'x'}, 'arch', /kernel-install/, /linux-lts/],
   ['Alpine', {'etc/os-release': 'ID=alpine\n'}, 'alpine', /boot loader/, /linux-virt/],
   ['one that nobody knows', {'etc/os-release': 'ID=mine\n'}, 'other', /boot loader/, /servers/],
+  [
+    'openSUSE that systemd-boot has booted',
+    {'etc/os-release': 'ID=opensuse-tumbleweed\nID_LIKE="opensuse suse"\n', 'etc/kernel/cmdline': 'x'},
+    'suse',
+    /\/etc\/kernel\/cmdline, run "sdbootutil update-all-entries"/,
+    /kernel-default/,
+  ],
+  [
+    'openSUSE MicroOS',
+    {'etc/os-release': 'ID=opensuse-microos\nID_LIKE="suse opensuse"\n', 'etc/default/grub': 'x'},
+    'suse',
+    /run "transactional-update grub.cfg"/,
+    /kernel-default/,
+  ],
+  [
+    'Bottlerocket',
+    {'etc/os-release': 'ID=bottlerocket\n'},
+    'other',
+    /settings.boot.kernel-parameters/,
+    /servers/,
+  ],
+  ...(
+    [
+      ['etc/update-extlinux.conf', /default_kernel_opts in \/etc\/update-extlinux.conf, run update-extlinux/],
+      ['etc/default/u-boot', /U_BOOT_PARAMETERS in \/etc\/default\/u-boot, run u-boot-update/],
+      ['etc/default/limine', /KERNEL_CMDLINE in \/etc\/default\/limine, run limine-update/],
+      ['boot/firmware/cmdline.txt', /a=b to \/boot\/firmware\/cmdline.txt and reboot/],
+      ['boot/cmdline.txt', /a=b to \/boot\/cmdline.txt and reboot/],
+      ['boot/syslinux/syslinux.cfg', /append line of \/boot\/syslinux/],
+      ['boot/extlinux/extlinux.conf', /append line of \/boot\/extlinux/],
+      ['boot/refind_linux.conf', /a=b to \/boot\/refind_linux.conf/],
+      ['boot/loader/entries/arch.conf', /options line of the entry in \/boot\/loader\/entries/],
+    ] as const
+  ).map(([path, parameter]): (typeof TABLE)[number] => [
+    `a system with ${path}`,
+    {'etc/os-release': 'ID=mine\n', [path]: 'x'},
+    'other',
+    parameter,
+    /servers/,
+  ]),
   ['none', {}, 'other', /boot loader/, /servers/],
 ];
 

@@ -174,6 +174,11 @@ const WHY_NO_KVM: readonly (readonly [string, Odd, RegExp])[] = [
     /booted with module_blacklist=nouveau,kvm_intel; remove/,
   ],
   [
+    'a module whose start the command line forbids',
+    {commandLine: 'initcall_blacklist=vmx_init'},
+    /booted with initcall_blacklist=vmx_init; remove initcall_blacklist=vmx_init from GRUB/,
+  ],
+  [
     'a module that modprobe is told to leave out',
     {files: {'etc/modprobe.d/no-kvm.conf': '# none\ninstall kvm-intel /bin/false\n'}},
     /no-kvm.conf has "install kvm-intel \/bin\/false"; remove that line, then run/,
@@ -407,6 +412,32 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ],
   [
     'iommu',
+    'an IOMMU that is switched on and then off',
+    {units: {}, groups: {}, commandLine: 'intel_iommu=on intel_iommu=sm_on,off iommu=pt'},
+    'fail',
+    /says intel_iommu=sm_on,off; remove intel_iommu=sm_on,off/,
+  ],
+  [
+    'iommu',
+    'an IOMMU that is switched off and then on, and gave up',
+    {
+      units: {},
+      groups: {},
+      commandLine: 'intel_iommu=off intel_iommu=on',
+      log: ['DMAR: Failed to map dmar0'],
+    },
+    'fail',
+    /started no IOMMU unit: its log says "DMAR: Failed/,
+  ],
+  [
+    'iommu',
+    'an IOMMU whose scalable mode alone was asked for',
+    {units: {}, groups: {}, config: 'CONFIG_INTEL_IOMMU=y\n', commandLine: 'intel_iommu=sm_on'},
+    'fail',
+    /leaves it off unless it is asked for/,
+  ],
+  [
+    'iommu',
     'an IOMMU that waits to be asked, on Fedora',
     {
       units: {},
@@ -509,6 +540,13 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     /without an IOMMU/,
   ],
   ['snoop-control', 'a unit that can', {}, 'pass', /dmar0 can/],
+  [
+    'snoop-control',
+    'Arm, where KVM does not care',
+    {architecture: 'aarch64', units: {smmu3: plain('arm-smmu-v3')}},
+    'pass',
+    /does nothing with the answer on aarch64/,
+  ],
   [
     'snoop-control',
     'two units that differ',
@@ -753,6 +791,13 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     {user: USER, files: without('sys/kernel/tracing/events/kvm/kvm_exit/id')},
     'fail',
     /may not read/,
+  ],
+  [
+    'tracefs',
+    'a kernel without',
+    {files: {'proc/filesystems': 'nodev\tsysfs\n'}},
+    'fail',
+    /this kernel has no tracefs; use a kernel with CONFIG_FTRACE/,
   ],
   [
     'tracefs',

@@ -45,7 +45,10 @@ export const IOMMU_CHECKS: readonly Check[] = [
     matters:
       'KVM executes WBINVD of a guest for real, and honours its memory types, when it gets a device of a unit without snoop control',
     neededFor: [],
-    look: ({host: {units}}) => {
+    look: ({host: {units, kernel}}) => {
+      // KVM asks on every architecture, and only that of x86 does anything with the answer
+      if (kernel.architecture !== null && !/^(?:x86_64|i[3-6]86)$/.test(kernel.architecture))
+        return pass(`KVM does nothing with the answer on ${kernel.architecture}`);
       if (units.length === 0) return unknown('there is no unit to look at');
       const of = (verdict: string): Unit[] =>
         units.filter(({snoopControl}) => snoopControl.verdict === verdict);

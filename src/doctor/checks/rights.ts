@@ -44,6 +44,8 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     matters: '"kvfio probe --against" counts the WBINVD exits of a VM with them',
     neededFor: [],
     look: ofLive((machine, {user}) => {
+      if (textOf(machine, '/proc/filesystems')?.includes('tracefs') === false)
+        return fail('this kernel has no tracefs', machine.distribution.otherKernel('CONFIG_FTRACE'));
       const places = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
       const found = places.find((place) =>
         (namesIn(machine, `${place}/events/kvm`) ?? []).includes('kvm_exit'),
