@@ -14,16 +14,31 @@ export interface InitrdParts {
   busybox: string;
   /** Variables of guest-scripts.ts. */
   settings: Record<string, string>;
+  /** ACPI tables by signature. */
+  tables: Readonly<Record<string, Buffer>>;
   /** Further files of the guest's folder, by name. */
   files: Record<string, string>;
 }
 
 /** The initramfs of the guest. It is small and not compressed, which boots faster than a compressed one. */
-export const initrd = ({kernel, busybox, settings, files}: InitrdParts): Buffer => {
+export const initrd = ({kernel, busybox, tables, settings, files}: InitrdParts): Buffer => {
   const modules = kernel.modules === null ? [] : readModules(kernel.modules, EARLY_MODULES, busybox);
-  const folders = ['bin', 'dev', 'host', 'lab', 'lab/bin', 'modules', 'proc', 'sys'];
+  const folders = [
+    'bin',
+    'dev',
+    'host',
+    'kernel',
+    'kernel/firmware',
+    ACPI,
+    'lab',
+    'lab/bin',
+    'modules',
+    'proc',
+    'sys',
+  ];
   return cpioArchive([
     ...folders.map((path) => ({path, mode: 0o755})),
+    ...Object.entries(tables).map(([name, data]) => ({path: `${ACPI}/${name}.aml`, mode: 0o644, data})),
     {path: 'bin/busybox', mode: 0o755, data: readFileSync(busybox)},
     program('init', FIRST_STAGE),
     program('lab/second-stage', SECOND_STAGE),
@@ -33,5 +48,8 @@ export const initrd = ({kernel, busybox, settings, files}: InitrdParts): Buffer 
     ...modules.map(({name, data}) => ({path: `modules/${name}`, mode: 0o644, data})),
   ]);
 };
+
+/** Where the kernel looks for tables. */
+const ACPI = 'kernel/firmware/acpi';
 
 const program = (path: string, text: string): ArchiveEntry => ({path, mode: 0o755, data: Buffer.from(text)});

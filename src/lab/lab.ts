@@ -36,6 +36,8 @@ export interface LabOptions {
   out?: string | undefined;
   /** Words for the kernel's command line, after the lab's own. */
   parameters?: readonly string[];
+  /** ACPI tables that take the place of the machine's, by signature (drivers/acpi/tables.c, acpi_table_upgrade()). */
+  tables?: Readonly<Record<string, Buffer>>;
   /** Install missing programs. */
   install?: boolean;
   /** Absent, the session reads an empty input and its output is in the result. */
@@ -129,6 +131,7 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
     const image = initrd({
       kernel,
       busybox: programs.busybox,
+      tables: options.tables ?? {},
       settings: settings(options, {machine, kernel, programs, out, layout}),
       files: taskFiles(options.task, {
         kvfio: options.kvfio,

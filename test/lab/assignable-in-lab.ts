@@ -1,20 +1,53 @@
 /**
  * Runs in the lab: asks the kernel of every IOMMU group whether a VM can have it, by the calls that a VMM makes, and prints the
- * answers as JSON. Groups that nobody uses are left as they were.
+ * answers as JSON. Devices that have a node of their own are asked for by that, too, beside what kvfio predicts of it. Groups that
+ * nobody uses are left as they were.
  */
-import {readdirSync} from 'node:fs';
+import {existsSync, readdirSync} from 'node:fs';
+import {readHost} from '../../src/iommu/host.js';
+import {Descriptor} from '../../src/linux/descriptor.js';
+import {DirectoryTree} from '../../src/linux/directory-tree.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {VFIO_TYPE1v2_IOMMU} from '../../src/linux/ioctl.js';
+import {O_RDWR, open, syscall} from '../../src/linux/libc.js';
+import {Mapping} from '../../src/linux/mapping.js';
+import {PinnedMemory} from '../../src/linux/memory.js';
 import {VfioContainer, VfioGroup} from '../../src/linux/vfio.js';
+import {readCdevNodes} from '../../src/vfio/cdev-node.js';
+import {assess} from '../../src/vfio/eligibility/assess.js';
+import {examine} from '../../src/vfio/eligibility/examined.js';
+
+/** What the kernel refuses first. */
+export interface Refused {
+  call: string;
+  errno: string;
+}
 
 /** What the kernel answers about a group. */
 export interface GroupAnswer {
   group: number;
   /** By VFIO_GROUP_GET_STATUS; null where the group cannot be opened. */
   viable: boolean | null;
-  /** The first call that the kernel refuses; null when it refuses none. */
-  refused: {call: string; errno: string} | null;
+  /** The first call that the kernel refuses; null when it refuses none. Of several devices one that it gives out is enough. */
+  refused: Refused | null;
 }
+
+/** What the kernel answers about a device that a VMM uses by its own node, and what kvfio says of that. */
+export interface CdevAnswer {
+  address: string;
+  refused: Refused | null;
+  predicted: Refused | null;
+}
+
+export interface Answers {
+  groups: GroupAnswer[];
+  cdevs: CdevAnswer[];
+}
+
+// include/uapi/linux/vfio.h
+const VFIO_GROUP_GET_DEVICE_FD = 0x3b6a;
+const VFIO_DEVICE_BIND_IOMMUFD = 0x3b76;
+const PAGE = 4096;
 
 const ask = (group: number): GroupAnswer => {
   let call = 'open';
@@ -28,12 +61,70 @@ const ask = (group: number): GroupAnswer => {
     file.setContainer(container);
     call = 'VFIO_SET_IOMMU';
     container.setIommu(VFIO_TYPE1v2_IOMMU);
-    return {group, viable, refused: null};
+    const answers = vfioDevicesOf(group).map((address) => askDevice(file, address));
+    return {group, viable, refused: answers.includes(null) ? null : (answers[0] ?? null)};
   } catch (error) {
-    if (error instanceof SyscallError) return {group, viable, refused: {call, errno: error.code}};
-    throw error;
+    return {group, viable, refused: {call, errno: codeOf(error)}};
   }
 };
 
-const groups = readdirSync('/sys/kernel/iommu_groups').map(Number);
-console.log(JSON.stringify(groups.map(ask)));
+/** Opens a device, and maps its first memory where it has some. */
+const askDevice = (group: VfioGroup, address: string): Refused | null => {
+  let call = 'VFIO_GROUP_GET_DEVICE_FD';
+  const name = new PinnedMemory(PAGE);
+  name.bytes.write(`${address}\0`);
+  try {
+    using device = new Descriptor(syscall('ioctl', [group.fd, VFIO_GROUP_GET_DEVICE_FD, name.at]));
+    call = 'mmap';
+    new Mapping(device, PAGE)[Symbol.dispose]();
+    return null;
+  } catch (error) {
+    const errno = codeOf(error);
+    // memory that cannot be mapped for its kind is read and written instead
+    return call === 'mmap' && errno === 'EINVAL' ? null : {call, errno};
+  }
+};
+
+const askCdev = (path: string): Refused | null => {
+  using device = new Descriptor(open(path, O_RDWR));
+  using iommufd = new Descriptor(open('/dev/iommu', O_RDWR));
+  const bind = new PinnedMemory(16);
+  bind.bytes.writeUInt32LE(bind.bytes.length, 0);
+  bind.bytes.writeInt32LE(iommufd.fd, 8);
+  try {
+    syscall('ioctl', [device.fd, VFIO_DEVICE_BIND_IOMMUFD, bind.at]);
+    return null;
+  } catch (error) {
+    return {call: 'VFIO_DEVICE_BIND_IOMMUFD', errno: codeOf(error)};
+  }
+};
+
+const predictedOf = (address: string): Refused | null => {
+  const tree = new DirectoryTree();
+  const host = readHost(tree, {regions: true});
+  const group = host.groups.find(({devices}) => devices.some((device) => device.address === address));
+  if (group === undefined) throw new Error(`${address} is in no group`);
+  const {obstacles} = assess({...examine(tree, host), by: 'cdev'}, group).group;
+  const first = obstacles.find(({certain, call}) => certain && call === 'VFIO_DEVICE_BIND_IOMMUFD');
+  return first === undefined ? null : {call: first.call, errno: first.errno ?? ''};
+};
+
+const vfioDevicesOf = (group: number): string[] =>
+  readdirSync(`/sys/kernel/iommu_groups/${group}/devices`).filter((address) =>
+    existsSync(`/sys/bus/pci/drivers/vfio-pci/${address}`),
+  );
+
+const codeOf = (error: unknown): string => {
+  if (error instanceof SyscallError) return error.code;
+  throw error;
+};
+
+const answers: Answers = {
+  groups: readdirSync('/sys/kernel/iommu_groups').map(Number).map(ask),
+  cdevs: readCdevNodes(new DirectoryTree()).map(({address, path}) => ({
+    address,
+    refused: askCdev(path),
+    predicted: predictedOf(address),
+  })),
+};
+console.log(JSON.stringify(answers));

@@ -1,100 +1,232 @@
 import assert from 'node:assert/strict';
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
+import {join} from 'node:path';
 import type {GroupsDocument, ListedGroup} from '../../src/groups/groups-document.js';
 import type {LabIommu} from '../../src/lab/iommu-choice.js';
+import type {LabOptions} from '../../src/lab/lab.js';
 import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
+import {PROJECT} from '../support/run.js';
+import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
-import type {GroupAnswer} from './assignable-in-lab.js';
+import type {Answers, GroupAnswer} from './assignable-in-lab.js';
+import {dmarWithRegion} from './dmar-table.js';
 
-/**
- * The guests, and whether a VM can have a group there that is bound as a whole. Debian's 6.1 has no driver for virtio-iommu, so no
- * groups with it.
- */
-const GUESTS: readonly {
+const IOMMUFD_KERNEL =
+  process.env['KVFIO_IOMMUFD_KERNEL'] ?? join(PROJECT, '../shared/lab/linux-6.12-iommufd.bzImage');
+
+interface GuestSpec {
   kernel: string;
   iommu: LabIommu;
-  parameters?: string[];
+  /** What is odd about it. */
+  with?: string;
+  options?: Pick<LabOptions, 'parameters' | 'pci' | 'tables'>;
+  /** What makes a group that VFIO has, and one that drivers are in the way of. */
+  prepare?: string;
+  /** Whether a VM can have a group there that is bound as a whole, and by which check not. */
   bound: ListedGroup['assignable']['verdict'];
-}[] = [
-  {kernel: '6.1', iommu: 'intel', bound: 'yes'},
-  {kernel: '6.1', iommu: 'intel', parameters: ['intremap=off'], bound: 'no'},
-  {kernel: '6.1', iommu: 'amd', bound: 'yes'},
-  {kernel: '6.12', iommu: 'intel', bound: 'yes'},
-  {kernel: '6.12', iommu: 'intel', parameters: ['intremap=off'], bound: 'no'},
-  {kernel: '6.12', iommu: 'amd', bound: 'yes'},
-  {kernel: '6.12', iommu: 'virtio', bound: 'yes'},
-];
+  because?: string;
+  /** Whether a group is there that drivers are in the way of, and one that VFIO does not have. */
+  others?: false;
+}
 
-/** Binds the NIC behind the switch, so that there is a group that VFIO has and that other drivers are in the way of. */
-const observe = (program: string): string => `
-set -e
+type Odd = Omit<GuestSpec, 'kernel' | 'iommu'>;
+
+/** Binds the NIC behind the switch. */
+const BEHIND_SWITCH = `
 group=$(kvfio groups --driver xhci_hcd --columns group --no-header)
 nic=$(kvfio groups --group $group --driver e1000e --columns address --no-header)
 kvfio bind --device $nic
+`;
+
+const UNSAFE: Odd = {
+  with: 'interrupts that are not remapped',
+  options: {parameters: ['intremap=off']},
+  bound: 'no',
+  because: 'interrupts',
+};
+
+/** Reserved in the memory map of QEMU's q35. The NIC behind port 3, which is bound to vfio-pci, has it. */
+const REGION: Odd = {
+  with: 'a region of the firmware (RMRR)',
+  options: {
+    tables: {
+      DMAR: dmarWithRegion(
+        [
+          [5, 0],
+          [0, 0],
+        ],
+        {start: 0xfeffc000n, end: 0xfeffffffn},
+      ),
+    },
+  },
+  bound: 'no',
+  because: 'direct-region',
+};
+
+/** A display that the firmware has left in a mode with a framebuffer, which no other driver takes. */
+const FRAMEBUFFER: Omit<Odd, 'bound'> = {
+  with: 'a framebuffer of the firmware',
+  options: {
+    pci: ['VGA,bus=pcie.0,addr=0x2'],
+    parameters: ['vga=0x314', 'modprobe.blacklist=bochs,bochs_drm,bochs-drm'],
+  },
+  prepare: `
+grep -w vesafb /proc/iomem >&2
+kvfio bind --device 0000:00:02.0 --force-display --force-console
+`,
+  others: false,
+};
+
+const NVME =
+  'nvme,subsys=sub,serial=1,sriov_max_vfs=2,max_ioqpairs=6,sriov_vq_flexible=4,sriov_vi_flexible=2';
+
+/** An NVMe controller with virtual functions behind a port that does not isolate: all are in one group. */
+const SHARED_VFS: Odd = {
+  with: 'an NVMe controller that shares its group with its virtual functions',
+  options: {
+    pci: [
+      'pcie-root-port,id=p,bus=pcie.0,addr=0x3,chassis=1,slot=1,disable-acs=on',
+      'nvme-subsys,id=sub',
+      `${NVME},bus=p`,
+    ],
+  },
+  prepare: `
+echo 0 > /sys/bus/pci/devices/0000:01:00.0/sriov_drivers_autoprobe
+echo 2 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs
+vf=$(basename $(readlink /sys/bus/pci/devices/0000:01:00.0/virtfn0))
+echo vfio-pci > /sys/bus/pci/devices/$vf/driver_override
+echo $vf > /sys/bus/pci/drivers_probe
+`,
+  bound: 'no',
+  because: 'physical-function',
+  others: false,
+};
+
+/** The same where each function has a group, and VFIO has them all: who uses one has to show a token. */
+const TOKENS: Odd = {
+  with: 'VFIO on both sides of SR-IOV',
+  options: {
+    pci: ['pcie-root-port,id=p,bus=pcie.0,addr=0x3,chassis=1,slot=1', 'nvme-subsys,id=sub', `${NVME},bus=p`],
+  },
+  prepare: `
+kvfio bind --device 0000:01:00.0
+echo Y > /sys/module/vfio_pci/parameters/enable_sriov
+echo 2 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs
+`,
+  bound: 'unknown',
+  because: 'vf-token',
+  others: false,
+};
+
+/** The kernel with IOMMUFD has drivers of few devices. */
+const NO_DRIVERS = {prepare: '', others: false} as const;
+
+/**
+ * The guests. Debian's 6.1 has no driver for virtio-iommu, so no groups with it; 7.3 finds no interrupt remapping in QEMU's
+ * amd-iommu, and the lab allows VFIO to do without.
+ */
+const GUESTS: readonly GuestSpec[] = [
+  {kernel: '5.10', iommu: 'intel', bound: 'yes'},
+  {kernel: '5.10', iommu: 'intel', ...REGION},
+  {kernel: '5.10', iommu: 'intel', ...FRAMEBUFFER, bound: 'no', because: 'framebuffer'},
+  {kernel: '6.1', iommu: 'intel', bound: 'yes'},
+  {kernel: '6.1', iommu: 'intel', ...UNSAFE},
+  {kernel: '6.1', iommu: 'intel', ...REGION},
+  {kernel: '6.1', iommu: 'amd', bound: 'yes'},
+  {kernel: '6.12', iommu: 'intel', bound: 'yes'},
+  {kernel: '6.12', iommu: 'intel', ...UNSAFE},
+  {kernel: '6.12', iommu: 'intel', ...REGION},
+  {kernel: '6.12', iommu: 'intel', ...FRAMEBUFFER, bound: 'yes'},
+  {kernel: '6.12', iommu: 'intel', ...SHARED_VFS},
+  {kernel: '6.12', iommu: 'intel', ...TOKENS},
+  {kernel: '6.12', iommu: 'amd', bound: 'yes'},
+  {kernel: '6.12', iommu: 'virtio', bound: 'yes'},
+  {kernel: '7.3', iommu: 'intel', bound: 'yes'},
+  {kernel: '7.3', iommu: 'amd', bound: 'yes'},
+  {kernel: IOMMUFD_KERNEL, iommu: 'intel', bound: 'yes', ...NO_DRIVERS},
+  {kernel: IOMMUFD_KERNEL, iommu: 'intel', ...UNSAFE, ...NO_DRIVERS},
+  {kernel: IOMMUFD_KERNEL, iommu: 'intel', ...REGION, ...NO_DRIVERS},
+];
+
+const observe = (program: string, prepare: string): string => `
+set -e
+${prepare}
 kvfio groups --json > $KVFIO_LAB_OUT/groups.json
 node "$KVFIO_LAB_OUT/${program}" > $KVFIO_LAB_OUT/answers.json
 `;
 
 /** The calls that are made of a group; binding is another matter. */
-const CALLS = ['open', 'VFIO_GROUP_SET_CONTAINER', 'VFIO_SET_IOMMU'];
+const CALLS = ['open', 'VFIO_GROUP_SET_CONTAINER', 'VFIO_SET_IOMMU', 'VFIO_GROUP_GET_DEVICE_FD', 'mmap'];
 
 const byGroup = (a: GroupAnswer, b: GroupAnswer): number => a.group - b.group;
 
-for (const {kernel, iommu, parameters = [], bound} of GUESTS) {
-  describe(
-    ['whether a VM can have a group, on Linux', kernel, 'with IOMMU', iommu, ...parameters].join(' '),
-    () => {
-      let groups: ListedGroup[];
-      let answers: GroupAnswer[];
+for (const spec of GUESTS) {
+  const {kernel, iommu, options = {}, prepare = BEHIND_SWITCH, bound, because} = spec;
+  const system = kernel === IOMMUFD_KERNEL ? '6.12 with IOMMUFD' : kernel;
+  const odd = spec.with === undefined ? '' : `, with ${spec.with}`;
+  describe(`whether a VM can have a group, on Linux ${system} with IOMMU ${iommu}${odd}`, () => {
+    let groups: ListedGroup[];
+    let answers: Answers;
 
-      before(async function () {
-        this.timeout(600_000);
-        using folder = scratch();
-        const program = guestProgram(folder.path('.'), 'lab/assignable-in-lab.ts');
-        const {exitCode, stderr} = await lab(this, {
-          kernel,
-          iommu,
-          parameters,
-          out: folder.path('.'),
-          task: {script: observe(program)},
-        });
-        assert.equal(exitCode, 0, stderr.toString());
-        const read = (name: string): unknown =>
-          JSON.parse(readFileSync(folder.path(name), 'utf8')) as unknown;
-        ({groups} = read('groups.json') as GroupsDocument);
-        answers = read('answers.json') as GroupAnswer[];
+    before(async function () {
+      if (kernel === IOMMUFD_KERNEL && !existsSync(kernel))
+        skip(this, `there is no kernel with IOMMUFD at ${kernel}`);
+      this.timeout(600_000);
+      using folder = scratch();
+      const program = guestProgram(folder.path('.'), 'lab/assignable-in-lab.ts');
+      const {exitCode, stderr} = await lab(this, {
+        kernel,
+        iommu,
+        ...options,
+        out: folder.path('.'),
+        task: {script: observe(program, prepare)},
       });
+      assert.equal(exitCode, 0, stderr.toString());
+      const read = (name: string): unknown => JSON.parse(readFileSync(folder.path(name), 'utf8')) as unknown;
+      ({groups} = read('groups.json') as GroupsDocument);
+      answers = read('answers.json') as Answers;
+    });
 
-      it('is as the kernel answers, by the call and the errno of the first obstacle', () => {
-        const predicted = groups.map(({id, viable, assignable: {verdict, obstacles}}) => {
-          const first = obstacles.find(({call, certain}) => certain && CALLS.includes(call));
-          return {
-            group: id,
-            verdict,
-            viable: first?.call === 'open' ? null : viable,
-            refused: first === undefined ? null : {call: first.call, errno: first.errno},
-          };
-        });
-        const seen = answers.map((answer) => ({verdict: answer.refused === null ? 'yes' : 'no', ...answer}));
-        assert.deepEqual(predicted, seen.sort(byGroup));
-      });
-
-      it('is shown by a group that is bound, one with drivers in its way, and one that VFIO does not have', () => {
-        const verdictOf = (checks: string): string | undefined =>
-          groups.find(({assignable: {obstacles}}) =>
-            obstacles
-              .map(({check}) => check)
-              .join(' ')
-              .startsWith(checks),
-          )?.assignable.verdict;
-        const whole = groups.find(
-          ({devices, viable}) => viable && devices.some(({boundToVfio}) => boundToVfio),
+    it('is as the kernel answers, by the call and the errno of the first obstacle', () => {
+      const predicted = groups.map(({id, viable, assignable: {verdict, obstacles}}) => {
+        // what is not certain is refused here, where nobody knows a token
+        const first = obstacles.find(
+          ({call, certain}) => (certain || verdict === 'unknown') && CALLS.includes(call),
         );
-        assert.equal(whole?.assignable.verdict, bound);
-        assert.equal(verdictOf('drivers'), 'no');
-        assert.equal(verdictOf('bound drivers'), 'no');
+        return {
+          group: id,
+          possible: verdict === 'yes',
+          viable: first?.call === 'open' ? null : viable,
+          refused: first === undefined ? null : {call: first.call, errno: first.errno},
+        };
       });
-    },
-  );
+      const seen = answers.groups.map((answer) => ({possible: answer.refused === null, ...answer}));
+      assert.deepEqual(predicted, seen.sort(byGroup));
+    });
+
+    it('is as the kernel answers VFIO_DEVICE_BIND_IOMMUFD, where devices have nodes of their own', () => {
+      assert.equal(answers.cdevs.length > 0, kernel === IOMMUFD_KERNEL);
+      assert.deepEqual(
+        answers.cdevs.map(({address, predicted}) => [address, predicted]),
+        answers.cdevs.map(({address, refused}) => [address, refused]),
+      );
+    });
+
+    it('is shown by a group that VFIO has whole, and by what stands in its way', () => {
+      const whole = groups.filter(
+        ({devices, assignable: {obstacles}}) =>
+          devices.some(({boundToVfio}) => boundToVfio) &&
+          (because === undefined ? obstacles.length === 0 : obstacles.some(({check}) => check === because)),
+      );
+      assert.deepEqual([...new Set(whole.map(({assignable: {verdict}}) => verdict))], [bound]);
+      if (spec.others === false) return;
+      const verdictOf = (...checks: string[]): string | undefined =>
+        groups.find(({assignable: {obstacles}}) =>
+          checks.every((check) => obstacles.some((obstacle) => obstacle.check === check)),
+        )?.assignable.verdict;
+      assert.equal(verdictOf('drivers'), 'no');
+      assert.equal(verdictOf('bound', 'drivers'), 'no');
+    });
+  });
 }
