@@ -99,6 +99,12 @@ export abstract class BaseCommand extends Command {
     return writePieces(this.#printing(jsonPieces(document)));
   }
 
+  /** Writes one of several documents, each on a line of its own; `run()` then returns none. */
+  protected printJsonLine(document: object): void {
+    this.#printed = true;
+    process.stdout.write(`${printableJson(document)}\n`);
+  }
+
   *#printing(pieces: Iterable<string>): Generator<string> {
     for (const piece of pieces) {
       this.#printed = true;

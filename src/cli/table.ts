@@ -20,6 +20,8 @@ export interface TableOptions {
   paint: ChalkInstance;
   /** Columns of the terminal; null when stdout is none, so that nothing is cut. */
   width: number | null;
+  /** Widths that columns have at least; they are made those of this table, for further lines of it. */
+  widths?: number[];
 }
 
 /** The lines of a table with two spaces between its columns. Text from outside is made printable. */
@@ -33,10 +35,12 @@ export const tableLines = async <Row>(
 export const manyTableLines = async <Row>(
   rows: readonly Row[],
   columns: readonly Column<Row>[],
-  {header, paint, width}: TableOptions,
+  {header, paint, width, widths: least = []}: TableOptions,
 ): Promise<Iterable<string>> => {
   const heads = header ? columns.map((column) => column.name.toUpperCase()) : null;
-  const widths = fit(columns, natural(heads, rows, columns), width);
+  const full = natural(heads, rows, columns).map((each, at) => Math.max(each, least[at] ?? 0));
+  least.splice(0, least.length, ...full);
+  const widths = fit(columns, full, width);
   const cells = cellsOf(heads, rows, columns, {widths, paint});
   return width === null || rows.length > DRAWN_ROWS
     ? aligned(cells, widths)

@@ -70,6 +70,18 @@ export const VMS_COLUMNS: readonly Column<ListedVm>[] = [
   {name: 'holders', text: ({holders}) => holders.join(',')},
 ];
 
+/** Columns that differ at nearly every look: whoever follows VMs sees them, and no line only because of them. */
+const FLEETING: readonly string[] = ['memory', 'resident', 'hugetlb', 'threads', 'age', 'seconds'];
+
+/** What of a VM makes a line of `--watch` when it changes. */
+export const lastingText =
+  (columns: readonly Column<ListedVm>[]) =>
+  (vm: ListedVm): string =>
+    columns
+      .filter(({name}) => !FLEETING.includes(name))
+      .map(({text}) => text(vm))
+      .join('\0');
+
 const filesOf = ({groups, cdevs}: ListedVm): HeldFile[] => [...groups, ...cdevs];
 
 /** `512 MiB` as `512M`, with at most three digits. */

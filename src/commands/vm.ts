@@ -7,21 +7,23 @@ import {defaultSocket} from '../vm/default-socket.js';
 import {GUESTS, MinimalVm, type Guest} from '../vm/minimal-vm.js';
 import {listenAt, serveVm} from '../vm/serve-vm.js';
 
-/** What `kvfio vm --json` prints when it is stopped. */
+/** What `kvfio vm --json` prints: one line when it is ready, and one when it is stopped. */
 export interface VmDocument {
   schemaVersion: 1;
+  /** Whether it can be connected to, or was stopped. */
+  state: 'ready' | 'ended';
   /** Path, or abstract name as `@name`. */
   socket: string;
-  /** Process that owned the VM. */
+  /** Process that owns the VM. */
   pid: number;
   /** Number of the VM's descriptor in that process. */
   vmFd: number;
   guest: Guest;
-  /** Whether it spoke the agent protocol. */
+  /** Whether it speaks the agent protocol. */
   agent: boolean;
-  /** How many connections it accepted. */
+  /** How many connections it has accepted. */
   clients: number;
-  /** How often the guest executed WBINVD; null when that is not what it does. */
+  /** How often the guest has executed WBINVD; null when that is not what it does. */
   wbinvds: number | null;
   /** How long it was there. */
   seconds: number;
@@ -30,7 +32,7 @@ export interface VmDocument {
 export default class Vm extends BaseCommand {
   static override summary = 'Be a minimal VM that hands its descriptor to whoever connects, until stopped.';
 
-  static override description = `Creates a VM in this process and listens at a socket, so that everything else can be tried on any machine with /dev/kvm. One line says when it is ready. Ctrl-C or SIGTERM ends it, with exit code 0 and the socket removed.
+  static override description = `Creates a VM in this process and listens at a socket, so that everything else can be tried on any machine with /dev/kvm. One line says when it is ready, and one what it was; so does --json, with a document on each. Ctrl-C or SIGTERM ends it, with exit code 0 and the socket removed.
 
 Only root and the same user may connect. A socket that nobody listens at any more is replaced, one that is in use is not.
 
@@ -70,7 +72,7 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
     }),
   };
 
-  async run(): Promise<VmDocument> {
+  async run(): Promise<null> {
     const {flags} = await this.parse(Vm);
     const began = performance.now();
     const ending = new AbortController();
@@ -97,8 +99,17 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
         flags.paused,
       );
       running = machine;
-      const about = {socket: listener.address, pid: process.pid, vmFd: machine.vm.fd};
-      this.#announce(`VM of process ${about.pid}, descriptor ${about.vmFd}, at ${about.socket}`);
+      const {guest, agent} = flags;
+      const about = {socket: listener.address, pid: process.pid, vmFd: machine.vm.fd, guest, agent};
+      const ready = `VM of process ${about.pid}, descriptor ${about.vmFd}, at ${about.socket}`;
+      const tell = (now: Pick<VmDocument, 'state' | 'clients' | 'seconds'>, line: string): void => {
+        const wbinvds = machine.wbinvds === null ? null : Number(machine.wbinvds);
+        const document: VmDocument = {schemaVersion: 1, ...about, ...now, wbinvds};
+        if (this.jsonEnabled()) this.printJsonLine(document);
+        else this.printLines([printable(line)]);
+      };
+      if (this.jsonEnabled()) this.note(ready);
+      tell({state: 'ready', clients: 0, seconds: 0}, ready);
       const clients = await serveVm(machine.vm, listener, {
         agent: flags.agent,
         signal: ending.signal,
@@ -111,16 +122,8 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
       if (reason instanceof Failure) throw reason;
       const {wbinvds} = machine;
       const seconds = Math.round(performance.now() - began) / 1000;
-      if (!this.jsonEnabled()) this.printLines(summary(clients, wbinvds, seconds));
-      return {
-        schemaVersion: 1,
-        ...about,
-        guest: flags.guest,
-        agent: flags.agent,
-        clients,
-        wbinvds: wbinvds === null ? null : Number(wbinvds),
-        seconds,
-      };
+      tell({state: 'ended', clients, seconds}, summary(clients, wbinvds, seconds));
+      return null;
     } finally {
       process.off('SIGUSR2', toggle);
       for (const signal of ENDING_SIGNALS) process.off(signal, stop);
@@ -133,14 +136,7 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
       paused ? `the guest is paused, WBINVD executed ${machine.wbinvds ?? 0n} times` : 'the guest runs',
     );
   }
-
-  /** The line that says that the VM can be connected to; on stderr where stdout is for one document. */
-  #announce(line: string): void {
-    if (this.jsonEnabled()) this.note(line);
-    else this.printLines([printable(line)]);
-  }
 }
 
-const summary = (clients: number, wbinvds: bigint | null, seconds: number): string[] => [
-  `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`,
-];
+const summary = (clients: number, wbinvds: bigint | null, seconds: number): string =>
+  `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`;

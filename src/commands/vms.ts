@@ -3,9 +3,10 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {BaseCommand} from '../cli/base-command.js';
 import {csvLines, sorted, tableLines, type Column} from '../cli/table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
-import {USUAL_VMS_COLUMNS, VMS_COLUMNS} from '../cli/vms-table.js';
-import {vmChanges, type VmChange} from '../kvm-vfio/vm-changes.js';
+import {lastingText, USUAL_VMS_COLUMNS, VMS_COLUMNS} from '../cli/vms-table.js';
+import {vmChanges, type VmChange, type WatchDocument} from '../kvm-vfio/vm-changes.js';
 import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
+import {Deadline} from '../linux/deadline.js';
 import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 
 export default class Vms extends BaseCommand {
@@ -28,14 +29,14 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     },
     {
       description: 'Follow what comes, changes and goes, for another program',
-      command: '<%= config.bin %> <%= command.id %> --watch --csv',
+      command: '<%= config.bin %> <%= command.id %> --watch --json',
     },
   ];
 
   static override flags = {
     watch: Flags.boolean({
       char: 'w',
-      exclusive: ['json', 'sort'],
+      exclusive: ['sort'],
       description: 'go on until stopped, with a line for each VM that appears, changes or is gone',
     }),
     interval: Flags.integer({
@@ -48,10 +49,13 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     ...tableFlags(VMS_COLUMNS),
   };
 
-  async run(): Promise<VmsDocument> {
+  async run(): Promise<VmsDocument | null> {
     const {flags} = await this.parse(Vms);
     const table = tableChoice(VMS_COLUMNS, USUAL_VMS_COLUMNS, flags);
-    if (flags.watch) return this.#follow(table, (flags.interval ?? 1) * 1000);
+    if (flags.watch) {
+      await this.#follow(table, (flags.interval ?? 1) * 1000);
+      return null;
+    }
     const document = await listVms();
     if (!this.jsonEnabled()) {
       const {sort} = table;
@@ -65,32 +69,63 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
   }
 
   /** Prints what is there and then what changes, until a signal comes or nobody reads any more. */
-  async #follow(table: TableChoice<ListedVm>, milliseconds: number): Promise<VmsDocument> {
+  async #follow(table: TableChoice<ListedVm>, milliseconds: number): Promise<void> {
     const ending = new AbortController();
+    const {signal} = ending;
     const stop = (): void => {
       ending.abort();
     };
-    for (const signal of ENDING_SIGNALS) process.on(signal, stop);
+    for (const each of ENDING_SIGNALS) process.on(each, stop);
     process.stdout.on('close', stop);
-    const choice: TableChoice<Line> = {...table, columns: [EVENT, ...table.columns.map(ofVm)], sort: null};
+    // a pipe tells by nothing else that it has no reader, as long as nothing is written
+    const {ready} = await import('../linux/readiness.js');
+    ready(process.stdout.fd, 0, Deadline.never, signal).then(stop, () => undefined);
+    const shown = this.jsonEnabled() ? undefined : lastingText(table.columns);
+    const print = await this.#printing(table);
     try {
       let seen = await listVms();
       await this.#about(seen);
-      this.printLines(await this.#lines(vmChanges([], seen.vms).map(present), choice));
+      await print(vmChanges([], seen.vms).map(present));
       for (;;) {
-        await sleep(milliseconds, undefined, {signal: ending.signal});
+        await sleep(milliseconds, undefined, {signal});
         const now = await listVms();
-        const changes = vmChanges(seen.vms, now.vms);
-        if (changes.length > 0) this.printLines(await this.#lines(changes, {...choice, header: false}));
+        const changes = vmChanges(seen.vms, now.vms, shown);
+        await print(changes);
         seen = now;
       }
     } catch (error) {
-      if (!ending.signal.aborted) throw error;
-      return await listVms();
+      if (!signal.aborted) throw error;
     } finally {
-      for (const signal of ENDING_SIGNALS) process.off(signal, stop);
+      for (const each of ENDING_SIGNALS) process.off(each, stop);
       process.stdout.off('close', stop);
+      stop();
     }
+  }
+
+  /** How lines are printed as they come: the header of a table at once, and its columns where they are. */
+  async #printing(table: TableChoice<ListedVm>): Promise<(lines: readonly Line[]) => Promise<void>> {
+    if (this.jsonEnabled())
+      return (lines) => {
+        for (const {event, vm} of lines)
+          this.printJsonLine({schemaVersion: 1, event, vm} satisfies WatchDocument);
+        return Promise.resolve();
+      };
+    const {header, csv} = table;
+    const columns = [EVENT, ...table.columns.map(ofVm)];
+    if (csv) {
+      this.printLines(csvLines([], columns, header));
+      return (lines) => {
+        this.printLines(csvLines(lines, columns, false));
+        return Promise.resolve();
+      };
+    }
+    const look = await this.look();
+    const widths = [LONGEST_EVENT];
+    if (header) this.printLines(await tableLines([], columns, {...look, header, widths}));
+    return async (lines) => {
+      if (lines.length > 0)
+        this.printLines(await tableLines(lines, columns, {...look, header: false, widths}));
+    };
   }
 
   async #lines<Row>(rows: readonly Row[], {columns, header, csv}: TableChoice<Row>): Promise<string[]> {
@@ -110,13 +145,13 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
   }
 }
 
-/** A line of `--watch`; `present` was there when it began. */
-interface Line {
-  event: VmChange['event'] | 'present';
-  vm: ListedVm;
-}
+/** A line of `--watch`. */
+type Line = Pick<WatchDocument, 'event' | 'vm'>;
 
 const present = ({vm}: VmChange): Line => ({event: 'present', vm});
+
+/** Columns of `appeared`. */
+const LONGEST_EVENT = 8;
 
 const EVENT: Column<Line> = {name: 'event', text: ({event}) => event};
 

@@ -7,7 +7,12 @@ import {receiveVm} from '../../src/vm/receive-vm.js';
 import {madeForEach} from '../support/made.js';
 import {needs} from '../support/needs.js';
 import {start} from '../support/run.js';
+import {documentOf} from '../support/schema.js';
 import {failsWith, scratch, startKvfioVm} from '../vm/vmm.js';
+
+/** What it says when it ends: each document is on a line of its own. */
+const last = (stdout: string): VmDocument =>
+  documentOf<VmDocument>(stdout.trimEnd().split('\n').at(-1) ?? '', 'vm');
 
 const late = (): Deadline => Deadline.after(10_000);
 
@@ -47,16 +52,19 @@ describe('kvfio vm', function () {
     assert.ok(one.vm.fd !== two.vm.fd);
   });
 
-  it('prints one document when it ends, and is announced on stderr', async () => {
-    await using vm = await startKvfioVm(['--sock', `@kvfio-test-${process.pid}`, '--json'], 'stderr');
-    assert.match(vm.line, /^kvfio: VM of process \d+/);
+  it('prints a document at once, for a script that waits for it, and one when it ends', async () => {
+    await using vm = await startKvfioVm(['--sock', `@kvfio-test-${process.pid}`, '--json']);
+    const ready = documentOf<VmDocument>(vm.line, 'vm');
+    assert.deepEqual([ready.state, ready.pid, ready.seconds], ['ready', vm.pid, 0]);
     assert.equal(await vm.end(), 0);
-    const document = JSON.parse(vm.output().stdout) as VmDocument;
+    assert.match(vm.output().stderr, /^kvfio: VM of process \d+/);
+    const document = last(vm.output().stdout);
     assert.ok(document.seconds > 0);
     assert.deepEqual(
       {...document, vmFd: 0, seconds: 0},
       {
         schemaVersion: 1,
+        state: 'ended',
         socket: `@kvfio-test-${process.pid}`,
         pid: vm.pid,
         vmFd: 0,
@@ -86,7 +94,7 @@ describe('kvfio vm', function () {
       await new Promise((resolve) => setTimeout(resolve, 20));
     await new Promise((resolve) => setTimeout(resolve, 200));
     assert.equal(await vm.end('SIGINT'), 0);
-    const {wbinvds} = JSON.parse(vm.output().stdout) as VmDocument;
+    const {wbinvds} = last(vm.output().stdout);
     assert.ok(wbinvds !== null && wbinvds > 0 && wbinvds % 256 === 0, String(wbinvds));
   });
 
@@ -112,7 +120,7 @@ describe('kvfio vm', function () {
     const [, counted] = await says(/the guest is paused, WBINVD executed (\d+) times/);
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.equal(await vm.end('SIGINT'), 0);
-    const {wbinvds} = JSON.parse(vm.output().stdout) as VmDocument;
+    const {wbinvds} = last(vm.output().stdout);
     assert.ok(wbinvds !== null && wbinvds > 0);
     assert.equal(wbinvds, Number(counted), 'a paused guest executes nothing');
   });
@@ -124,7 +132,7 @@ describe('kvfio vm', function () {
     );
     await new Promise((resolve) => setTimeout(resolve, 300));
     assert.equal(await vm.end('SIGINT'), 0);
-    assert.equal((JSON.parse(vm.output().stdout) as VmDocument).wbinvds, 0);
+    assert.equal(last(vm.output().stdout).wbinvds, 0);
   });
 
   it('does not replace a socket that is in use, and replaces that of one that was killed', async () => {

@@ -4,7 +4,7 @@ import {once} from 'node:events';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import Vms from '../../src/commands/vms.js';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {WatchDocument} from '../../src/kvm-vfio/vm-changes.js';
 import type {VmsDocument} from '../../src/kvm-vfio/vms.js';
 import {needs} from '../support/needs.js';
 import {PROJECT, run, start} from '../support/run.js';
@@ -92,17 +92,39 @@ describe('kvfio vms', function () {
     assert.equal(await watcher.end('SIGINT'), 0);
   });
 
-  it('ends when nobody reads what it follows', async () => {
-    await using watcher = await startVmm([...KVFIO, 'vms', '--watch', '--csv']);
-    watcher.process.stdout?.destroy();
-    await using vm = await startKvfioVm(['--sock', `@kvfio-unread-${process.pid}`]);
-    assert.ok(vm.pid > 0);
-    const [code] = (await once(watcher.process, 'exit')) as [number | null];
-    assert.equal(code, 0);
+  it('follows in one document a line', async () => {
+    await using vm = await startKvfioVm(['--sock', `@kvfio-json-${process.pid}`]);
+    await using watcher = await startVmm([...KVFIO, 'vms', '--watch', '--json']);
+    const {stdout} = watcher.process;
+    assert.ok(stdout);
+    const told = new Map<string, WatchDocument>();
+    const add = (line: string): void => {
+      const document = documentOf<WatchDocument>(line, 'vms-watch');
+      if (document.vm.pid === vm.pid) told.set(document.event, document);
+    };
+    add(watcher.line);
+    const lines = createInterface(stdout)[Symbol.asyncIterator]();
+    const until = async (event: string): Promise<void> => {
+      while (!told.has(event)) {
+        const next = await lines.next();
+        assert.ok(next.done !== true);
+        add(next.value);
+      }
+    };
+    await until('present');
+    await vm.end();
+    await until('gone');
+    assert.equal(await watcher.end('SIGINT'), 0);
+    assert.deepEqual([...told.keys()], ['present', 'gone']);
   });
 
-  it('refuses to follow in one document', () => {
-    const {exit, stdout} = start(['vms', '--watch', '--json']);
-    assert.deepEqual([exit, documentOf<ErrorDocument>(stdout, 'error').error.code], [2, 'USAGE']);
+  it('prints its header at once, and ends with its reader although nothing changes', async () => {
+    await using watcher = await startVmm([
+      ...[...KVFIO, 'vms', '--watch', '--interval', '3600', '--columns', 'pid,coherency'],
+    ]);
+    assert.match(watcher.line, /^EVENT +PID +COHERENCY$/);
+    watcher.process.stdout?.destroy();
+    const [code] = (await once(watcher.process, 'exit')) as [number | null];
+    assert.equal(code, 0);
   });
 });

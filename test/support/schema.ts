@@ -17,6 +17,7 @@ export const documentOf = <T>(
     | 'status'
     | 'vm'
     | 'vms'
+    | 'vms-watch'
     | 'doctor'
     | 'bind'
     | 'unbind'
