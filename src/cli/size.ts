@@ -9,7 +9,7 @@ const UNITS: Record<string, number> = {'': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 
  * @throws {@link Failure} when it is none, or above `most`
  */
 export const parseSize = (text: string, flag: string, most: number): number => {
-  const [, digits = '', unit = ''] = /^(\d{1,15})([KMG]?)(?:i?B)?$/i.exec(text.trim()) ?? [];
+  const [, digits = '', unit = ''] = /^(\d{1,15})(?:([KMG])(?:i|i?B)?|B)?$/i.exec(text.trim()) ?? [];
   const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? NaN);
   if (digits !== '' && bytes <= most) return bytes;
   throw usageFailure(

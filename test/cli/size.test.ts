@@ -9,13 +9,16 @@ describe('a size', () => {
       ['512K', 524_288],
       ['8m', 8_388_608],
       ['8MiB', 8_388_608],
+      ['8Mi', 8_388_608],
+      ['8MB', 8_388_608],
+      ['64B', 64],
       ['1G', 1_073_741_824],
     ] as const)
       assert.equal(parseSize(text, 'dirty', 2 ** 30), bytes, text);
   });
 
   it('is refused when it is none or too much', () => {
-    for (const text of ['', 'M', '-1', '1.5M', '8X', '1T', '0x10', '9'.repeat(30)])
+    for (const text of ['', 'M', '-1', '1.5M', '8X', '8iB', '1T', '0x10', '9'.repeat(30)])
       assert.throws(
         () => parseSize(text, 'dirty', 2 ** 30),
         {kind: 'usage', why: /no size for --dirty/},
