@@ -237,22 +237,24 @@ export class Journal {
       this.#sync();
     } catch (error) {
       rmSync(temporary, {force: true, recursive: true});
-      throw notWritten(path, error);
+      throw error instanceof Failure ? error : notWritten(path, error);
     }
   }
 
   /** Writes over what a file has, so that no block of it is given back in between. */
   #put(path: string, bytes: Buffer): void {
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
     try {
-      for (let written = 0; written < bytes.length;)
-        written += writeSync(fd, bytes, written, bytes.length - written, written);
-      ftruncateSync(fd, bytes.length);
-      fsyncSync(fd);
+      const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+      try {
+        for (let written = 0; written < bytes.length;)
+          written += writeSync(fd, bytes, written, bytes.length - written, written);
+        ftruncateSync(fd, bytes.length);
+        fsyncSync(fd);
+      } finally {
+        closeSync(fd);
+      }
     } catch (error) {
       throw notWritten(path, error);
-    } finally {
-      closeSync(fd);
     }
     this.#observe(`write ${path}`);
   }
@@ -271,7 +273,7 @@ export class Journal {
   #removeRooms({id}: JournalEntry): void {
     for (const name of readdirSync(this.#folder))
       if (name.startsWith(`${id}.`) && name.endsWith('.room'))
-        rmSync(join(this.#folder, name), {force: true});
+        rmSync(join(this.#folder, name), {force: true, recursive: true});
   }
 
   #path({id}: JournalEntry): string {

@@ -118,6 +118,22 @@ describe('the journals', () => {
     assert.deepEqual(readdirSync(folder).sort(), ['.journal.lock', '1-1.json']);
   });
 
+  it('say so when there is no room for them or their end, and leave nothing', () => {
+    const journal = new Journal(folder);
+    journal.prepare();
+    for (const name of ['1-1.0.room', '1-1.json.tmp']) {
+      mkdirSync(join(folder, name));
+      assert.equal(
+        codeOf(() => {
+          journal.begin(entry('1-1', '0000:01:00.0'));
+        }),
+        'JOURNAL_NOT_WRITTEN',
+      );
+      rmSync(join(folder, name), {recursive: true, force: true});
+      assert.deepEqual(readdirSync(folder), ['.journal.lock']);
+    }
+  });
+
   it('clear away the room of a process that was killed before its entry was written', () => {
     const journal = new Journal(folder);
     journal.prepare();
