@@ -3,6 +3,7 @@ import {BaseCommand} from '../cli/base-command.js';
 import {Failure} from '../failure.js';
 import {ACCELERATOR_CHOICES} from '../lab/accelerator.js';
 import {descriptorSink} from '../lab/descriptor-sink.js';
+import {LAB_ARCHES} from '../lab/arch.js';
 import {LAB_IOMMUS} from '../lab/iommu-choice.js';
 import {runLab, type LabMachine, type LabStreams} from '../lab/lab.js';
 import {LeftSession} from '../lab/session.js';
@@ -48,6 +49,10 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       description: 'Use another kernel and keep the answer',
       command: '<%= config.bin %> lab --kernel 6.12 -- kvfio groups --json > groups.json',
     },
+    {
+      description: 'Look at a kernel for arm64, with an SMMUv3',
+      command: '<%= config.bin %> lab --arch arm64 --kernel 6.1 -- kvfio groups',
+    },
     {description: 'Run a script', command: '<%= config.bin %> lab < script.sh'},
     {
       description: 'Let the guest write to the host',
@@ -59,9 +64,14 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
   static override flags = {
     iommu: Flags.option({
       options: LAB_IOMMUS,
-      default: 'intel' as const,
       description:
-        'the emulated IOMMU; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver',
+        'the emulated IOMMU, by default intel; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver, smmuv3 is that of arm64',
+    })(),
+    arch: Flags.option({
+      options: LAB_ARCHES,
+      default: 'amd64' as const,
+      description:
+        "the guest's architecture; for arm64, which is emulated, programs are downloaded by apt and npm",
     })(),
     kernel: Flags.string({
       helpValue: 'host|5.10|6.1|6.12|7.3|PATH',
@@ -118,6 +128,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       const result = await runLab({
         task: await taskFor(command, {onTerminal, limit, signal: interruption.signal}),
         kvfio: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
+        arch: flags.arch,
         iommu: flags.iommu,
         kernel: flags.kernel,
         accelerator: flags.accel,

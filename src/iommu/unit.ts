@@ -66,7 +66,7 @@ const readUnit = (attributes: Attributes, name: string, context: UnitContext): U
     name,
     type,
     registers,
-    cacheCoherency: cacheCoherency(type, context.version),
+    cacheCoherency: cacheCoherency(type, context.version) ?? declaredCoherency(attributes, name, type),
     snoopControl: unitSnoopControl(name, type, registers, context),
   };
 };
@@ -120,6 +120,16 @@ const cacheCoherency = (type: UnitType, version: KernelVersion | null): boolean 
   const claim = CACHE_COHERENCY[type];
   return claim === false && (version === null || isAtLeast(version, 7, 4)) ? null : claim;
 };
+
+/**
+ * What the device tree says of the table walks of an SMMUv3 (drivers/iommu/arm/arm-smmu-v3/arm-smmu-v3.c, arm_smmu_device_dt_probe() and
+ * arm_smmu_capable()). Null where it says nothing: a node above may, or the firmware has no tree.
+ */
+const declaredCoherency = (attributes: Attributes, name: string, type: UnitType): boolean | null =>
+  type === 'arm-smmu-v3' &&
+  attributes.names(`${UNITS}/${name}/device/of_node`)?.includes('dma-coherent') === true
+    ? true
+    : null;
 
 /**
  * What drivers answer for IOMMU_CAP_CACHE_COHERENCY, up to Linux 7.3. Those without a `capable` operation answer no to everything; of

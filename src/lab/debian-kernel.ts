@@ -3,6 +3,7 @@ import {join} from 'node:path';
 import {Failure} from '../failure.js';
 import {alone} from './alone.js';
 import {Apt} from './apt.js';
+import type {LabArch} from './arch.js';
 import {runChild} from './child.js';
 import {candidates, dependencyOf, newestFirst, partsAmong, seriesAmong, seriesOf} from './debian-packages.js';
 import {kernelIn} from './kernel-tree.js';
@@ -13,6 +14,7 @@ import {which, type Programs} from './programs.js';
 import {removeStale, temporaryFolder} from './scratch.js';
 
 export interface KernelSource {
+  arch: LabArch;
   /** Folder where unpacked packages are kept. */
   cache: string;
   /** The PATH in which apt's programs are looked up. */
@@ -38,13 +40,14 @@ interface KernelPackage {
  */
 export const debianKernel = async (series: string | null, source: KernelSource): Promise<LabKernel> => {
   removeStale(source.cache);
-  const host = Apt.ofHost(source);
+  const host = await aptFor(source);
   const names = host === null ? [] : await kernelNames(host, source.install);
-  const ofHost = host === null ? null : await newestPackage(series, names, host);
+  const ofHost = host === null ? null : await newestPackage(series, names, host, source.arch);
   if (host !== null && ofHost !== null) return kernelIn(await unpacked(ofHost, host, source));
   const kept = newestUnpacked(series, source.cache);
   if (kept !== null) return kernelIn(join(source.cache, kept));
-  if (host === null || series === null) throw noPackages(series);
+  // the lists of another architecture have all suites already
+  if (host === null || series === null || source.arch !== 'amd64') throw noPackages(series);
   return await ofOtherSuite(series, {host, known: names, source});
 };
 
@@ -54,6 +57,22 @@ interface Elsewhere {
   known: string[];
   source: KernelSource;
 }
+
+/** The host's apt, or for another architecture the same programs with lists of that one, which are fetched once. */
+export const aptFor = async (source: KernelSource): Promise<Apt | null> => {
+  const {arch, cache} = source;
+  const host = Apt.ofHost(source);
+  if (host === null || arch === 'amd64') return host;
+  const folder = join(cache, 'apt');
+  const fresh = existsSync(join(folder, 'lists/lock'));
+  const apt = await otherSuites(host, folder, arch);
+  if (apt !== null && !fresh)
+    await alone(source, async () => {
+      source.onNote(`asking Debian for packages of ${arch}`);
+      await apt.update();
+    });
+  return apt;
+};
 
 const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): Promise<LabKernel> => {
   const updated = await alone(source, async () => {
@@ -68,7 +87,7 @@ const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): P
   });
   if (updated === null) throw unknownSeries(series, seriesAmong(known));
   const names = await kernelNames(updated.apt, false);
-  const found = await newestPackage(series, names, updated.apt);
+  const found = await newestPackage(series, names, updated.apt, source.arch);
   // a mirror may lack one of the suites; only one that was wanted is missed
   if (found === null) throw updated.failure ?? unknownSeries(series, seriesAmong([...known, ...names]));
   return kernelIn(await unpacked(found, updated.apt, source));
@@ -88,8 +107,9 @@ const newestPackage = async (
   series: string | null,
   names: string[],
   apt: Apt,
+  arch: LabArch,
 ): Promise<KernelPackage | null> => {
-  const meta = series === null ? dependencyOf(await apt.ask('depends', 'linux-image-amd64')) : null;
+  const meta = series === null ? dependencyOf(await apt.ask('depends', `linux-image-${arch}`)) : null;
   const wanted = series ?? (meta === null ? seriesAmong(names)[0] : seriesOf(meta)) ?? '';
   const ranked = meta === null ? newestFirst(names, wanted) : [meta, `${meta}-unsigned`];
   if (ranked.length === 0) return null;

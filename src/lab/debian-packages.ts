@@ -1,7 +1,8 @@
-/** `linux-image-6.1.0-56-amd64`, `linux-image-6.12.117+deb12-amd64`; not the cloud and real-time flavours. */
-const IMAGE_PACKAGE = /^linux-image-(\d+\.\d+)\.\d+(?:[-+](?!rt-|cloud-)[a-z0-9]+)?-amd64(-unsigned)?$/;
+/** `linux-image-6.1.0-56-amd64`, `linux-image-6.12.117+deb12-arm64`; not the cloud and real-time flavours. */
+const IMAGE_PACKAGE =
+  /^linux-image-(\d+\.\d+)\.\d+(?:[-+](?!rt-|cloud-)[a-z0-9]+)?-(?:amd64|arm64)(-unsigned)?$/;
 
-/** The series of a kernel package, such as `6.12`, or null where the name is of no plain amd64 kernel image. */
+/** The series of a kernel package, such as `6.12`, or null where the name is of no plain kernel image. */
 export const seriesOf = (packageName: string): string | null => IMAGE_PACKAGE.exec(packageName)?.[1] ?? null;
 
 /** Kernel packages of one series, newest first; of two equal ones the signed comes first. */

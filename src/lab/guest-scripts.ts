@@ -1,8 +1,8 @@
 /**
  * The guest's side of the lab, as scripts for busybox.
  *
- * Serial ports: ttyS0 is the kernel's console, ttyS1 carries the control lines of guest.ts, ttyS2 is the terminal
- * of an interactive session. Data goes through files of the share (9p mount tag `lab`): a serial port of QEMU
+ * Serial ports (arch.ts): one is the kernel's console, $control carries the control lines of guest.ts, $terminal_port is the
+ * terminal of an interactive session. Data goes through files of the share (9p mount tag `lab`): a serial port of QEMU
  * loses what comes while the guest is busy, and costs the guest an exit for each byte that it sends.
  */
 
@@ -19,16 +19,23 @@ export PATH=/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
-stty -F /dev/ttyS1 115200 raw -echo
-fail() { echo "fail $*" > /dev/ttyS1; sleep 5; poweroff -f; }
 . /lab/settings
+stty -F "/dev/$control" 115200 raw -echo
+fail() { echo "fail $*" > "/dev/$control"; sleep 5; poweroff -f; }
 
 while read -r module; do
   insmod "/modules/$module" || fail "the kernel refused the module $module"
 done < /modules/order
 
 options=trans=virtio,version=9p2000.L,msize=512000
-mount -t 9p -o "$options,cache=loose,ro" host /host || fail "the kernel cannot mount a file tree over 9p and virtio, $without_9p"
+under=/host
+[ -z "$layer" ] || under=/under
+mount -t 9p -o "$options,cache=loose,ro" host $under || fail "the kernel cannot mount a file tree over 9p and virtio, $without_9p"
+# programs of the guest's architecture in place of the host's
+if [ -n "$layer" ]; then
+  mount -t 9p -o "$options,cache=loose,ro" layer /layer && mount -t overlay -o lowerdir=/layer:/under overlay /host || fail "the programs of this architecture cannot be laid over the host's"
+  [ -e /host/lib/ld-linux-aarch64.so.1 ] || fail "/lib of the host is no link to /usr/lib"
+fi
 for folder in proc sys dev; do mount --move "/$folder" "/host/$folder"; done
 mount -t tmpfs -o mode=755 tmpfs /host/run || fail "the host has no folder /run"
 mkdir -p /host${GUEST_FOLDER}/host /host${GUEST_FOLDER}/share
@@ -48,7 +55,8 @@ lab=${GUEST_FOLDER}
 mkdir -p $lab/applets $lab/home $lab/out
 $lab/busybox --install -s $lab/applets
 export PATH=$lab/applets HOME=$lab/home
-exec 3<>/dev/ttyS1
+exec 3<>"/dev/$control"
+[ -z "$layer" ] || mount --bind "$foreign_node" "$node"
 fail() { echo "fail $*" >&3; sleep 5; poweroff -f; }
 
 # The guest's own /tmp, in which the host's entries are links to where they can be read
@@ -136,7 +144,7 @@ control() {
     case $verb in
       in) cat "$lab/share/in.$first" 2>/dev/null; rm -f "$lab/share/in.$first" ;;
       eof) break ;;
-      size) stty -F /dev/ttyS2 rows "$first" cols "$second" ;;
+      size) stty -F "/dev/$terminal_port" rows "$first" cols "$second" ;;
     esac
   done
 }
@@ -159,7 +167,7 @@ end_others() {
 [ -n "$terminal_stderr" ] || collect stderr
 echo begin >&3
 if [ -n "$terminal" ]; then
-  stty -F /dev/ttyS2 sane 115200
+  stty -F "/dev/$terminal_port" sane 115200
   control &
   # A terminal whose session ends drops what it has not sent yet, so the session's leader waits until it has
   setsid -c sh -c '
@@ -168,7 +176,7 @@ if [ -n "$terminal" ]; then
     code=$?
     stty sane
     exit $code
-  ' $lab "$terminal_stderr" <> /dev/ttyS2 >&0 3>&-
+  ' $lab "$terminal_stderr" <> "/dev/$terminal_port" >&0 3>&-
 else
   collect stdout
   input=/dev/null

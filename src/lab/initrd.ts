@@ -10,8 +10,10 @@ const EARLY_MODULES = ['virtio_pci', 'virtio_iommu', '9pnet_virtio', '9p'];
 
 export interface InitrdParts {
   kernel: LabKernel;
-  /** Path of a statically linked busybox. */
+  /** Path of a busybox of this machine. */
   busybox: string;
+  /** Path of a statically linked busybox of the guest's architecture. */
+  guestBusybox: string;
   /** Variables of guest-scripts.ts. */
   settings: Record<string, string>;
   /** ACPI tables by signature. */
@@ -21,8 +23,9 @@ export interface InitrdParts {
 }
 
 /** The initramfs of the guest. It is small and not compressed, which boots faster than a compressed one. */
-export const initrd = ({kernel, busybox, tables, settings, files}: InitrdParts): Buffer => {
-  const modules = kernel.modules === null ? [] : readModules(kernel.modules, EARLY_MODULES, busybox);
+export const initrd = ({kernel, busybox, guestBusybox, tables, settings, files}: InitrdParts): Buffer => {
+  const early = [...EARLY_MODULES, ...(settings['layer'] ? ['overlay'] : [])];
+  const modules = kernel.modules === null ? [] : readModules(kernel.modules, early, busybox);
   const folders = [
     'bin',
     'dev',
@@ -30,6 +33,8 @@ export const initrd = ({kernel, busybox, tables, settings, files}: InitrdParts):
     'kernel',
     'kernel/firmware',
     ACPI,
+    'layer',
+    'under',
     'lab',
     'lab/bin',
     'modules',
@@ -39,7 +44,7 @@ export const initrd = ({kernel, busybox, tables, settings, files}: InitrdParts):
   return cpioArchive([
     ...folders.map((path) => ({path, mode: 0o755})),
     ...Object.entries(tables).map(([name, data]) => ({path: `${ACPI}/${name}.aml`, mode: 0o644, data})),
-    {path: 'bin/busybox', mode: 0o755, data: readFileSync(busybox)},
+    {path: 'bin/busybox', mode: 0o755, data: readFileSync(guestBusybox)},
     program('init', FIRST_STAGE),
     program('lab/second-stage', SECOND_STAGE),
     program('lab/settings', shellAssignments(settings)),

@@ -1,7 +1,7 @@
 import type {LabAccelerator} from './accelerator.js';
 
 /** The IOMMUs that QEMU can give to the guest. */
-export const LAB_IOMMUS = ['intel', 'intel-snoop', 'amd', 'virtio', 'none'] as const;
+export const LAB_IOMMUS = ['intel', 'intel-snoop', 'amd', 'virtio', 'smmuv3', 'none'] as const;
 
 export type LabIommu = (typeof LAB_IOMMUS)[number];
 
@@ -29,13 +29,15 @@ const CHOICES: Record<LabIommu, IommuChoice> = {
   amd: {devices: ['amd-iommu,intremap=on'], kernelParameters: [], mayNotRemap: true},
   // virtio-iommu remaps no interrupts at all
   virtio: {devices: ['virtio-iommu-pci,addr=0x1d'], kernelParameters: [], mayNotRemap: true},
+  // a property of QEMU's machine (qemu.ts); the ITS of its GIC isolates interrupts
+  smmuv3: {devices: [], kernelParameters: [], mayNotRemap: false},
   none: {devices: [], kernelParameters: [], mayNotRemap: false},
 };
 
 export const iommuChoice = (iommu: LabIommu): IommuChoice => CHOICES[iommu];
 
 /**
- * QEMU's `-machine` argument. With KVM, interrupt remapping needs the split interrupt chip
+ * QEMU's `-machine` argument of x86-64. With KVM, interrupt remapping needs the split interrupt chip
  * (hw/i386/x86-iommu.c of QEMU refuses otherwise).
  */
 export const machineFor = (accelerator: LabAccelerator): string =>

@@ -1,4 +1,4 @@
-import {closeSync, openSync, readSync} from 'node:fs';
+import {closeSync, openSync, readFileSync, readSync} from 'node:fs';
 
 /** No x86 kernel has its version string further in than this: the real-mode part is 32 KiB at most. */
 const SETUP_BYTES = 64 * 1024;
@@ -16,13 +16,24 @@ export const kernelImageVersion = (start: Buffer): string | null => {
   return version === 0x200 || end === -1 ? null : start.toString('latin1', version, end);
 };
 
-/** Reads {@link kernelImageVersion} from a file. Throws the file system's own error. */
+/** Whether a file begins as an Image of arm64 does (Documentation/arch/arm64/booting.rst: "ARM\\x64" at byte 56). */
+export const isArm64Image = (start: Buffer): boolean =>
+  start.length >= 60 && start.toString('latin1', 56, 60) === 'ARMd';
+
+/** Reads {@link kernelImageVersion} from a file; of an Image of arm64, which has none in its head, from what it prints first. Throws the file system's own error. */
 export const readKernelImageVersion = (path: string): string | null => {
   const start = Buffer.alloc(SETUP_BYTES);
   const file = openSync(path, 'r');
   try {
-    return kernelImageVersion(start.subarray(0, readSync(file, start, 0, SETUP_BYTES, 0)));
+    const head = start.subarray(0, readSync(file, start, 0, SETUP_BYTES, 0));
+    return isArm64Image(head) ? bannerOf(readFileSync(path)) : kernelImageVersion(head);
   } finally {
     closeSync(file);
   }
+};
+
+/** `linux_banner` of init/version-timestamp.c: "Linux version 6.1.0-50-arm64 (…". */
+const bannerOf = (image: Buffer): string | null => {
+  const at = image.indexOf('Linux version ');
+  return at === -1 ? null : (image.toString('latin1', at + 14, at + 200).split('\0')[0] ?? null);
 };

@@ -23,7 +23,7 @@ export const resolveKernel = async (choice: string | undefined, source: KernelSo
 };
 
 const find = async (choice: string | undefined, source: KernelSource): Promise<LabKernel> => {
-  const host = hostKernel('/', runningRelease());
+  const host = source.arch === 'amd64' ? hostKernel('/', runningRelease()) : null;
   if (choice === undefined) return host ?? (await debianKernel(null, source));
   if (choice === 'host') {
     if (host === null) throw noHostKernel();

@@ -2,7 +2,10 @@ import {mkdirSync, truncateSync, writeFileSync} from 'node:fs';
 import {homedir, tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../failure.js';
-import {chooseAccelerator, type AcceleratorChoice, type LabAccelerator} from './accelerator.js';
+import type {AcceleratorChoice, LabAccelerator} from './accelerator.js';
+import {acceleratorOf, archParts, iommuOf, type LabArch} from './arch.js';
+import {aptFor, type KernelSource} from './debian-kernel.js';
+import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
 import {Guest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
 import {iommuChoice, type LabIommu} from './iommu-choice.js';
@@ -24,8 +27,10 @@ export interface LabOptions {
   task: Task;
   /** Program and arguments that the word `kvfio` means in the guest. */
   kvfio: string[];
-  /** Default `intel`. */
-  iommu?: LabIommu;
+  /** Default `amd64`. */
+  arch?: LabArch | undefined;
+  /** Default: the usual one of the architecture. */
+  iommu?: LabIommu | undefined;
   /** `host`, a series such as `6.12`, or a path (kernel.ts). */
   kernel?: string | undefined;
   /** Default `auto`. */
@@ -60,6 +65,7 @@ export interface LabOptions {
 }
 
 export interface LabMachine {
+  arch: LabArch;
   /** Release of the guest's kernel. */
   kernel: string;
   iommu: LabIommu;
@@ -86,23 +92,44 @@ export interface LabResult extends LabMachine {
  */
 export const runLab = async (options: LabOptions): Promise<LabResult> => {
   if (process.arch !== 'x64') throw wrongProcessor();
-  const {install = false, onNote = () => undefined, signal, iommu = 'intel'} = options;
+  const {install = false, onNote = () => undefined, signal, arch = 'amd64'} = options;
+  const iommu = iommuOf(arch, options.iommu);
   const path = process.env['PATH'] ?? '';
-  const programs = await findPrograms({path, install, signal, onNote});
-  const accelerator = chooseAccelerator(options.accelerator ?? 'auto');
-  const cache = writableFolder(join(cacheHome(), 'kvfio', 'lab'), 'in XDG_CACHE_HOME');
-  const kernel = await resolveKernel(options.kernel, {cache, path, programs, install, signal, onNote});
+  const programs = await findPrograms({path, install, signal, onNote, qemu: archParts(arch).qemu});
+  const accelerator = acceleratorOf(arch, options.accelerator ?? 'auto');
+  const cache = writableFolder(
+    join(cacheHome(), 'kvfio', 'lab', ...(arch === 'amd64' ? [] : [arch])),
+    'in XDG_CACHE_HOME',
+  );
+  const source = {arch, cache, path, programs, install, signal, onNote};
+  const kernel = await resolveKernel(options.kernel, source);
+  const layer = arch === 'amd64' ? null : await layerOf(source);
   const out = options.out === undefined ? null : writableFolder(options.out, 'with --out');
   signal?.throwIfAborted();
 
-  const machine: LabMachine = {kernel: kernel.release, iommu, accelerator};
+  const machine: LabMachine = {arch, kernel: kernel.release, iommu, accelerator};
   options.onBoot?.(machine);
-  const started = startGuest({options, machine, kernel, programs, out, layout: topology(options.pci ?? [])});
+  const started = startGuest({
+    options,
+    machine,
+    kernel,
+    programs,
+    out,
+    layer,
+    layout: topology(options.pci ?? []),
+  });
   try {
     return {...machine, ...(await run(started, options))};
   } finally {
     await started.guest.stop();
   }
+};
+
+/** Programs of the guest's architecture. */
+const layerOf = async (source: KernelSource): Promise<string> => {
+  const apt = await aptFor(source);
+  if (apt === null) throw noForeignPrograms(source.arch);
+  return await foreignRoot({...source, apt});
 };
 
 interface GuestPlan {
@@ -112,6 +139,8 @@ interface GuestPlan {
   programs: Programs;
   /** Real path of the shared folder. */
   out: string | null;
+  /** Folder that is laid over the host's files. */
+  layer: string | null;
   layout: Topology;
 }
 
@@ -121,7 +150,7 @@ interface StartedGuest {
   share: string;
 }
 
-const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan): StartedGuest => {
+const startGuest = ({options, machine, kernel, programs, out, layer, layout}: GuestPlan): StartedGuest => {
   const temporary = writableFolder(tmpdir(), 'in TMPDIR');
   removeStale(temporary);
   const folder = temporaryFolder(temporary);
@@ -132,12 +161,14 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
       kernel,
       busybox: programs.busybox,
       tables: options.tables ?? {},
-      settings: settings(options, {machine, kernel, programs, out, layout}),
+      guestBusybox: layer === null ? programs.busybox : join(layer, 'usr/bin/busybox'),
+      settings: settings(options, {machine, kernel, programs, out, layer, layout}),
       files: taskFiles(options.task, {
         kvfio: options.kvfio,
         cwd: options.cwd ?? process.cwd(),
         environment: options.environment ?? process.env,
         out: out !== null,
+        foreign: layer !== null,
       }),
     });
     writeFileSync(file('initrd'), image);
@@ -145,7 +176,7 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
     truncateSync(file('disk'), DISK_SIZE);
     const guest = new Guest({
       busybox: programs.busybox,
-      qemu: programs['qemu-system-x86_64'],
+      qemu: programs.qemu,
       arguments: qemuArguments({
         ...machine,
         topology: layout,
@@ -154,6 +185,7 @@ const startGuest = ({options, machine, kernel, programs, out, layout}: GuestPlan
         disk: file('disk'),
         pidFile: file(PID_FILE),
         share: file('share'),
+        layer,
         out,
         talkative: options.onConsole !== undefined,
         parameters: options.parameters ?? [],
@@ -179,15 +211,20 @@ const DISK_SIZE = 64 * 1024 * 1024;
 /** Variables of guest-scripts.ts. */
 const settings = (
   {streams = {}}: LabOptions,
-  {machine, kernel, programs, out, layout}: Omit<GuestPlan, 'options'>,
+  {machine, kernel, programs, out, layer, layout}: Omit<GuestPlan, 'options'>,
 ): Record<string, string> => ({
+  control: archParts(machine.arch).ports.control,
+  terminal_port: archParts(machine.arch).ports.terminal,
+  layer: flag(layer !== null),
+  foreign_node: FOREIGN_NODE,
+  node: process.execPath,
   release: kernel.release,
   modules: kernel.modules ?? '',
   without_9p:
     kernel.modules === null
       ? `which are not built in, and none of the folders ${kernel.searched.join(', ')} has its modules`
       : `which are neither built in nor among the modules in ${kernel.modules}`,
-  modprobe: programs.modprobe,
+  modprobe: layer === null ? programs.modprobe : '/usr/sbin/modprobe',
   vfio_ports: layout.vfioPorts.join(' '),
   may_not_remap: flag(iommuChoice(machine.iommu).mayNotRemap),
   out: out ?? '',
@@ -248,6 +285,15 @@ const bootTimedOut = (limit: number, guest: Guest): Failure =>
     what: `The lab guest did not boot within ${limit} s.`,
     why: lastLines(guest.console).join('\n'),
     hint: 'Try another kernel with --kernel, or look at the whole console with --verbose.',
+  });
+
+const noForeignPrograms = (arch: LabArch): Failure =>
+  new Failure({
+    code: 'LAB_NO_FOREIGN_PROGRAMS',
+    kind: 'cannotDecide',
+    what: `A guest of the architecture ${arch} cannot be made on this host.`,
+    why: 'Its programs come from packages of Debian by apt, and this host is not Debian.',
+    hint: 'Run kvfio lab on Debian, or without --arch.',
   });
 
 const wrongProcessor = (): Failure =>

@@ -2,6 +2,7 @@ import {existsSync, mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Failure} from '../failure.js';
 import type {Apt} from './apt.js';
+import type {LabArch} from './arch.js';
 
 /** Suites of Debian that have kernels which others lack. */
 const SUITES = [
@@ -30,17 +31,26 @@ const KEYRINGS = ['debian-archive-keyring.gpg', 'debian-archive-keyring.pgp'].ma
  *
  * @throws Failure where nothing can check the signatures
  */
-export const otherSuites = async (host: Apt, folder: string): Promise<Apt | null> => {
-  if (!/^ID=debian$/m.test(readFileSync('/etc/os-release', 'utf8'))) return null;
+export const otherSuites = async (
+  host: Apt,
+  folder: string,
+  arch: LabArch = 'amd64',
+): Promise<Apt | null> => {
+  const release = readFileSync('/etc/os-release', 'utf8');
+  if (!/^ID=debian$/m.test(release)) return null;
+  const [, codename = 'stable'] = /^VERSION_CODENAME=(\w+)$/m.exec(release) ?? [];
   const keyring = KEYRINGS.find((path) => existsSync(path));
   if (keyring === undefined) throw noKeyring();
   const at = (name: string): string => join(folder, name);
   mkdirSync(at('lists'), {recursive: true});
   mkdirSync(at('cache'), {recursive: true});
   // 0600: a mirror's address may hold a password
-  writeFileSync(at('sources.list'), sourcesList(archivesIn(await host.query(...ARCHIVES_QUERY)), keyring), {
-    mode: 0o600,
+  const sources = sourcesList(archivesIn(await host.query(...ARCHIVES_QUERY)), keyring, {
+    arch,
+    // the host's own lists are of its own architecture
+    main: arch === 'amd64' ? null : codename,
   });
+  writeFileSync(at('sources.list'), sources, {mode: 0o600});
   writeFileSync(at('apt.conf'), WITHOUT_HOOKS);
   const settings = {
     'Dir::Etc::SourceList': at('sources.list'),
@@ -52,6 +62,8 @@ export const otherSuites = async (host: Apt, folder: string): Promise<Apt | null
     'Dir::Cache': at('cache'),
     'Dir::Cache::Archives': at('cache/archives'),
     'Acquire::Languages': 'none',
+    'APT::Architecture': arch,
+    'APT::Architectures::': arch,
   };
   return host.with([
     ...['-c', at('apt.conf')],
@@ -86,11 +98,17 @@ export const archivesIn = (targets: string): Archives => {
 };
 
 /** sources.list(5). */
-export const sourcesList = (archives: Archives, keyring: string): string =>
-  SUITES.map(
-    ({suite, archive}) =>
-      `deb [arch=amd64 target=Packages signed-by=${keyring}] ${archives[archive]} ${suite} main\n`,
-  ).join('');
+export const sourcesList = (
+  archives: Archives,
+  keyring: string,
+  {arch, main}: {arch: LabArch; main: string | null} = {arch: 'amd64', main: null},
+): string =>
+  [...(main === null ? [] : [{suite: main, archive: 'main'} as const]), ...SUITES]
+    .map(
+      ({suite, archive}) =>
+        `deb [arch=${arch} target=Packages signed-by=${keyring}] ${archives[archive]} ${suite} main\n`,
+    )
+    .join('');
 
 const noKeyring = (): Failure =>
   new Failure({

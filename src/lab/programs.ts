@@ -7,6 +7,7 @@ import {runChild} from './child.js';
 /** Programs that the lab starts, and the Debian package that has each. */
 const PACKAGES = {
   'qemu-system-x86_64': 'qemu-system-x86',
+  'qemu-system-aarch64': 'qemu-system-arm',
   busybox: 'busybox-static',
   modprobe: 'kmod',
   depmod: 'kmod',
@@ -14,10 +15,14 @@ const PACKAGES = {
 
 export type ProgramName = keyof typeof PACKAGES;
 
-/** Full paths of the programs. */
-export type Programs = Record<ProgramName, string>;
+type Qemu = 'qemu-system-x86_64' | 'qemu-system-aarch64';
+
+/** Full paths of the programs; `qemu` is that of the guest's architecture. */
+export type Programs = Record<Exclude<ProgramName, Qemu> | 'qemu', string>;
 
 export interface FindOptions {
+  /** Default: that of x86-64. */
+  qemu?: Qemu;
   /** Colon-separated folders; the system's own folders are looked into as well. */
   path: string;
   /** Install what is missing: Debian only, as root. */
@@ -29,12 +34,14 @@ export interface FindOptions {
 
 /** Finds every program, and fails with all that are missing at once. */
 export const findPrograms = async (options: FindOptions): Promise<Programs> => {
-  const {path, install} = options;
-  const missing = packagesOf(lookUp(path).missing);
+  const {path, install, qemu = 'qemu-system-x86_64'} = options;
+  const names: ProgramName[] = [qemu, 'busybox', 'modprobe', 'depmod'];
+  const missing = packagesOf(lookUp(names, path).missing);
   if (missing.length > 0 && install) await installPackages(missing, options);
-  const {found, missing: still} = lookUp(path);
+  const {found, missing: still} = lookUp(names, path);
   if (still.length > 0) throw missingPrograms(still);
-  return found as Programs;
+  const at = (name: ProgramName): string => found[name] ?? name;
+  return {qemu: at(qemu), busybox: at('busybox'), modprobe: at('modprobe'), depmod: at('depmod')};
 };
 
 /** The full path of a program, or null. */
@@ -55,10 +62,13 @@ export const isStatic = (elf: Buffer): boolean => {
 
 const PT_INTERP = 3;
 
-const lookUp = (path: string): {found: Partial<Programs>; missing: ProgramName[]} => {
-  const found: Partial<Programs> = {};
+const lookUp = (
+  names: readonly ProgramName[],
+  path: string,
+): {found: Partial<Record<ProgramName, string>>; missing: ProgramName[]} => {
+  const found: Partial<Record<ProgramName, string>> = {};
   const missing: ProgramName[] = [];
-  for (const name of Object.keys(PACKAGES) as ProgramName[]) {
+  for (const name of names) {
     const file = which(name, path);
     if (file !== null && (name !== 'busybox' || isStatic(readFileSync(file)))) found[name] = file;
     else missing.push(name);

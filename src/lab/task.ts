@@ -1,3 +1,4 @@
+import {FOREIGN_MODULES} from './foreign-root.js';
 import {GUEST_FOLDER, GUEST_OUT} from './guest-scripts.js';
 import {shellAssignments, shellQuote} from './shell-quote.js';
 
@@ -12,6 +13,8 @@ export interface Surroundings {
   cwd: string;
   /** The caller's environment; the guest gets of it what concerns programs, language and terminal. */
   environment: NodeJS.ProcessEnv;
+  /** Are the programs of the host of another architecture than the guest? */
+  foreign?: boolean;
   /** Is a folder of the host shared for output? */
   out: boolean;
 }
@@ -25,19 +28,25 @@ export const taskFiles = (task: Task, surroundings: Surroundings): Record<string
 
 const PASSED_ON = /^(TERM|COLORTERM|LANG|LANGUAGE|LC_\w+|TZ|NO_COLOR|FORCE_COLOR|COLUMNS|LINES)$/;
 
-const commandScript = (task: Task, {cwd, environment, out}: Surroundings): string => {
+const commandScript = (task: Task, {cwd, environment, out, foreign = false}: Surroundings): string => {
   const passedOn = Object.entries(environment).flatMap(([name, value]) =>
     PASSED_ON.test(name) && value !== undefined ? [[name, value]] : [],
   );
   const variables = {
     ...(Object.fromEntries(passedOn) as Record<string, string>),
-    PATH: [`${GUEST_FOLDER}/bin`, environment['PATH'], '/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin']
+    PATH: [
+      `${GUEST_FOLDER}/bin`,
+      ...(foreign ? [`${GUEST_FOLDER}/applets`] : []),
+      environment['PATH'],
+      '/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ]
       .filter(Boolean)
       .join(':'),
     HOME: `${GUEST_FOLDER}/home`,
     USER: 'root',
     LOGNAME: 'root',
-    SHELL: environment['SHELL'] ?? '/bin/sh',
+    SHELL: foreign ? '/bin/sh' : (environment['SHELL'] ?? '/bin/sh'),
+    ...(foreign && {NODE_PATH: FOREIGN_MODULES}),
     KVFIO_LAB: '1',
     ...(out && {KVFIO_LAB_OUT: GUEST_OUT}),
   };

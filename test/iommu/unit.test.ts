@@ -106,6 +106,24 @@ describe('the snoop control of an IOMMU unit', () => {
     assert.deepEqual([group?.snoopControl.verdict, group?.snoopControl.confidence], ['unknown', 'none']);
   });
 
+  it('knows of an SMMUv3 that its table walks are coherent where the device tree says so', () => {
+    const {units} = read({
+      units: {
+        'smmu3.0x1': {files: {'device/of_node/dma-coherent': ''}},
+        'smmu3.0x2': {files: {'device/of_node/compatible': 'arm,smmu-v3'}},
+        'smmu.0x3': {files: {'device/of_node/dma-coherent': ''}},
+      },
+    });
+    assert.deepEqual(
+      units.map(({name, cacheCoherency}) => [name, cacheCoherency]),
+      [
+        ['smmu.0x3', null],
+        ['smmu3.0x1', true],
+        ['smmu3.0x2', null],
+      ],
+    );
+  });
+
   it('sorts units by number', () => {
     const {units} = read({units: {dmar10: intel('0'), dmar9: intel('0'), dmar1: intel('0')}});
     assert.deepEqual(

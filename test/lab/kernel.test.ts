@@ -165,7 +165,7 @@ describe('modules for which depmod has not run', () => {
   const depmod = which('depmod', '');
   const parts = (cache: string) => ({
     cache,
-    programs: {depmod: depmod ?? '', modprobe: '', busybox: '', 'qemu-system-x86_64': ''},
+    programs: {depmod: depmod ?? '', modprobe: '', busybox: '', qemu: ''},
     signal: undefined,
     onNote: () => undefined,
   });

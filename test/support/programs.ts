@@ -6,6 +6,7 @@ import {which} from '../../src/lab/programs.js';
 /** Programs that tests compare with or start, and the package of Debian that has each. */
 export const PACKAGES = {
   'qemu-system-x86_64': 'qemu-system-x86',
+  'aarch64-linux-gnu-gcc': 'gcc-aarch64-linux-gnu',
   bash: 'bash',
   blkid: 'util-linux',
   busybox: 'busybox-static',
@@ -37,6 +38,10 @@ export type Program = keyof typeof PACKAGES;
 export const isInPath = (program: Program): boolean =>
   (process.env['PATH'] ?? '').split(':').some((folder) => existsSync(join(folder, program)));
 
+/** The C library of arm64, which the package of the compiler only recommends. */
+const ARM64_LIBRARY = 'libc6-dev-arm64-cross';
+const ARM64_HEADERS = '/usr/aarch64-linux-gnu/include/stdio.h';
+
 /** The sanitizers and the fuzzer of clang, which its package only recommends. */
 const CLANG_RUNTIME = 'libclang-rt-dev';
 
@@ -51,6 +56,7 @@ export const missingPackages = (programs = Object.keys(PACKAGES) as Program[]): 
   const missing: string[] = programs
     .filter((program) => which(program, path) === null)
     .map((program) => PACKAGES[program]);
+  if (programs.includes('aarch64-linux-gnu-gcc') && !existsSync(ARM64_HEADERS)) missing.push(ARM64_LIBRARY);
   if (programs.includes('clang') && !hasClangRuntime()) missing.push(CLANG_RUNTIME);
   return [...new Set(missing)].sort();
 };
