@@ -281,7 +281,10 @@ const failureOf = (
   refusal: Refusal,
   {undone, left, stays, cause}: {undone: string[]; left: string[]; stays: number | null; cause: unknown},
 ): Failure => {
-  const what = NOT_DONE[step.action](step);
+  const notDone = NOT_DONE[step.action](step);
+  // what has begun in the owner is carried out when kvfio has let go of it
+  const what =
+    refusal.code === 'OWNER_NO_ANSWER' ? `${notDone.slice(0, -1)} yet, and may still be.` : notDone;
   const undoneInWords = undone.length === 0 ? '' : ` Undone: ${undone.join('; ')}.`;
   const staysInWords =
     stays === null

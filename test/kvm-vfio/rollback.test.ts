@@ -8,6 +8,8 @@ import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_VFIO_FILE_ADD} from '../../src/linux/ioctl.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
 import type {Owner} from '../../src/vm/owner.js';
+import {unanswered} from '../../src/vm/inject/refusals.js';
+import {NoAnswer} from '../../src/vm/inject/thread-errors.js';
 import {descriptors} from '../support/descriptors.js';
 
 const refused = (code: keyof typeof constants.errno): SyscallError =>
@@ -21,6 +23,8 @@ class ModelOwner implements Owner {
   readonly fds = new Map<number, string>([[3, 'vm']]);
   readonly registered = new Set<number>();
   calls = 0;
+  /** As a thread that does not come back from this call of it, and then makes no other. */
+  hangsAt = Infinity;
   readonly #failing: {from: number; count: number};
   #next = 10;
 
@@ -84,6 +88,7 @@ class ModelOwner implements Owner {
 
   #call(): void {
     this.calls += 1;
+    if (this.calls >= this.hangsAt) throw unanswered({pid: 1, comm: ''}, new NoAnswer('ioctl(KVM)'), 5);
     const {from, count} = this.#failing;
     if (this.calls >= from && this.calls < from + count) throw refused('ENOMEM');
   }
@@ -143,6 +148,30 @@ describe('several groups are all or none', () => {
       }
     });
   }
+
+  it('unless a call does not come back, of which what was done before is listed as left', () => {
+    for (const [at, code, left] of [
+      [1, 'OWNER_NO_ANSWER', /device was not created yet, and may still be\. Its thread/],
+      [
+        2,
+        'ROLLBACK_INCOMPLETE',
+        /handed over yet, and may still be\..*Left to do: close the kvm-vfio device/,
+      ],
+      [3, 'ROLLBACK_INCOMPLETE', /Left to do: close .*; close the kvm-vfio device/],
+    ] as const) {
+      const {owner, plan} = attaching();
+      owner.hangsAt = at;
+      assert.throws(
+        () => run(owner, plan),
+        (error) => {
+          assert.ok(error instanceof Failure);
+          assert.deepEqual([error.code, error.exitCode], [code, 124]);
+          assert.match(error.message, left);
+          return true;
+        },
+      );
+    }
+  });
 
   it('but for a new device, which stays open where closing it would free nothing', () => {
     const {files} = attaching().plan;

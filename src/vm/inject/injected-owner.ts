@@ -122,7 +122,8 @@ export class InjectedOwner implements Owner {
   }
 
   #whileStopped<T>(work: (thread: StoppedThread) => T): T {
-    if (this.#stopped !== null) return work(this.#stopped);
+    const stopped = this.#stopped;
+    if (stopped !== null) return this.#process.answering(() => work(stopped));
     InjectedOwner.#rehearse();
     const remains = this.#isTidy ? [] : this.#process.reading(leftBehind);
     return this.#process.whileStopped((thread) => {

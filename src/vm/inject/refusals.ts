@@ -1,4 +1,5 @@
 import {Failure, type FailureKind} from '../../failure.js';
+import {STOP, type NoAnswer} from './thread-errors.js';
 
 /** Begins every sentence about an owner: `The VM's owner, process 4711 (qemu-system-x86),`. */
 export interface Subject {
@@ -148,12 +149,20 @@ export const refusal = {
 } satisfies Record<string, (...args: never[]) => Reason>;
 
 /** The failure that a {@link Reason} makes for an owner. */
-export const refuse = ({pid, comm}: Subject, [code, kind, why, hint]: Reason, cause?: unknown): Failure =>
-  new Failure({
-    code,
-    kind,
-    what: `The VM's owner, process ${pid}${comm === '' ? '' : ` (${comm})`}, was not made to execute anything.`,
-    why,
-    hint,
-    cause,
-  });
+export const refuse = (
+  subject: Subject,
+  [code, kind, why, hint]: Reason,
+  cause?: unknown,
+  what = 'was not made to execute anything',
+): Failure => new Failure({code, kind, what: `${ownerInWords(subject)} ${what}.`, why, hint, cause});
+
+const ownerInWords = ({pid, comm}: Subject): string =>
+  `The VM's owner, process ${pid}${comm === '' ? '' : ` (${comm})`},`;
+
+/** A thread that does not stop has executed nothing; from a call it may come back when kvfio has ended. */
+export const unanswered = (subject: Subject, error: NoAnswer, seconds: number): Failure => {
+  const reason = refusal.noAnswer(error.during, seconds);
+  return error.during === STOP
+    ? refuse(subject, reason, error)
+    : refuse(subject, reason, error, `has not come back from ${error.during}`);
+};

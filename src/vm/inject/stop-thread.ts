@@ -18,7 +18,7 @@ import {inRestartableSequence} from './restartable-sequence.js';
 import {MOST_XSAVE, SignalFrame, XSAVE_AT} from './signal-frame.js';
 import {WHOEVER, enter, leave, markOf, mayUse, standsAbove, type SpareMemory} from './spare-memory.js';
 import {StoppedThread, type Grip} from './stopped-thread.js';
-import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {NoAnswer, STOP, ThreadGone, whileThere} from './thread-errors.js';
 import {usesUserDispatch} from './user-dispatch.js';
 
 /** What is known before a thread is stopped. */
@@ -116,7 +116,7 @@ interface Hold {
 const untilInterrupted = (thread: Tracee, deadline: number): void => {
   for (;;) {
     const stop = thread.waitUntil(deadline);
-    if (stop === null) throw new NoAnswer('the stop');
+    if (stop === null) throw new NoAnswer(STOP);
     if (stop.kind === 'gone') throw new ThreadGone();
     if (stop.kind === 'interrupted' || stop.kind === 'group-stop') return;
     thread.interrupt(); // any stop cancels an interrupt that was on its way
@@ -176,7 +176,7 @@ const toNextCall = (
   for (let isInterrupted = false; ;) {
     const stop = thread.waitUntil(deadline, NAP);
     if (stop === null) {
-      if (isInterrupted) throw new NoAnswer('the stop');
+      if (isInterrupted) throw new NoAnswer(STOP);
       isInterrupted = true;
       deadline = performance.now() + patience;
       thread.interrupt();

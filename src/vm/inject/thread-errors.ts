@@ -2,7 +2,7 @@ import {SyscallError} from '../../linux/errno.js';
 
 /** A thread that did not do in time what was asked of it. kvfio lets it go when it ends, and not before. */
 export class NoAnswer extends Error {
-  /** What it was doing. */
+  /** What it was doing: a call, or {@link STOP}. */
   readonly during: string;
 
   constructor(during: string) {
@@ -11,6 +11,9 @@ export class NoAnswer extends Error {
     this.during = during;
   }
 }
+
+/** Of a thread that has executed nothing yet. */
+export const STOP = 'the stop';
 
 /** The thread ended, or another program was executed. */
 export class ThreadGone extends Error {
