@@ -42,6 +42,16 @@ describe('An injected owner', function () {
     arena.clear();
   });
 
+  it('is made to call by one thread while others end as they are tried', async () => {
+    const victim = await arena.victim(['poll', 'churns']);
+    const before = victim.descriptors();
+    using owner = InjectedOwner.open(victim.pid);
+    for (let round = 0; round < rounds(100); round += 1)
+      owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    assert.deepEqual(victim.descriptors(), before);
+    await victim.isWell();
+  });
+
   for (const mode of ['spin', 'poll', 'ppoll', 'nanosleep', 'futex', 'epoll', 'read', 'sigwait']) {
     it(`gets the kernel's own answers to every call, and notices nothing, in ${mode}`, async () => {
       const victim = await arena.victim([mode]);

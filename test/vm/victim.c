@@ -294,6 +294,23 @@ static void *run_vcpu(void *unused)
 
 static void run_only_vcpu(void) { run_vcpu(NULL); }
 
+static void *doze(void *unused)
+{
+	nanosleep(&(struct timespec){0, 200000}, NULL);
+	return unused;
+}
+
+/* Has a few threads that each live for a moment. */
+static void *churn(void *unused)
+{
+	for (;;) {
+		pthread_t dozing[8];
+		for (int i = 0; i < 8; i++) pthread_create(&dozing[i], NULL, doze, NULL);
+		for (int i = 0; i < 8; i++) pthread_join(dozing[i], NULL);
+	}
+	return unused;
+}
+
 static void *execute(void *unused)
 {
 	while (!report->measure) nanosleep(&(struct timespec){0, 1000000}, NULL);
@@ -357,6 +374,7 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[i], "threads"))
 			for (int t = 0; t < 2; t++) pthread_create(&thread, NULL, count, (void *)&report->others[t]);
 		if (!strcmp(argv[i], "vcpus")) pthread_create(&thread, NULL, run_vcpu, NULL);
+		if (!strcmp(argv[i], "churns")) pthread_create(&thread, NULL, churn, NULL);
 		if (!strcmp(argv[i], "execs")) pthread_create(&thread, NULL, execute, NULL);
 		if (!strcmp(argv[i], "undumpable")) prctl(PR_SET_DUMPABLE, 0);
 		if (!strcmp(argv[i], "unreadable")) hide_code();

@@ -16,6 +16,7 @@ import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {Process} from '../../src/linux/process.js';
+import {readTask} from '../../src/vm/inject/candidates.js';
 import {VICTIM, whyMissing} from '../support/needs.js';
 
 const SOURCE = fileURLToPath(new URL('victim.c', import.meta.url));
@@ -164,8 +165,8 @@ export class Victim {
     await this.until((report) => report.ticks > ticks + 1 || report.broken > 0);
     const {broken, detail} = this.report;
     assert.equal(broken, 0, `victim.c line ${broken} found ${detail.toString(16)}`);
-    for (const tid of new Process(this.pid).tasks())
-      assert.equal(new Process(this.pid).status(tid).tracerPid, 0);
+    const process = new Process(this.pid);
+    for (const tid of process.tasks()) assert.equal(readTask(process, tid)?.status.tracerPid ?? 0, 0);
   }
 
   /** How it ended: the name of a signal, or an exit code. */

@@ -148,12 +148,14 @@ export class OwnerProcess implements Disposable {
     const giveUp = performance.now() + HOPE;
     for (;;) {
       this.#checkState(true);
-      const reasons = new Set<Unsuitable | 'traced'>();
+      const reasons = new Set<Unusable>();
       const spare = whileThere(() => spareMemory(this.process, memory));
       if (typeof spare === 'string') throw refuse(this.#subject, NO_SPARE[spare]);
       for (const task of candidates(this.process)) {
-        if (!shareDescriptors(this.pid, task.tid)) continue;
-        const outcome = this.#tryToStop(task, memory, spare);
+        const outcome = this.#unlessEnded(task.tid, () =>
+          shareDescriptors(this.pid, task.tid) ? this.#tryToStop(task, memory, spare) : null,
+        );
+        if (outcome === null) continue;
         if (outcome instanceof StoppedThread) return outcome;
         reasons.add(outcome);
         if (performance.now() > giveUp) break;
@@ -166,13 +168,28 @@ export class OwnerProcess implements Disposable {
     }
   }
 
+  /** One of many threads may end at any time, and others are there still. */
+  #unlessEnded<T>(tid: number, work: () => T): T | 'ended' {
+    try {
+      return work();
+    } catch (error) {
+      const isOfEnd =
+        error instanceof ThreadGone || (error instanceof SyscallError && error.code === 'ESRCH');
+      if (!isOfEnd || this.pidfd.exited) throw error;
+      // a thread that is on its way out is still listed
+      const {state = 'X'} = readTask(this.process, tid)?.status ?? {};
+      if (state !== 'Z' && state !== 'X') throw error;
+      return 'ended';
+    }
+  }
+
   #tryToStop(
     {tid, status}: Task,
     memory: ProcessMemory,
     spare: SpareMemory,
-  ): StoppedThread | Unsuitable | 'traced' {
+  ): StoppedThread | Exclude<Unusable, 'ended'> {
     const filtered = (status.seccomp ?? 0) !== 0;
-    if (filtered) this.#checkSeccomp();
+    if (filtered && !maySuspendSeccomp()) return 'filtered';
     try {
       return stopThread({
         pid: this.pid,
@@ -186,9 +203,11 @@ export class OwnerProcess implements Disposable {
       });
     } catch (error) {
       if (!(error instanceof SyscallError) || error.syscall !== 'ptrace(PTRACE_SEIZE)') throw error;
+      const now = readTask(this.process, tid)?.status;
+      // EPERM, while it is on its way out (ptrace_attach in kernel/ptrace.c)
+      if (now === undefined || now.state === 'Z' || now.state === 'X') throw new ThreadGone(error);
       // that kvfio may trace it was seen when its memory was read
-      if (error.code === 'EPERM' && (readTask(this.process, tid)?.status.tracerPid ?? 0) !== 0)
-        return 'traced';
+      if (error.code === 'EPERM' && (now.tracerPid ?? 0) !== 0) return 'traced';
       if (filtered) throw refuse(this.#subject, refusal.seccompNotSuspended(error.code), error);
       throw permissionFailure(this.#subject, error);
     }
@@ -197,10 +216,18 @@ export class OwnerProcess implements Disposable {
   /** @param isAlone - this kvfio has the lock on the owner's memory, so no other one is at work */
   #checkState(isAlone = false): void {
     const {state} = this.process.status();
-    if (state === 'Z' || state === 'X') throw refuse(this.#subject, refusal.zombie());
+    if (state === 'Z' || state === 'X')
+      throw refuse(this.#subject, isAlone && this.#endsSoon() ? refusal.gone() : refusal.zombie());
     if (state === 'T') throw refuse(this.#subject, refusal.stopped());
     const tracer = this.#tracer(isAlone);
     if (tracer !== null) throw refuse(this.#subject, refusal.traced(tracer));
+  }
+
+  /** Of a process that is killed the threads end one by one. */
+  #endsSoon(): boolean {
+    for (const giveUp = performance.now() + ENDING; !this.pidfd.exited; pause(1))
+      if (performance.now() > giveUp) return false;
+    return true;
   }
 
   /** Who traces the process, for longer than another kvfio does. */
@@ -233,25 +260,17 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  /** Suspending filters needs a privilege that tracing does not. */
-  #checkSeccomp(): void {
-    const {capEff, seccomp} = new Process(process.pid).status();
-    const mayAdministrate = (((capEff ?? 0n) >> CAP_SYS_ADMIN) & 1n) === 1n;
-    if (!mayAdministrate || (seccomp ?? 0) !== 0) {
-      throw refuse(this.#subject, refusal.seccompNotSuspended('EPERM'));
-    }
-  }
-
   #findCode(): CodeSites {
     const sites = findCodeSites(this.process.maps(), (start, size) => this.process.memory(start, size));
     if (sites === null) throw refuse(this.#subject, refusal.noCode());
     return sites;
   }
 
-  #whyNone(reasons: ReadonlySet<Unsuitable | 'traced'>): Reason {
+  #whyNone(reasons: ReadonlySet<Unusable>): Reason {
     const tasks = this.process.tasks().flatMap((tid) => readTask(this.process, tid) ?? []);
     const tracer = tasks.find(({status}) => (status.tracerPid ?? 0) !== 0)?.status.tracerPid;
     if (tracer != null) return refusal.traced(describe(tracer));
+    if (reasons.has('filtered')) return refusal.seccompNotSuspended('EPERM');
     if (reasons.has('call-filtered')) return refusal.callFiltered();
     if (reasons.has('sigreturn-filtered')) return refusal.sigreturnFiltered();
     if (reasons.has('compat-mode')) return refusal.bits32();
@@ -272,11 +291,25 @@ const HOPE = 1000;
 /** Milliseconds that a tracer may take to be seen to have let go, such as a kvfio that was killed. */
 const TRACED = 3000;
 
+/** Milliseconds that the threads of a killed process may take to end. */
+const ENDING = 200;
+
 /** Milliseconds in which other kvfios have done their work with an owner, also where they have to wait for a CPU. */
 const WORKED_ON = 10_000;
 
+/** Why a thread is not used. */
+type Unusable =
+  | Unsuitable
+  /** It is another's to trace at the moment. */
+  | 'traced'
+  /** It has filters, which kvfio may not suspend. */
+  | 'filtered'
+  /** It has ended since it was found. */
+  | 'ended';
+
 /** What does not pass by itself. */
-const LASTING: ReadonlySet<Unsuitable | 'traced'> = new Set([
+const LASTING: ReadonlySet<Unusable> = new Set([
+  'filtered',
   'sigreturn-filtered',
   'call-filtered',
   'compat-mode',
@@ -292,6 +325,12 @@ const NO_SPARE: Readonly<Record<NoSpare, Reason>> = {
 
 /** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */
 const CODE_AND_MARK = 128;
+
+/** Suspending filters needs a privilege that tracing does not (check_ptrace_options in kernel/ptrace.c). */
+const maySuspendSeccomp = (): boolean => {
+  const {capEff, seccomp} = new Process(process.pid).status();
+  return (((capEff ?? 0n) >> CAP_SYS_ADMIN) & 1n) === 1n && (seccomp ?? 0) === 0;
+};
 
 const CAP_SYS_ADMIN = 21n;
 
