@@ -1,3 +1,4 @@
+import {fullName} from '../iommu/pci-name.js';
 import type {ChalkInstance} from 'chalk';
 import type {GroupsDocument, ListedDevice, ListedGroup} from '../groups/groups-document.js';
 import {compareAddresses} from '../iommu/pci-address.js';
@@ -153,14 +154,5 @@ const membersText = ({devices}: ListedGroup): string => {
   return hidden === 0 ? String(devices.length) : `${devices.length} (${hidden} hidden)`;
 };
 
-/** Class, vendor and device in one, as lspci puts it; numbers where there are no names. */
-const deviceName = (device: ListedDevice): string => {
-  if (device.vendorId === null) return device.device ?? device.bus ?? '';
-  const kind =
-    device.class ?? (device.classCode === null ? 'Device' : `Class ${device.classCode.slice(0, 4)}`);
-  const what =
-    device.vendor === null
-      ? `Device ${device.vendorId}:${device.deviceId ?? ''}`
-      : `${device.vendor} ${device.device ?? `Device ${device.deviceId ?? ''}`}`;
-  return `${kind}: ${what}`;
-};
+/** What lspci calls it, and of another bus what comes nearest to a name. */
+const deviceName = (device: ListedDevice): string => fullName(device) ?? device.device ?? device.bus ?? '';

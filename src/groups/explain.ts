@@ -1,11 +1,12 @@
-import {isAtLeast, parseKernelRelease} from '../linux/kernel-release.js';
 import type {Device} from '../iommu/device.js';
 import type {RuleSource} from '../iommu/coherency-rule.js';
+import {guestMemoryTypes} from '../iommu/guest-memory-types.js';
 import {groupBy} from '../iommu/group-by.js';
 import type {Group} from '../iommu/group.js';
 import type {Host} from '../iommu/host.js';
 import type {Kernel} from '../iommu/kernel.js';
 import {isPciBridge} from '../iommu/pci-class.js';
+import {productName} from '../iommu/pci-name.js';
 import {missingAcs, type Hop} from '../iommu/pci-path.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import type {Unit, UnitType} from '../iommu/unit.js';
@@ -92,9 +93,7 @@ const members = (group: Group): string => {
 };
 
 const describe = (device: Device): string => {
-  const name =
-    [device.vendor, device.device].filter(Boolean).join(' ') ||
-    [device.vendorId, device.deviceId].filter(Boolean).join(':');
+  const name = productName(device) ?? device.device ?? '';
   const reset =
     device.resetMethods === null
       ? ''
@@ -180,35 +179,46 @@ const decides = ({coherencyRule, release}: Kernel, group: Group): string => {
   }
 };
 
-/** What the VM gets (arch/x86/kvm/x86.c, need_emulate_wbinvd(); arch/x86/kvm/vmx/vmx.c, vmx_get_mt_mask()). */
+/**
+ * What the VM gets: WBINVD by need_emulate_wbinvd(), INVD by the dispatch of exits (kvm_emulate_as_nop()), memory types by
+ * vmx_get_mt_mask(), EPT by kvm_noncoherent_dma_assignment_start_or_stop(), SEV by sev_guest_memory_reclaimed() (arch/x86/kvm).
+ */
 const consequence = (host: Machine, group: Group): string => {
   if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
+  const {mtrrs, patQuirk, zaps} = guestMemoryTypes(host.kernel);
   switch (group.snoopControl.verdict) {
     case 'enforced':
-      return (
-        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation." +
-        (isAmd(host)
-          ? ''
-          : ' On Intel CPUs guest memory is cached write-back whatever type the guest gave it.')
-      );
+      return [
+        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation, as it always does INVD.",
+        isAmd(host)
+          ? 'The caches of the host are flushed all the same when memory of an SEV guest is reclaimed.'
+          : `On Intel CPUs guest memory is cached write-back whatever type the guest gave it${
+              patQuirk
+                ? ', while KVM_X86_QUIRK_IGNORE_GUEST_PAT is on: a VMM may switch it off on a processor with self-snoop, and a TDX guest has it off.'
+                : '.'
+            }`,
+      ].join(' ');
     case 'not-enforced':
-      return (
-        'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. ' +
-        `On Intel CPUs KVM also honours the memory types that the guest sets${
-          looksAtMtrrs(host.kernel)
-            ? ', so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.'
-            : ' in its PAT; since 6.11 it no longer looks at its MTRRs, which made boots slow before.'
-        }`
-      );
+      return [
+        'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. INVD is no operation all the same.',
+        ...(isAmd(host)
+          ? []
+          : [
+              `On Intel CPUs KVM also honours the memory types that the guest sets${
+                mtrrs
+                  ? ', so firmware that runs before it has made memory cacheable is very slow, and boots can take many times as long.'
+                  : ' in its PAT; since 6.11 it no longer looks at its MTRRs, which made boots slow before.'
+              }`,
+              zaps
+                ? `When the first such group is added, and when the last one is deleted, KVM drops all page tables of the guest (EPT)${patQuirk ? ', unless KVM_X86_QUIRK_IGNORE_GUEST_PAT is off' : ''}.`
+                : '',
+            ]),
+      ]
+        .filter(Boolean)
+        .join(' ');
     case 'unknown':
       return 'What KVM would decide cannot be told from here. With the group in a container, VFIO_CHECK_EXTENSION(VFIO_DMA_CC_IOMMU) answers it after VFIO_SET_IOMMU.';
   }
-};
-
-/** KVM took MTRRs and CR0.CD of a non-coherent guest for its memory types until 6.11 (vmx_get_mt_mask()). */
-const looksAtMtrrs = ({release}: Kernel): boolean => {
-  const version = parseKernelRelease(release ?? '');
-  return version !== null && !isAtLeast(version, 6, 11);
 };
 
 const noSnoop = (group: Group): string | null => {
@@ -361,7 +371,9 @@ const remedy = (host: Machine, group: Group): string | null => {
     first === undefined
       ? ''
       : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again; KVM still treats the VM as non-coherent.`,
-    looksAtMtrrs(host.kernel) ? 'Guest firmware that sets up its MTRRs early avoids the slow boot.' : '',
+    guestMemoryTypes(host.kernel).mtrrs
+      ? 'Guest firmware that sets up its MTRRs early avoids the slow boot.'
+      : '',
   ]
     .filter(Boolean)
     .join(' ');

@@ -1,5 +1,7 @@
 import type {KernelVersion} from '../linux/kernel-release.js';
 import {isAtLeast} from '../linux/kernel-release.js';
+import type {HostTree} from '../linux/host-tree.js';
+import {ACPI_TABLES, canwbsBehind, hasNoHostTables, readAcpiTable} from './acpi-tables.js';
 import type {Attributes} from './attributes.js';
 import {ECAP_SC_BIT, ecapFlags, hasBit, parseRegister} from './intel-registers.js';
 import {evidence, type SnoopControl} from './snoop-control.js';
@@ -67,7 +69,7 @@ const readUnit = (attributes: Attributes, name: string, context: UnitContext): U
     type,
     registers,
     cacheCoherency: cacheCoherency(type, context.version) ?? declaredCoherency(attributes, name, type),
-    snoopControl: unitSnoopControl(name, type, registers, context),
+    snoopControl: unitSnoopControl(attributes.tree, {name, type, registers}, context),
   };
 };
 
@@ -181,9 +183,8 @@ const readRegisters = (attributes: Attributes, unit: string, type: UnitType): Re
  * arm_smmu_capable() of both SMMU drivers; drivers that do not name the capability answer no.
  */
 const unitSnoopControl = (
-  unit: string,
-  type: UnitType,
-  registers: Register[],
+  tree: HostTree,
+  {name: unit, type, registers}: Pick<Unit, 'name' | 'type' | 'registers'>,
   {version, parameters}: UnitContext,
 ): SnoopControl => {
   switch (type) {
@@ -191,14 +192,15 @@ const unitSnoopControl = (
       return intelSnoopControl(unit, registers);
     case 'amd-vi': {
       const v2 = parameters?.some((parameter) => /^amd_iommu=(.*,)?pgtbl_v2(,|$)/.test(parameter)) ?? false;
+      const why = v2 ? 'amd_iommu=pgtbl_v2 selects' : isForcedToV2(tree, version) ? HATDIS : null;
       return {
         verdict: 'enforced',
-        confidence: v2 ? 'by-type' : 'exact',
+        confidence: why === null ? 'exact' : 'by-type',
         evidence: [
           evidence(
-            v2
-              ? 'the AMD-Vi driver always claims enforcement, but amd_iommu=pgtbl_v2 selects page tables that have no Force Coherent bit'
-              : 'AMD-Vi forces coherency with the FC bit of every page table entry, and its driver always says so',
+            why === null
+              ? 'AMD-Vi forces coherency with the FC bit of every page table entry, and its driver always says so'
+              : `the AMD-Vi driver always claims enforcement, but ${why} page tables that have no Force Coherent bit`,
             {unit, file: `${UNITS}/${unit}/amd-iommu`},
           ),
         ],
@@ -206,18 +208,7 @@ const unitSnoopControl = (
     }
     case 'arm-smmu-v3':
       if (version !== null && !isAtLeast(version, 6, 13)) return never(unit, 'the SMMUv3 driver before 6.13');
-      return {
-        verdict: 'unknown',
-        confidence: 'none',
-        evidence: [
-          evidence(
-            'SMMUv3 enforces it where firmware sets CANWBS for the root complex, which sysfs does not show',
-            {
-              unit,
-            },
-          ),
-        ],
-      };
+      return smmuSnoopControl(tree, unit);
     case 'virtio-iommu':
       return never(unit, 'the virtio-iommu driver');
     case 'arm-smmu':
@@ -246,6 +237,54 @@ const unitSnoopControl = (
           evidence('kvfio does not know the driver of this IOMMU unit', {unit, file: `${UNITS}/${unit}`}),
         ],
       };
+  }
+};
+
+const HATDIS =
+  'firmware says that the units have no others (HATDis in IVRS), so the kernel takes version 2, that is';
+
+const isForcedToV2 = (tree: HostTree, version: KernelVersion | null): boolean => {
+  if (version !== null && !isAtLeast(version, 6, 17)) return false;
+  const ivrs = readAcpiTable(tree, 'IVRS');
+  return Buffer.isBuffer(ivrs) && hasNoHostTables(ivrs);
+};
+
+/** SMMUv3 enforces it where firmware says CANWBS of the root complex, which only ACPI can say (arm_smmu_master_canwbs()). */
+const smmuSnoopControl = (tree: HostTree, unit: string): SnoopControl => {
+  const iort = readAcpiTable(tree, 'IORT');
+  const file = `${ACPI_TABLES}/IORT`;
+  const verdict = (
+    [word, confidence]: [SnoopControl['verdict'], SnoopControl['confidence']],
+    statement: string,
+  ): SnoopControl => ({verdict: word, confidence, evidence: [evidence(statement, {unit, file})]});
+  if (iort === null)
+    return {
+      verdict: 'not-enforced',
+      confidence: 'exact',
+      evidence: [
+        evidence(
+          'the SMMUv3 driver claims enforcement where ACPI says CANWBS, and this machine has no IORT',
+          {
+            unit,
+          },
+        ),
+      ],
+    };
+  if (!Buffer.isBuffer(iort))
+    return verdict(
+      ['unknown', 'none'],
+      `SMMUv3 enforces it where firmware sets CANWBS for the root complex, and IORT cannot be read (${iort.code}; root may)`,
+    );
+  const base = /^smmu3\.(0x[\da-f]{1,16})$/.exec(unit)?.[1];
+  switch (base === undefined ? null : canwbsBehind(iort, BigInt(base))) {
+    case 'all':
+      return verdict(['enforced', 'exact'], 'IORT has CANWBS for every root complex behind the SMMUv3');
+    case 'none':
+      return verdict(['not-enforced', 'exact'], 'IORT has CANWBS for no root complex behind the SMMUv3');
+    case 'some':
+      return verdict(['unknown', 'none'], 'IORT has CANWBS for some of the root complexes behind the SMMUv3');
+    case null:
+      return verdict(['unknown', 'none'], 'IORT does not have this SMMUv3');
   }
 };
 

@@ -1,3 +1,4 @@
+import {guestMemoryTypes} from '../iommu/guest-memory-types.js';
 import type {Kernel} from '../iommu/kernel.js';
 import {DeviceModel, type VmCoherency} from './model/device.js';
 import {rulesOf} from './model/rules.js';
@@ -33,16 +34,21 @@ const tellsVerdict = ({verdict}: Registration): Registration['verdict'] => verdi
 export type Cpu = 'intel' | 'amd' | null;
 
 /** A VM's coherency with what KVM does then; guest memory types are those of vmx_get_mt_mask() in arch/x86/kvm/vmx/vmx.c. */
-export const coherencyInWords = (state: VmCoherency, {architecture}: Kernel, cpu: Cpu): Coherency => {
+export const coherencyInWords = (state: VmCoherency, kernel: Kernel, cpu: Cpu): Coherency => {
+  const {architecture} = kernel;
+  const {mtrrs, patQuirk} = guestMemoryTypes(kernel);
   if (architecture !== null && !/^(?:x86_64|i[3-6]86)$/.test(architecture))
     return {state, wbinvd: 'nothing depends on it on this architecture'};
   switch (wbinvdOf(state)) {
     case 'skipped':
-      return {state, wbinvd: 'WBINVD is skipped'};
+      return {
+        state,
+        wbinvd: `WBINVD is skipped${cpu === 'intel' ? `, guest memory types ignored${patQuirk ? ' unless its VMM has KVM heed them' : ''}` : ''}`,
+      };
     case 'executed':
       return {
         state,
-        wbinvd: `WBINVD is executed on every CPU the vCPU has dirtied${cpu === 'amd' ? '' : ', guest memory types honoured'}`,
+        wbinvd: `WBINVD is executed on every CPU the vCPU has dirtied${cpu === 'amd' ? '' : `, guest ${mtrrs ? 'memory types' : 'PAT'} honoured`}`,
       };
     case 'unknown':
       return {state, wbinvd: 'whether WBINVD is executed or skipped is unknown'};

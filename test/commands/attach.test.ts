@@ -176,7 +176,7 @@ describe('create, attach and detach', function () {
       new RegExp(
         `^VM of process ${ended.pid} \\(.+\\), descriptor \\d+, at .+, by agent\\n` +
           'kvm-vfio device: created, descriptor \\d+\\n' +
-          'before: .*coherent.*: WBINVD is skipped\\nnow: .*coherent.*: WBINVD is skipped\\n$',
+          'before: .*coherent.*: WBINVD is skipped.*\\nnow: .*coherent.*: WBINVD is skipped.*\\n$',
       ),
     );
     const {stdout: status} = await run(Status, place);

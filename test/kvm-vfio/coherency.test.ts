@@ -6,11 +6,11 @@ import type {Verdict} from '../../src/iommu/snoop-control.js';
 import {vmCoherency, type Registration} from '../../src/kvm-vfio/coherency.js';
 import {deviceCoherency, groupCoherency} from '../../src/kvm-vfio/model/told.js';
 
-const kernel = (architecture = 'x86_64'): Kernel => ({
-  release: '6.12.0',
+const kernel = (architecture = 'x86_64', release = '6.12.0', stable: number | null = null): Kernel => ({
+  release,
   architecture,
   parameters: [],
-  stable: null,
+  stable,
   coherencyRule: 'devices',
   coherencyRuleFrom: 'version',
 });
@@ -47,11 +47,18 @@ describe("a VM's coherency", () => {
 
   it('decides what WBINVD does on x86, and guest memory types where the CPU can ignore them', () => {
     const bad = [registration('not-enforced', true)];
-    assert.equal(vmCoherency([], kernel(), 'intel').wbinvd, 'WBINVD is skipped');
-    assert.equal(
-      vmCoherency(bad, kernel(), 'intel').wbinvd,
-      'WBINVD is executed on every CPU the vCPU has dirtied, guest memory types honoured',
-    );
+    const on = (files: Registration[], ...release: [string, (number | null)?]): string =>
+      vmCoherency(files, kernel('x86_64', ...release), 'intel').wbinvd;
+    assert.equal(vmCoherency([], kernel(), 'amd').wbinvd, 'WBINVD is skipped');
+    assert.equal(on([], '6.12.0', 77), 'WBINVD is skipped, guest memory types ignored');
+    for (const [release, stable] of [
+      ['6.12.0', 78],
+      ['6.16.0', null],
+      ['7.3.4', null],
+    ] as const)
+      assert.match(on([], release, stable), /guest memory types ignored unless its VMM has KVM heed them$/);
+    assert.match(on(bad, '6.1.0'), /has dirtied, guest memory types honoured$/);
+    assert.match(on(bad, '6.11.0'), /has dirtied, guest PAT honoured$/);
     assert.equal(
       vmCoherency(bad, kernel(), 'amd').wbinvd,
       'WBINVD is executed on every CPU the vCPU has dirtied',

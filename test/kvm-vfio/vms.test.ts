@@ -107,7 +107,7 @@ describe('listing the VMs of a host', () => {
       cdevs: [],
       coherency: {
         state: 'non-coherent',
-        wbinvd: 'WBINVD is executed on every CPU the vCPU has dirtied, guest memory types honoured',
+        wbinvd: 'WBINVD is executed on every CPU the vCPU has dirtied, guest PAT honoured',
         assumes: 'all-held',
       },
     });

@@ -34,7 +34,7 @@ export interface Finding {
 /** What became of a device, and was of it before. */
 export interface BoundDevice {
   address: string;
-  /** Name from pci.ids; null without one. */
+  /** What lspci calls it, with numbers where pci.ids lacks names; null of a device of another bus. */
   name: string | null;
   /** Its IOMMU group; null when it is in none. */
   group: number | null;

@@ -1,5 +1,6 @@
 import {Failure} from '../../failure.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
+import {fullName} from '../../iommu/pci-name.js';
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {DirectoryTree} from '../../linux/directory-tree.js';
@@ -73,10 +74,9 @@ const boundDevice = (
   {host, dryRun}: {host: Host; dryRun: boolean},
 ): BoundDevice => {
   const now = host.groups.flatMap(({devices}) => devices).find(({path}) => path === target.path);
-  const {vendor, device, class: kind} = now ?? member.device;
   const common = {
     address: target.address,
-    name: nameOf([kind, [vendor, device].filter(Boolean).join(' ')]),
+    name: fullName(now ?? member.device),
     group: member.group?.id ?? null,
     before,
     reason,
@@ -95,9 +95,6 @@ const changedSince = (address: string, now: Binding): Failure =>
     ...changedByOthers(`${address} has ${bindingText(now)}`),
     what: 'The drivers were changed, and are not what they were to be.',
   });
-
-/** `Ethernet controller: Intel Corporation 82574L`, or of that what is known. */
-const nameOf = (parts: readonly (string | null)[]): string | null => parts.filter(Boolean).join(': ') || null;
 
 const predicted = (goal: Binding | 'any'): Binding =>
   goal === 'any' ? {driver: null, override: null} : goal;

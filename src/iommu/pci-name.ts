@@ -1,0 +1,19 @@
+import type {Device} from './device.js';
+
+type Named = Pick<Device, 'vendorId' | 'deviceId' | 'classCode' | 'vendor' | 'device' | 'class'>;
+
+/** Vendor and device as lspci puts them, with numbers where pci.ids lacks names; null of a device that is no PCI function. */
+export const productName = ({vendorId, deviceId, vendor, device}: Named): string | null => {
+  if (vendorId === null) return null;
+  return vendor === null
+    ? `Device ${vendorId}:${deviceId ?? ''}`
+    : `${vendor} ${device ?? `Device ${deviceId ?? ''}`}`;
+};
+
+/** The same after its class: `Ethernet controller: Intel Corporation Device 1234`. */
+export const fullName = (device: Named): string | null => {
+  const product = productName(device);
+  if (product === null) return null;
+  const {class: kind, classCode} = device;
+  return `${kind ?? (classCode === null ? 'Device' : `Class ${classCode.slice(0, 4)}`)}: ${product}`;
+};
