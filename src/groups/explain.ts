@@ -370,7 +370,7 @@ const remedy = (host: Machine, group: Group): string | null => {
     `What can be done: ${cure(group)}.`,
     first === undefined
       ? ''
-      : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again; KVM still treats the VM as non-coherent.`,
+      : `While the device is idle, "setpci -s ${first.address} CAP_EXP+8.w=0:0800" forbids it to send No-Snoop requests until the guest allows them again, unless the kernel is locked down; KVM still treats the VM as non-coherent.`,
     guestMemoryTypes(host.kernel).mtrrs
       ? 'Guest firmware that sets up its MTRRs early avoids the slow boot.'
       : '',

@@ -1,3 +1,4 @@
+import {assess} from '../vfio/eligibility/assess.js';
 import type {FileId} from '../vfio/file-node.js';
 import type {Container} from '../vfio/group-file.js';
 import type {ReachedVm} from '../vm/reach-owner.js';
@@ -108,9 +109,24 @@ const CLOSED_STAYS: Remark = {
     'closing the kvm-vfio device frees nothing before Linux 6.1.9: until the VM ends it can have no other one, and what is still registered stays so; leave out --close-device',
 };
 
+/** What a VMM meets with a file later, or may meet, though KVM is told of it: the kernel's certain refusals come before. */
+const later =
+  (facts: VmFacts) =>
+  ({node}: Target): Remark[] => {
+    const group = node.group === null ? undefined : facts.host.groups.find(({id}) => id === node.group);
+    if (group === undefined) return [];
+    const examined = node.kind === 'cdev' ? {...facts.examined, by: 'cdev' as const} : facts.examined;
+    return assess(examined, group).group.obstacles.map(({certain, found, cure}) => ({
+      code: 'NOT_ASSIGNABLE',
+      message: `group ${group.id} ${certain ? 'is of no use to a VM' : 'may be of no use to a VM'}: ${found}${cure === null ? '' : `; ${cure}`}`,
+    }));
+  };
+
 const warningsOf = (account: Account, course: Course): Remark[] => {
-  const {vm, facts, targets, plan, outcome} = account;
+  const {vm, change, facts, targets, plan, outcome} = account;
   const warnings: Remark[] = doubts(account, course).map(inDoubt);
+  if (change.command === 'attach')
+    warnings.push(...targets.filter(({fd}) => fd === null).flatMap(later(facts)));
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
       code: 'UNAWARE_VMM',

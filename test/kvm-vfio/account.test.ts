@@ -6,6 +6,8 @@ import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
 import type {HeldFile} from '../../src/kvm-vfio/facts.js';
 import {rulesOf} from '../../src/kvm-vfio/model/rules.js';
 import {attachPlan, detachPlan} from '../../src/kvm-vfio/plan.js';
+import {examinedGroup} from '../support/examined-group.js';
+import {pci, REMAPPED} from '../support/machine.js';
 
 /** A group that the owner has open, what is noted of it and what KVM would be told now. */
 const held = (id: number, noted: Verdict | null, now: Verdict, registered: boolean | null = null): HeldFile =>
@@ -132,5 +134,57 @@ describe('what is said of a change', () => {
   it('is certain in a dry run where KVM has to look', () => {
     const files = [held(12, 'enforced', 'not-enforced', false)] as const;
     assert.deepEqual(states(answered('attach', files, null)), ['coherent', 'non-coherent']);
+  });
+});
+
+describe('attaching a group that a VMM may not get in the end', () => {
+  const warnings = (interrupts: string | null): string[] => {
+    using machine = examinedGroup(
+      7,
+      [pci('0000:01:00.0', {unit: 'dmar0', driver: 'vfio-pci', vfio: ['vfio0']})],
+      {
+        interrupts,
+      },
+    );
+    const node = {kind: 'group', group: 7, path: '/dev/vfio/7', device: 7} as const;
+    const target = {
+      name: 'group 7',
+      node,
+      fd: null,
+      given: true,
+      container: 'none',
+      verdict: 'enforced',
+      confidence: 'exact',
+    } as const;
+    return documentOf({
+      vm: {pid: 1, vmFd: 4, comm: 'vmm', way: 'agent', socket: null},
+      change: {command: 'attach', files: [], container: undefined, create: 'if-missing'},
+      facts: {
+        devices: [9],
+        device: 9,
+        ambiguous: false,
+        several: false,
+        held: [],
+        host: {
+          kernel: {release: '7.3.0', coherencyRule: 'devices', architecture: 'x86_64'},
+          warnings: [],
+          groups: [machine.group],
+        },
+        examined: machine.examined,
+        nodes: [],
+        cpu: null,
+      },
+      targets: [target],
+      plan: attachPlan({device: 9, files: [target]}),
+      outcome: null,
+    } as unknown as Account).warnings.map(({code, message}) => `${code}: ${message}`);
+  };
+
+  it('warns of what cannot be told, and of nothing where all can', () => {
+    assert.deepEqual(warnings(REMAPPED), []);
+    assert.match(
+      warnings(null).join('\n'),
+      /^NOT_ASSIGNABLE: group 7 may be of no use to a VM: whether the interrupts/,
+    );
   });
 });

@@ -122,19 +122,40 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     },
     look: (group) => directRegions(group),
   },
-  {
-    id: 'direct-region',
-    subject: 'group',
-    before: [6, 6],
-    call: 'VFIO_SET_IOMMU',
-    errno: 'EPERM',
-    source: 'drivers/iommu/intel/iommu.c, intel_iommu_attach_device()',
-    // the other drivers did not look
-    look: (group, {units}) =>
-      group.devices.some(({iommu}) => units.get(iommu ?? '')?.type === 'intel-vt-d')
-        ? directRegions(group)
-        : [],
-  },
+  // the drivers beside Intel's did not look before 6.6
+  ...byVersion(
+    {
+      id: 'direct-region',
+      subject: 'group',
+      look: (group, {units}) =>
+        group.devices.some(({iommu}) => units.get(iommu ?? '')?.type === 'intel-vt-d')
+          ? directRegions(group)
+          : [],
+    },
+    [
+      // with a blocking domain, which Intel's driver has since 6.2, a container may be set
+      {
+        since: [6, 2],
+        before: [6, 6],
+        call: 'VFIO_SET_IOMMU',
+        errno: 'EPERM',
+        source: 'drivers/iommu/intel/iommu.c, intel_iommu_attach_device()',
+      },
+      {
+        since: [5, 19],
+        before: [6, 2],
+        call: 'VFIO_GROUP_SET_CONTAINER',
+        errno: 'EPERM',
+        source: 'iommu_group_claim_dma_owner(), by intel_iommu_attach_device()',
+      },
+      {
+        before: [5, 19],
+        call: 'VFIO_SET_IOMMU',
+        errno: 'EPERM',
+        source: 'drivers/iommu/intel/iommu.c, intel_iommu_attach_device()',
+      },
+    ],
+  ),
   {
     id: 'interrupts',
     subject: 'group',
@@ -157,18 +178,13 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     source: 'vfio_pci_validate_vf_token()',
     byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD', errno: 'EACCES', source: 'vfio_pci_core_match_token_uuid()'},
     look: ({address, path, boundToVfio}, _group, {facts}) => {
-      if (!boundToVfio) return null;
-      const physical = facts.physicalFunction(path);
-      const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
-      const shared = physical !== null && facts.isVfios(physical);
-      return shared || count > 0
+      const physical = boundToVfio ? facts.physicalFunction(path) : null;
+      return physical !== null && facts.isVfios(physical)
         ? {
             device: address,
             // it is told to some VMMs and not to others
             certain: false,
-            found: shared
-              ? `{} is a virtual function of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`
-              : `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'} of VFIO: while one of them is in use, who uses {} has to show its VF token`,
+            found: `{} is a virtual function of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`,
             cure: "give the VMM the token, such as vf-token=UUID of QEMU's vfio-pci",
           }
         : null;

@@ -61,7 +61,7 @@ describe('why the kernel answers a call of VFIO', () => {
       explained(SET_IOMMU, bound, {interrupts: NOT_REMAPPED}),
       /^refused: .*nothing remaps interrupts/,
     );
-    const old = explained(SET_IOMMU, bound, {release: '6.1.0-56-amd64', regions: RMRR});
+    const old = explained(SET_IOMMU, bound, {release: '6.5.0-44-generic', regions: RMRR});
     assert.match(old, /^refused: Firmware wants 0x00000000bddde000-.*mapped one to one/);
     assert.doesNotMatch(old, /interrupts/);
   });
@@ -113,7 +113,7 @@ describe('a group that the kernel refuses to a VMM', () => {
       /^NOT_ASSIGNABLE 5: A VM cannot have group 7: VFIO_GROUP_SET_CONTAINER would be answered EINVAL\. Firmware/,
     );
     assert.match(
-      refusal({regions: RMRR, release: '6.1.0-56-amd64'}),
+      refusal({regions: RMRR, release: '6.5.0-44-generic'}),
       /VFIO_SET_IOMMU would be answered EPERM/,
     );
     assert.match(
