@@ -225,9 +225,11 @@ export class OwnerProcess implements Disposable {
 
   /** Of a process that is killed the threads end one by one. */
   #endsSoon(): boolean {
-    for (const giveUp = performance.now() + ENDING; !this.pidfd.exited; pause(1))
-      if (performance.now() > giveUp) return false;
-    return true;
+    for (const giveUp = performance.now() + ENDING; performance.now() < giveUp;) {
+      if (this.pidfd.exited) return true;
+      pause(1);
+    }
+    return false;
   }
 
   /** Who traces the process, for longer than another kvfio does. */
