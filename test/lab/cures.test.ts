@@ -69,6 +69,12 @@ describe('cures that no lab can do', () => {
 
 describe('each cure that doctor prints in the lab, done as it says, makes its check pass', function () {
   this.timeout(1_800_000);
+
+  before(function () {
+    if (process.env['KVFIO_TEST_LONG'] === undefined)
+      skip(this, 'it boots two dozen guests, for up to an hour: KVFIO_TEST_LONG=1 has it run');
+  });
+
   for (const {parameters = [], all = false, ...some} of GUESTS) {
     const guest: CuredGuest = {...some, parameters, pci: []};
     it(`on ${described(guest)}`, async function () {
