@@ -24,6 +24,20 @@ const whole = (at: ReadAt): Buffer => {
 const PART = 4096;
 const LIMIT = 1024 * 1024;
 
+/** Tables by signature, each read once: every unit asks for the same. */
+export type AcpiTables = (signature: string) => ReturnType<typeof readAcpiTable>;
+
+export const acpiTables = (tree: HostTree): AcpiTables => {
+  const read = new Map<string, ReturnType<typeof readAcpiTable>>();
+  return (signature) => {
+    const known = read.get(signature);
+    if (known !== undefined) return known;
+    const table = readAcpiTable(tree, signature);
+    read.set(signature, table);
+    return table;
+  };
+};
+
 /** Whether a host bridge's memory accesses can be made coherent, of those whose devices one SMMUv3 serves. */
 export type Canwbs = 'all' | 'none' | 'some';
 

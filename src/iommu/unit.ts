@@ -1,7 +1,6 @@
 import type {KernelVersion} from '../linux/kernel-release.js';
 import {isAtLeast} from '../linux/kernel-release.js';
-import type {HostTree} from '../linux/host-tree.js';
-import {ACPI_TABLES, canwbsBehind, hasNoHostTables, readAcpiTable} from './acpi-tables.js';
+import {ACPI_TABLES, acpiTables, canwbsBehind, hasNoHostTables, type AcpiTables} from './acpi-tables.js';
 import type {Attributes} from './attributes.js';
 import {ECAP_SC_BIT, ecapFlags, hasBit, parseRegister} from './intel-registers.js';
 import {evidence, type SnoopControl} from './snoop-control.js';
@@ -56,12 +55,18 @@ export interface UnitContext {
 export const UNITS = '/sys/class/iommu';
 
 /** Reads every IOMMU unit, sorted by name. The same on a machine without any: an empty list. */
-export const readUnits = (attributes: Attributes, context: UnitContext): Unit[] =>
-  (attributes.names(UNITS) ?? [])
+export const readUnits = (attributes: Attributes, context: UnitContext): Unit[] => {
+  const tables = acpiTables(attributes.tree);
+  return (attributes.names(UNITS) ?? [])
     .sort((a, b) => a.localeCompare(b, 'en', {numeric: true}))
-    .map((name) => readUnit(attributes, name, context));
+    .map((name) => readUnit(attributes, name, {...context, tables}));
+};
 
-const readUnit = (attributes: Attributes, name: string, context: UnitContext): Unit => {
+const readUnit = (
+  attributes: Attributes,
+  name: string,
+  context: UnitContext & {tables: AcpiTables},
+): Unit => {
   const type = unitType(attributes, name);
   const registers = readRegisters(attributes, name, type);
   return {
@@ -69,7 +74,7 @@ const readUnit = (attributes: Attributes, name: string, context: UnitContext): U
     type,
     registers,
     cacheCoherency: cacheCoherency(type, context.version) ?? declaredCoherency(attributes, name, type),
-    snoopControl: unitSnoopControl(attributes.tree, {name, type, registers}, context),
+    snoopControl: unitSnoopControl({name, type, registers}, context),
   };
 };
 
@@ -183,16 +188,15 @@ const readRegisters = (attributes: Attributes, unit: string, type: UnitType): Re
  * arm_smmu_capable() of both SMMU drivers; drivers that do not name the capability answer no.
  */
 const unitSnoopControl = (
-  tree: HostTree,
   {name: unit, type, registers}: Pick<Unit, 'name' | 'type' | 'registers'>,
-  {version, parameters}: UnitContext,
+  {version, parameters, tables}: UnitContext & {tables: AcpiTables},
 ): SnoopControl => {
   switch (type) {
     case 'intel-vt-d':
       return intelSnoopControl(unit, registers);
     case 'amd-vi': {
       const v2 = parameters?.some((parameter) => /^amd_iommu=(.*,)?pgtbl_v2(,|$)/.test(parameter)) ?? false;
-      const why = v2 ? 'amd_iommu=pgtbl_v2 selects' : isForcedToV2(tree, version) ? HATDIS : null;
+      const why = v2 ? 'amd_iommu=pgtbl_v2 selects' : isForcedToV2(tables, version) ? HATDIS : null;
       return {
         verdict: 'enforced',
         confidence: why === null ? 'exact' : 'by-type',
@@ -208,7 +212,7 @@ const unitSnoopControl = (
     }
     case 'arm-smmu-v3':
       if (version !== null && !isAtLeast(version, 6, 13)) return never(unit, 'the SMMUv3 driver before 6.13');
-      return smmuSnoopControl(tree, unit);
+      return smmuSnoopControl(tables, unit);
     case 'virtio-iommu':
       return never(unit, 'the virtio-iommu driver');
     case 'arm-smmu':
@@ -243,15 +247,15 @@ const unitSnoopControl = (
 const HATDIS =
   'firmware says that the units have no others (HATDis in IVRS), so the kernel takes version 2, that is';
 
-const isForcedToV2 = (tree: HostTree, version: KernelVersion | null): boolean => {
+const isForcedToV2 = (tables: AcpiTables, version: KernelVersion | null): boolean => {
   if (version !== null && !isAtLeast(version, 6, 17)) return false;
-  const ivrs = readAcpiTable(tree, 'IVRS');
+  const ivrs = tables('IVRS');
   return Buffer.isBuffer(ivrs) && hasNoHostTables(ivrs);
 };
 
 /** SMMUv3 enforces it where firmware says CANWBS of the root complex, which only ACPI can say (arm_smmu_master_canwbs()). */
-const smmuSnoopControl = (tree: HostTree, unit: string): SnoopControl => {
-  const iort = readAcpiTable(tree, 'IORT');
+const smmuSnoopControl = (tables: AcpiTables, unit: string): SnoopControl => {
+  const iort = tables('IORT');
   const file = `${ACPI_TABLES}/IORT`;
   const verdict = (
     [word, confidence]: [SnoopControl['verdict'], SnoopControl['confidence']],
