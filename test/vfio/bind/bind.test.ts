@@ -8,13 +8,13 @@ import {Failure} from '../../../src/failure.js';
 import {SyscallError} from '../../../src/linux/errno.js';
 import {commOf} from '../../../src/linux/process.js';
 import {FileLock} from '../../../src/linux/file-lock.js';
-import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
+import {bindDevices} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument, UnbindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {recoverDevices} from '../../../src/vfio/bind/recover.js';
 import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
 import {amd, machine, pci, type Machine} from '../../support/machine.js';
 import {NATIVES, twoGroups} from '../../support/two-groups.js';
-import {SimulatedBus} from './simulated-bus.js';
+import {bindOptions as options, SimulatedBus} from './simulated-bus.js';
 
 /** Where a journal is on disk at once, as in /run. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
@@ -30,16 +30,6 @@ const build = (): {files: Machine; bus: SimulatedBus} & Disposable => {
     },
   };
 };
-
-const options = (bus: SimulatedBus, more: Partial<BindOptions> = {}): BindOptions => ({
-  dryRun: false,
-  force: [],
-  timeout: 1,
-  onNote: () => undefined,
-  owner: null,
-  setting: bus.setting(),
-  ...more,
-});
 
 const group = (id: number): {groups: number[]; devices: string[]} => ({groups: [id], devices: []});
 const device = (address: string): {groups: number[]; devices: string[]} => ({groups: [], devices: [address]});

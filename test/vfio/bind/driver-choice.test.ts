@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import {Failure} from '../../../src/failure.js';
 import {readHost} from '../../../src/iommu/host.js';
-import {bindDevices} from '../../../src/vfio/bind/bind.js';
+import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {cutAliases, DriverChooser, type DriverWish} from '../../../src/vfio/bind/driver-choice.js';
 import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
 import {DirectoryTree} from '../../../src/linux/directory-tree.js';
 import {amd, machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
-import {SimulatedBus} from './simulated-bus.js';
+import {bindOptions, SimulatedBus} from './simulated-bus.js';
 
 const RELEASE = '6.12.107+deb13-amd64';
 const unit = 'ivhd0';
@@ -121,15 +121,8 @@ describe('the driver of VFIO that a device gets', () => {
 });
 
 describe('bind --driver', () => {
-  const options = (bus: SimulatedBus, driver: DriverWish | undefined, dryRun = false) => ({
-    dryRun,
-    force: [],
-    timeout: 1,
-    onNote: () => undefined,
-    owner: null,
-    setting: bus.setting(),
-    driver,
-  });
+  const options = (bus: SimulatedBus, driver: DriverWish | undefined, dryRun = false): BindOptions =>
+    bindOptions(bus, {driver, dryRun});
   const GROUP = {groups: [5], devices: []};
   const after = ({devices}: BindDocument): unknown =>
     devices.map(({after: {driver, override}, chosen: because}) => [driver, override, because !== null]);

@@ -3,7 +3,7 @@ import {Failure} from '../../../src/failure.js';
 import {bindDevices} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {folderOf, intel, machine, pci, type DeviceSpec} from '../../support/machine.js';
-import {SimulatedBus} from './simulated-bus.js';
+import {bindOptions, SimulatedBus} from './simulated-bus.js';
 
 interface Asked {
   devices?: string[];
@@ -23,15 +23,7 @@ const bind = async (
   for (const [path, text] of Object.entries(files)) built.write(path, text);
   const bus = new SimulatedBus(built, {});
   const request = devices === undefined ? {groups: [8], devices: []} : {groups: [], devices};
-  const options = {
-    dryRun,
-    force: [],
-    timeout: 1,
-    onNote: () => undefined,
-    owner: null,
-    setting: bus.setting(),
-  };
-  const answer = await bindDevices(request, options).catch((error: unknown) => {
+  const answer = await bindDevices(request, bindOptions(bus, {dryRun})).catch((error: unknown) => {
     if (error instanceof Failure) return error;
     throw error;
   });

@@ -5,11 +5,23 @@ import type {AttributeWriter} from '../../../src/linux/attribute-writer.js';
 import {DirectoryTree} from '../../../src/linux/directory-tree.js';
 import {SyscallError} from '../../../src/linux/errno.js';
 import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
+import type {BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {NodeOwner} from '../../../src/vfio/bind/node-owner.js';
 import type {BindSetting} from '../../../src/vfio/bind/setting.js';
 import type {Machine} from '../../support/machine.js';
 
 type Errno = keyof typeof constants.errno;
+
+/** What `kvfio bind` is told without any flag, on a simulated bus. */
+export const bindOptions = (bus: SimulatedBus, more: Partial<BindOptions> = {}): BindOptions => ({
+  dryRun: false,
+  force: [],
+  timeout: 1,
+  onNote: () => undefined,
+  owner: null,
+  setting: bus.setting(),
+  ...more,
+});
 
 /**
  * A tree of files whose drivers bind as drivers/base/bus.c, dd.c and pci-driver.c have it: an override admits one driver
