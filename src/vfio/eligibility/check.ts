@@ -62,7 +62,7 @@ export interface Check {
   /** Where the kernel looks: the function, and its file unless that differs from version to version. */
   source: string;
   /** The same where a device is used by its cdev (Linux 6.6 and newer); what is left out is as for a group. */
-  byCdev?: Pick<Check, 'call' | 'errno' | 'source'>;
+  byCdev?: Partial<Pick<Check, 'call' | 'errno' | 'source'>>;
 }
 
 /** `probe`: what the driver answers when a device is bound to it. */
