@@ -1,3 +1,4 @@
+import {capital} from '../words.js';
 import type {ChalkInstance} from 'chalk';
 import type {CheckResult, DoctorDocument} from '../doctor/doctor.js';
 import {printable} from './printable.js';
@@ -19,9 +20,7 @@ export const doctorLines = (
       `${COLOURS[label](label.padEnd(INDENT.length), paint)}${first.slice(INDENT.length)}`,
       ...rest,
       ...more.flatMap((text) =>
-        text === null
-          ? []
-          : wrapped(`${printable(text.charAt(0).toUpperCase() + text.slice(1))}.`, width, INDENT),
+        text === null ? [] : wrapped(`${printable(capital(text))}.`, width, INDENT),
       ),
     ];
   };

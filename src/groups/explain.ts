@@ -1,10 +1,11 @@
+import {capital, listed} from '../words.js';
 import type {Device} from '../iommu/device.js';
 import type {RuleSource} from '../iommu/coherency-rule.js';
 import {guestMemoryTypes} from '../iommu/guest-memory-types.js';
 import {groupBy} from '../iommu/group-by.js';
 import type {Group} from '../iommu/group.js';
 import type {Host} from '../iommu/host.js';
-import type {Kernel} from '../iommu/kernel.js';
+import {isX86Name, type Kernel} from '../iommu/kernel.js';
 import {isPciBridge} from '../iommu/pci-class.js';
 import {productName} from '../iommu/pci-name.js';
 import {missingAcs, type Hop} from '../iommu/pci-path.js';
@@ -107,7 +108,7 @@ const describe = (device: Device): string => {
 const served = (host: Machine, group: Group): string[] => {
   const byUnit = groupBy(group.devices, (device) => device.iommu);
   return [...byUnit].map(([name, devices]) => {
-    const who = list(devices.map((device) => device.address));
+    const who = listed(devices.map((device) => device.address));
     if (name === null) {
       return `No IOMMU unit serves ${who}: ${statements(conjunctionOf(devices))}.`;
     }
@@ -227,7 +228,7 @@ const noSnoop = (group: Group): string | null => {
     (device) => device.noSnoop,
   );
   const addresses = (state: Device['noSnoop']): string =>
-    list((by.get(state) ?? []).map((device) => device.address));
+    listed((by.get(state) ?? []).map((device) => device.address));
   const sentences: string[] = [];
   if (by.has('enabled')) {
     sentences.push(
@@ -269,14 +270,14 @@ const isolation = (kernel: Kernel, group: Group): string | null => {
   const members = new Set(group.devices.map((device) => device.address));
   for (const functions of groupBy(group.devices.filter(isFunctionWithoutAcs), slotOf).values()) {
     if (functions.length < 2) continue;
-    const addresses = list(functions.map((device) => device.address));
+    const addresses = listed(functions.map((device) => device.address));
     sentences.push(
       `${addresses} are functions of one device without ACS, so they may reach each other and share a group.`,
     );
   }
   const byFinding = groupBy(ports.values(), (hop) => separation(hop, members.has(hop.address)));
   for (const [finding, hops] of byFinding) {
-    if (finding !== null) sentences.push(finding.replace(WHO, list(hops.map((hop) => hop.address))));
+    if (finding !== null) sentences.push(finding.replace(WHO, listed(hops.map((hop) => hop.address))));
   }
   if (kernel.parameters?.some((parameter) => parameter.startsWith('pcie_acs_override'))) {
     sentences.push(
@@ -395,15 +396,10 @@ const isAmd = ({units}: Machine): boolean => units.some((unit) => unit.type === 
 const isX86 = (host: Machine): boolean =>
   host.kernel.architecture === null
     ? !host.units.some((unit) => ['arm-smmu', 'arm-smmu-v3', 's390', 'spapr-tce'].includes(unit.type))
-    : /^(?:x86_64|i[3-6]86)$/.test(host.kernel.architecture);
+    : isX86Name(host.kernel.architecture);
 
 const conjunctionOf = (devices: readonly Device[]): SnoopControl[] =>
   devices.map((device) => device.snoopControl);
 
 const statements = (verdicts: readonly SnoopControl[]): string =>
   [...new Set(verdicts.flatMap((verdict) => verdict.evidence.map((fact) => fact.statement)))].join(', ');
-
-const list = (words: readonly string[]): string =>
-  words.length < 3 ? words.join(' and ') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

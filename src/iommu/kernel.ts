@@ -14,6 +14,9 @@ export interface Kernel extends KernelCoherency {
   parameters: string[] | null;
 }
 
+/** Whether `uname -m` names one of x86: only there KVM does anything with coherency. */
+export const isX86Name = (architecture: string): boolean => /^(?:x86_64|i[3-6]86)$/.test(architecture);
+
 export const PROC_VERSION = '/proc/version';
 
 export const readKernel = (attributes: Attributes): Kernel & {version: KernelVersion | null} => {

@@ -1,4 +1,5 @@
 import {Failure} from '../failure.js';
+import {capital} from '../words.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
 import {
@@ -331,5 +332,3 @@ const NOT_DONE: Record<Step['action'], (step: Step) => string> = {
 };
 
 const subject = (step: Step): string => ('file' in step ? step.file.name : '');
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

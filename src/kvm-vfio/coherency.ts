@@ -1,5 +1,5 @@
 import {guestMemoryTypes} from '../iommu/guest-memory-types.js';
-import type {Kernel} from '../iommu/kernel.js';
+import {isX86Name, type Kernel} from '../iommu/kernel.js';
 import {DeviceModel, type VmCoherency} from './model/device.js';
 import {rulesOf} from './model/rules.js';
 import type {FileCoherency} from './model/told.js';
@@ -37,7 +37,7 @@ export type Cpu = 'intel' | 'amd' | null;
 export const coherencyInWords = (state: VmCoherency, kernel: Kernel, cpu: Cpu): Coherency => {
   const {architecture} = kernel;
   const {mtrrs, patQuirk} = guestMemoryTypes(kernel);
-  if (architecture !== null && !/^(?:x86_64|i[3-6]86)$/.test(architecture))
+  if (architecture !== null && !isX86Name(architecture))
     return {state, wbinvd: 'nothing depends on it on this architecture'};
   switch (wbinvdOf(state)) {
     case 'skipped':

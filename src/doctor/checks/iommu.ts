@@ -1,6 +1,8 @@
 import {Attributes} from '../../iommu/attributes.js';
 import {whyNoGroups, type NoGroups} from '../../iommu/no-groups.js';
+import {isX86Name} from '../../iommu/kernel.js';
 import type {Unit} from '../../iommu/unit.js';
+import {howToAllowUnsafe, UNSAFE} from '../../vfio/eligibility/interrupts.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
 import {logLines} from '../log-lines.js';
@@ -47,7 +49,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
     neededFor: [],
     look: ({host: {units, kernel}}) => {
       // KVM asks on every architecture, and only that of x86 does anything with the answer
-      if (kernel.architecture !== null && !/^(?:x86_64|i[3-6]86)$/.test(kernel.architecture))
+      if (kernel.architecture !== null && !isX86Name(kernel.architecture))
         return pass(`KVM does nothing with the answer on ${kernel.architecture}`);
       if (units.length === 0) return unknown('there is no unit to look at');
       const of = (verdict: string): Unit[] =>
@@ -104,8 +106,6 @@ const remedyOf = (
   }
 };
 
-const UNSAFE = 'allow_unsafe_interrupts';
-
 function interruptRemapping(machine: Machine): Finding {
   const {host, distribution, examined} = machine;
   const {facts} = examined;
@@ -120,11 +120,6 @@ function interruptRemapping(machine: Machine): Finding {
     `nothing remaps interrupts: ${seen}${line === undefined ? '' : `, and the kernel log says "${line}"`}`,
     off !== null
       ? distribution.removeParameter(off)
-      : `enable interrupt remapping (VT-d or IOMMU, x2APIC) in the firmware set-up, or at your risk set ${UNSAFE} of vfio_iommu_type1: ${howToAllow(machine)}`,
+      : `enable interrupt remapping (VT-d or IOMMU, x2APIC) in the firmware set-up, or at your risk set ${UNSAFE} of vfio_iommu_type1: ${howToAllowUnsafe('vfio_iommu_type1', facts.parameter('vfio_iommu_type1', UNSAFE))}`,
   );
 }
-
-const howToAllow = ({examined: {facts}}: Machine): string =>
-  facts.parameter('vfio_iommu_type1', UNSAFE) === null
-    ? `"modprobe vfio_iommu_type1 ${UNSAFE}=1"`
-    : `"echo Y > /sys/module/vfio_iommu_type1/parameters/${UNSAFE}"`;

@@ -2,6 +2,7 @@ import {Failure} from '../../failure.js';
 import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {HostTree} from '../../linux/host-tree.js';
+import {capital} from '../../words.js';
 import type {Examined} from '../eligibility/check.js';
 import {parentInGroup} from '../eligibility/driver-domain.js';
 import {probeRefusal} from '../eligibility/probe-checks.js';
@@ -163,12 +164,10 @@ const reasonToLeave = (
   }
   const {found, cure, errno} = refusal;
   throw cannotBind(
-    `${sentence(found.replaceAll('{}', address))}${errno === null ? '' : `: ${choice.driver} answers ${errno}`}.`,
-    cure === null ? undefined : `${sentence(cure)}.`,
+    `${capital(found.replaceAll('{}', address))}${errno === null ? '' : `: ${choice.driver} answers ${errno}`}.`,
+    cure === null ? undefined : `${capital(cure)}.`,
   );
 };
-
-const sentence = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 const refusalFor =
   (address: string, driver: string) =>

@@ -1,3 +1,4 @@
+import {listed} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {groupBy} from '../../iommu/group-by.js';
@@ -182,6 +183,3 @@ const merged = (obstacles: readonly FoundBy[]): Obstacle[] =>
 const membersOf = (obstacles: readonly Found[]): string[] => [
   ...new Set(obstacles.flatMap(({device}) => device ?? [])),
 ];
-
-const listed = (words: readonly string[]): string =>
-  words.length < 3 ? words.join(' and ') : `${words.slice(0, -1).join(', ')} and ${words.at(-1) ?? ''}`;

@@ -3,6 +3,7 @@ import {isPciBridge} from '../../iommu/pci-class.js';
 import {isAtLeast} from '../../linux/kernel-release.js';
 import {byVersion, type DeviceCheck, type Examined, type Found, type GroupCheck} from './check.js';
 import {parentInGroup} from './driver-domain.js';
+import {howToAllowUnsafe, UNSAFE} from './interrupts.js';
 
 /** How the kernel refuses a group that drivers of the host have a part of. */
 const OTHER_OWNERS = [
@@ -13,7 +14,6 @@ const OTHER_OWNERS = [
     source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
     byCdev: {
       call: 'VFIO_DEVICE_BIND_IOMMUFD',
-      errno: 'EPERM',
       source: 'drivers/iommu/iommu.c, iommu_device_claim_dma_owner()',
     },
   },
@@ -115,11 +115,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_GROUP_SET_CONTAINER',
     errno: 'EINVAL',
     source: 'drivers/iommu/iommu.c, __iommu_device_set_domain()',
-    byCdev: {
-      call: 'VFIO_DEVICE_BIND_IOMMUFD',
-      errno: 'EINVAL',
-      source: 'drivers/iommu/iommu.c, __iommu_device_set_domain()',
-    },
+    byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD'},
     look: (group) => directRegions(group),
   },
   // the drivers beside Intel's did not look before 6.6
@@ -164,7 +160,6 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     source: 'drivers/vfio/vfio_iommu_type1.c, vfio_iommu_type1_attach_group()',
     byCdev: {
       call: 'VFIO_DEVICE_BIND_IOMMUFD',
-      errno: 'EPERM',
       source: 'drivers/iommu/iommufd/device.c, iommufd_device_bind()',
     },
     look: interruptsOfOthers,
@@ -176,7 +171,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_GROUP_GET_DEVICE_FD',
     errno: 'EACCES',
     source: 'vfio_pci_validate_vf_token()',
-    byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD', errno: 'EACCES', source: 'vfio_pci_core_match_token_uuid()'},
+    byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD', source: 'vfio_pci_core_match_token_uuid()'},
     look: ({address, path, boundToVfio}, _group, {facts}) => {
       const physical = boundToVfio ? facts.physicalFunction(path) : null;
       return physical !== null && facts.isVfios(physical)
@@ -197,11 +192,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
     call: 'VFIO_GROUP_GET_DEVICE_FD',
     errno: 'EINVAL',
     source: 'vfio_pci_core_enable(), by rpm_resume() in drivers/base/power/runtime.c',
-    byCdev: {
-      call: 'VFIO_DEVICE_BIND_IOMMUFD',
-      errno: 'EINVAL',
-      source: 'vfio_pci_core_enable(), by rpm_resume() in drivers/base/power/runtime.c',
-    },
+    byCdev: {call: 'VFIO_DEVICE_BIND_IOMMUFD'},
     look: ({address, path, boundToVfio}, _group, {facts}) =>
       boundToVfio && facts.of(path, 'power/runtime_status') === 'error'
         ? {
@@ -312,14 +303,11 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
   if (isolated === true) return [];
   const type1 = facts.parameter('vfio_iommu_type1', UNSAFE);
   const iommufd = facts.parameter('iommufd', UNSAFE);
-  const [module, parameter] = by === 'cdev' ? ['iommufd', iommufd] : ['vfio_iommu_type1', type1];
+  const [module, parameter] =
+    by === 'cdev' ? (['iommufd', iommufd] as const) : (['vfio_iommu_type1', type1] as const);
   // where the container of a group is an IOMMUFD there is no type 1
   if (parameter === 'Y' || (parameter === null && iommufd === 'Y')) return [];
-  const risk = `at the risk that a guest raises interrupts of the host, ${
-    parameter === null
-      ? `"modprobe ${module} ${UNSAFE}=1"`
-      : `"echo Y > /sys/module/${module}/parameters/${UNSAFE}"`
-  }`;
+  const risk = `at the risk that a guest raises interrupts of the host, ${howToAllowUnsafe(module, parameter)}`;
   return [
     isolated === null
       ? {
@@ -339,8 +327,6 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
         },
   ];
 }
-
-const UNSAFE = 'allow_unsafe_interrupts';
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 

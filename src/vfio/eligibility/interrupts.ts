@@ -62,3 +62,16 @@ export const cutInterrupts = (parts: Record<string, string>): Record<string, str
   const chip = CHIP.exec(text)?.[0];
   return chip === undefined ? {0: ''} : {0: Buffer.from(` 0: ${chip}\n`, 'latin1').toString('hex')};
 };
+
+/** The parameter by which VFIO's type 1 and IOMMUFD do without isolated interrupts. */
+export const UNSAFE = 'allow_unsafe_interrupts';
+
+/**
+ * The command that has a module do without isolated interrupts, which is loaded with it where it is not there yet.
+ *
+ * @param value of the parameter now; null while the module is not loaded
+ */
+export const howToAllowUnsafe = (module: 'vfio_iommu_type1' | 'iommufd', value: string | null): string =>
+  value === null
+    ? `"modprobe ${module} ${UNSAFE}=1"`
+    : `"echo Y > /sys/module/${module}/parameters/${UNSAFE}"`;

@@ -1,4 +1,5 @@
 import type {Group} from '../../iommu/group.js';
+import {capital} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import {assess, type Obstacle} from './assess.js';
 import {applies, type Call, type Examined} from './check.js';
@@ -52,5 +53,3 @@ export const obstacleWords = (
         : cures.map((cure) => `${capital(cure)}.`).join(' '),
   };
 };
-
-const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
