@@ -109,9 +109,10 @@ export class KvfioCommandHelp extends CommandHelp {
       ([, {hidden, helpGroup = ''}]) => hidden !== true && LATER.includes(helpGroup),
     );
     if (hidden.length === 0 && !description.includes('\n\n')) return null;
-    const names = [...hidden.filter(([, {helpGroup}]) => helpGroup !== 'GLOBAL'), ...hidden]
-      .map(([name]) => `--${name}`)
-      .filter((name, at, all) => all.indexOf(name) === at);
+    // what all commands have comes last
+    const names = hidden
+      .sort(([, a], [, b]) => Number(a.helpGroup === 'GLOBAL') - Number(b.helpGroup === 'GLOBAL'))
+      .map(([name]) => `--${name}`);
     return this.wrap(`"kvfio ${id} --help --all" has more: ${names.join(', ')}.`, 0);
   }
 }

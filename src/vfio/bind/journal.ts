@@ -171,12 +171,10 @@ export class Journal {
       const rewrite = (each: JournalEntry): void => {
         this.#write(each, this.#room(entry, rooms++));
       };
-      for (const {kept, left} of this.#about(entry).map((each) => ({
-        kept: each,
-        left: without(each, entry),
-      }))) {
-        if (left.length === 0) this.#remove(kept);
-        else rewrite({...kept, devices: left});
+      for (const other of this.#about(entry)) {
+        const devices = without(other, entry);
+        if (devices.length === 0) this.#remove(other);
+        else rewrite({...other, devices});
       }
       if (then === 'removed') this.#remove(entry);
       else rewrite({...entry, state: 'done'});
@@ -357,7 +355,7 @@ const requirePrivate = (folder: string): void => {
   requireKept(join(folder, '..'));
   const {uid, mode} = lstatSync(folder);
   const isFolder = (mode & constants.S_IFMT) === constants.S_IFDIR;
-  if (isFolder && (uid === 0 || uid === process.geteuid?.()) && (mode & 0o022) === 0) return;
+  if (isFolder && isTrusted(uid) && (mode & 0o022) === 0) return;
   throw new Failure({
     code: 'JOURNAL_NOT_PRIVATE',
     kind: 'refused',
@@ -372,9 +370,8 @@ const requirePrivate = (folder: string): void => {
 /** @throws {@link Failure} when others may put another folder in the place of one in here */
 const requireKept = (parent: string): void => {
   const {uid, mode} = lstatSync(parent);
-  const isTrusted = uid === 0 || uid === process.geteuid?.();
   // in a sticky folder only the owner of a file renames it (rename(2))
-  if (isTrusted && ((mode & 0o022) === 0 || (mode & S_ISVTX) !== 0)) return;
+  if (isTrusted(uid) && ((mode & 0o022) === 0 || (mode & S_ISVTX) !== 0)) return;
   throw new Failure({
     code: 'JOURNAL_NOT_PRIVATE',
     kind: 'refused',
@@ -383,6 +380,8 @@ const requireKept = (parent: string): void => {
     hint: `Make it root's alone: "chown root ${parent} && chmod 755 ${parent}". Sockets for others may lie in a folder of their own.`,
   });
 };
+
+const isTrusted = (uid: number): boolean => uid === 0 || uid === process.geteuid?.();
 
 /** As stat(2) has it; Node has no name for it. */
 const S_ISVTX = 0o1000;

@@ -23,8 +23,7 @@ export const OTHER_OWNERS: readonly CheckId[] = ['drivers', 'physical-function',
  * @throws {@link Failure}
  */
 export const requireAssignable = (host: Examined, group: Group, address: string | null = null): void => {
-  const assessment = assess(address === null ? host : {...host, by: 'cdev'}, group).group;
-  const refusals = assessment.obstacles.filter(
+  const refusals = assess(usedBy(host, address), group).group.obstacles.filter(
     ({call, certain}) => certain && REFUSED_BY_KERNEL.includes(call),
   );
   if (refusals.length > 0) throw notAssignable(group, refusals, address);
@@ -44,14 +43,17 @@ const notAssignable = ({id}: Group, obstacles: readonly Obstacle[], address: str
   });
 };
 
+/** A machine whose group is used, or a device of it by its cdev. */
+const usedBy = (host: Examined, address: string | null): Examined =>
+  address === null ? host : {...host, by: 'cdev'};
+
 /** What would keep a VM from a group, or a device of it, though VFIO had all that it can have of it; null where nothing certain would. */
 export const whyBindingIsUseless = (
   host: Examined,
   group: Group,
   address: string | null = null,
 ): ReturnType<typeof obstacleWords> | null => {
-  const by = address === null ? host : {...host, by: 'cdev' as const};
-  const {group: whole, devices} = assess(by, group);
+  const {group: whole, devices} = assess(usedBy(host, address), group);
   const then = address === null ? whole.afterBind : (devices.get(address)?.afterBind ?? 'unknown');
   if (then !== 'no') return null;
   const left = whole.obstacles.filter(
