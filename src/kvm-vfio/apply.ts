@@ -250,7 +250,9 @@ class Run {
         left.push(text);
       }
     }
-    return failureOf(step, this.#reason(step, error), {
+    const reason = this.#reason(step, error);
+    if (reason.code === ANSWER_UNREAD) left.push(`see whether this was done: ${describeStep(step).does}`);
+    return failureOf(step, reason, {
       undone,
       left,
       stays: this.#stays ? this.#device : null,
@@ -295,7 +297,8 @@ const failureOf = (
     return new Failure({
       ...refusal,
       code: 'ROLLBACK_INCOMPLETE',
-      what: `${what} What had been done before could not be undone.`,
+      what:
+        refusal.code === ANSWER_UNREAD ? UNREAD : `${what} What had been done before could not be undone.`,
       why: `${refusal.why} Left to do: ${left.join('; ')}.${undoneInWords}${staysInWords}`,
       hint: `Look at what is left with "kvfio status". ${refusal.hint}`,
       cause,
@@ -320,6 +323,11 @@ const failureOf = (
     cause,
   });
 };
+
+/** Code of the failure of an owner that has made a call, whose answer kvfio could not read. */
+const ANSWER_UNREAD = 'OWNER_ANSWER_UNREAD';
+
+const UNREAD = 'kvfio does not know what its last call in the owner did.';
 
 const NOT_DONE: Record<Step['action'], (step: Step) => string> = {
   open: (step) => `${subject(step)} was not opened.`,

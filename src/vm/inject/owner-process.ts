@@ -14,11 +14,11 @@ import {SECCOMP_MODE_STRICT, candidates, hasShadowStack, readTask, type Task} fr
 import {findCodeSites, type CodeSites} from './code-sites.js';
 import {KVM_RUN} from './interrupted-call.js';
 import {permissionFailure} from './permission.js';
-import {refusal, refuse, unanswered, type Reason, type Subject} from './refusals.js';
+import {refusal, refuse, unanswered, unread, type Reason, type Subject} from './refusals.js';
 import {spareMemory, type NoSpare, type SpareMemory} from './spare-memory.js';
 import {stopThread, type Unsuitable} from './stop-thread.js';
 import {StoppedThread} from './stopped-thread.js';
-import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {AnswerUnread, NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
 
 interface Manner {
   /** Milliseconds. */
@@ -111,12 +111,14 @@ export class OwnerProcess implements Disposable {
   /**
    * Works with a thread that is stopped.
    *
-   * @throws {@link Failure} when the thread does not come back from a call, so that others know what it was in the middle of
+   * @throws {@link Failure} when the thread does not come back from a call, or its answer cannot be read, so that others
+   *   know what it was in the middle of
    */
   answering<T>(work: () => T): T {
     try {
       return work();
     } catch (error) {
+      if (error instanceof AnswerUnread) throw unread(this.#subject, error);
       if (!(error instanceof NoAnswer)) throw error;
       throw unanswered(this.#subject, error, this.#manner.patience / 1000);
     }
@@ -360,6 +362,7 @@ const whileReading = <T>(subject: Subject, work: () => T, patience = 0): T => {
   } catch (error) {
     if (error instanceof ThreadGone) throw refuse(subject, refusal.gone(), error);
     if (error instanceof NoAnswer) throw unanswered(subject, error, patience / 1000);
+    if (error instanceof AnswerUnread) throw unread(subject, error);
     if (error instanceof Failure || !(error instanceof SyscallError)) throw error;
     const ownReading =
       error.path?.startsWith('/proc/') === true || /^pidfd_(open|getfd)$/.test(error.syscall);

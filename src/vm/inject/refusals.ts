@@ -1,5 +1,6 @@
 import {Failure, type FailureKind} from '../../failure.js';
-import {STOP, type NoAnswer} from './thread-errors.js';
+import type {SyscallError} from '../../linux/errno.js';
+import {STOP, type AnswerUnread, type NoAnswer} from './thread-errors.js';
 
 /** Begins every sentence about an owner: `The VM's owner, process 4711 (qemu-system-x86),`. */
 export interface Subject {
@@ -146,6 +147,12 @@ export const refusal = {
     `Its thread did not get through ${during} within ${seconds} s; it is let go as kvfio ends, and finishes that by itself.`,
     'Look at what it waits for in /proc/PID/task/*/stack, and try again.',
   ],
+  answerUnread: (during: string, errno: string): Reason => [
+    'OWNER_ANSWER_UNREAD',
+    'kernelRefused',
+    `Its thread made ${during}, and kvfio could not read the answer (${errno}).`,
+    'Look at what the VM has with "kvfio status", and try again.',
+  ],
 } satisfies Record<string, (...args: never[]) => Reason>;
 
 /** The failure that a {@link Reason} makes for an owner. */
@@ -166,3 +173,11 @@ export const unanswered = (subject: Subject, error: NoAnswer, seconds: number): 
     ? refuse(subject, reason, error)
     : refuse(subject, reason, error, `has not come back from ${error.during}`);
 };
+
+export const unread = (subject: Subject, error: AnswerUnread): Failure =>
+  refuse(
+    subject,
+    refusal.answerUnread(error.during, (error.cause as SyscallError).code),
+    error,
+    'may have been changed',
+  );

@@ -6,7 +6,7 @@ import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
 import type {CodeSites} from './code-sites.js';
 import {wantsRestart} from './interrupted-call.js';
 import type {SignalFrame} from './signal-frame.js';
-import {NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {AnswerUnread, NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
 
 /** A system call that the owner is to make. */
 export interface OwnerCall {
@@ -60,6 +60,7 @@ export class StoppedThread {
   readonly #grip: Grip;
   readonly #original: Original;
   #failure: NoAnswer | ThreadGone | null = null;
+  #lastCall = '';
   #state: 'armed' | 'at-sigreturn' | 'after-call' | 'lost';
 
   /**
@@ -74,7 +75,7 @@ export class StoppedThread {
 
   /**
    * @returns what the kernel answered, which is not negative
-   * @throws {@link SyscallError} with the owner's error number; {@link NoAnswer}; {@link ThreadGone}
+   * @throws {@link SyscallError} with the owner's error number; {@link NoAnswer}; {@link ThreadGone}; {@link AnswerUnread}
    */
   call({name, label = name, args, data}: OwnerCall): number {
     // it runs, or is gone: why matters more than that it cannot be asked any more
@@ -88,9 +89,13 @@ export class StoppedThread {
     });
   }
 
-  /** What the last call left in the first `size` bytes of its data. */
+  /**
+   * What the last call left in the first `size` bytes of its data.
+   *
+   * @throws {@link ThreadGone}; {@link AnswerUnread}
+   */
   data(size: number): Buffer {
-    return whileThere(() => this.#grip.memory.read(this.#grip.frame.data, size));
+    return this.#reading(() => this.#grip.memory.read(this.#grip.frame.data, size));
   }
 
   /**
@@ -132,19 +137,33 @@ export class StoppedThread {
       this.#grip.thread.setRegisters(registers);
       this.#advance(label);
       this.#state = 'after-call';
-      let after = this.#grip.thread.registers();
+      this.#lastCall = label;
+      let after = this.#registers();
       let answer = after.getSigned('rax');
       while (wantsRestart(answer)) {
         // where a signal or other work is pending the kernel makes the call again by itself
         this.#advance(label);
-        if (this.#grip.thread.registers().getSigned('orig_rax') === SYSCALLS_X64.rt_sigreturn) break;
+        if (this.#registers().getSigned('orig_rax') === SYSCALLS_X64.rt_sigreturn) break;
         this.#advance(label);
-        after = this.#grip.thread.registers();
+        after = this.#registers();
         answer = after.getSigned('rax');
       }
       if (after.get('rsp') !== this.#grip.frame.stackForCalls)
         throw new Error('the owner executed something else');
       if (!wantsRestart(answer)) return answer;
+    }
+  }
+
+  #registers(): Registers {
+    return this.#reading(() => this.#grip.thread.registers());
+  }
+
+  /** Reads something of the last call, which was made whether or not that succeeds. */
+  #reading<T>(read: () => T): T {
+    try {
+      return whileThere(read);
+    } catch (error) {
+      throw error instanceof SyscallError ? new AnswerUnread(this.#lastCall, error) : error;
     }
   }
 

@@ -12,6 +12,18 @@ export class NoAnswer extends Error {
   }
 }
 
+/** A thread has made a call, and kvfio cannot read what the kernel answered. */
+export class AnswerUnread extends Error {
+  /** That call. */
+  readonly during: string;
+
+  constructor(during: string, cause: SyscallError) {
+    super(`the answer to ${during} cannot be read`, {cause});
+    this.name = 'AnswerUnread';
+    this.during = during;
+  }
+}
+
 /** Of a thread that has executed nothing yet. */
 export const STOP = 'the stop';
 
