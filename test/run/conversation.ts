@@ -6,6 +6,8 @@ export interface FileResult {
   /** Where it ran, for people; empty for this host. */
   place: string;
   tests: TestResult[];
+  /** Seconds that it took, after those before it in the same worker. */
+  seconds: number;
   /** What befell it outside of any test. */
   problem?: string;
   /** What tests printed. */
@@ -27,6 +29,8 @@ export class Conversation {
   readonly #place: string;
   readonly #waiting: Running[] = [];
   #rest = '';
+  /** Milliseconds. */
+  #begin = 0;
   #over: string | undefined;
 
   constructor(send: (line: string) => void, place: string) {
@@ -42,6 +46,7 @@ export class Conversation {
   /** Has the worker run a file when it is through with those before. Never rejects. */
   run(request: Request): Promise<FileResult> {
     return new Promise((resolve) => {
+      if (this.#waiting.length === 0) this.#begin = performance.now();
       this.#waiting.push({request, titles: request.titles, tests: [], noise: '', resolve});
       if (this.#over === undefined) this.#send(`${JSON.stringify(request)}\n`);
       else this.over(this.#over);
@@ -95,12 +100,15 @@ export class Conversation {
       return at === -1;
     });
     const why = `It did not run: ${problem?.split('\n', 1)[0] ?? 'its worker has not reported it.'}`;
+    const end = performance.now();
     running.resolve({
       file: request.file,
+      seconds: (end - this.#begin) / 1000,
       place: this.#place,
       tests: [...tests, ...unreported.map((title) => ({title, state: 'failed' as const, why}))],
       noise,
       ...(problem === undefined ? {} : {problem}),
     });
+    this.#begin = end;
   }
 }

@@ -23,7 +23,7 @@ export class Report {
     this.#detail = detail;
   }
 
-  add({file, place, tests, problem, noise}: FileResult): void {
+  add({file, place, tests, seconds, problem, noise}: FileResult): void {
     const where = place === '' ? file : `${file} (${place})`;
     const failed = tests.filter(({state}) => state === 'failed');
     const failures = failed.map((test) => `${where}: ${nameOf(test)}\n${test.why ?? ''}`);
@@ -40,7 +40,7 @@ export class Report {
     this.#failed.push(...failures);
     if (tests.length === 0 && problem === undefined) return;
     if (this.#detail !== 'failures' || counts.failed > 0) {
-      this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}`);
+      this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}, ${seconds.toFixed(1)} s`);
     }
     if (this.#detail === 'each') for (const test of tests) this.#print(lineOf(test));
     for (const failure of failures) this.#print(indented(failure));
