@@ -3,6 +3,7 @@ import type {AgainstDocument, AgainstVcpu} from '../probe/against/measure-agains
 import {grouped} from './histogram.js';
 import {printable} from './printable.js';
 import {tableLines, type Column} from './table.js';
+import {facts} from './wrap.js';
 
 /** The answer of `kvfio probe --against` for people. */
 export const againstLines = async (
@@ -14,20 +15,25 @@ export const againstLines = async (
     vcpus.length === 0 ? [] : ['', ...(await tableLines(vcpus, COLUMNS, {header: true, paint, width}))];
   return [
     paint.bold(headline(document)),
-    printable(
-      `VM of process ${vm.pid} (${vm.command}), descriptor ${vm.fd}${vm.socket === null ? '' : `, at ${vm.socket}`}`,
+    ...facts(
+      [
+        printable(
+          `VM of process ${vm.pid} (${vm.command}), descriptor ${vm.fd}${vm.socket === null ? '' : `, at ${vm.socket}`}`,
+        ),
+        `counted by ${WAYS[wbinvd.counted]}${lostEvents === 0 ? '' : `; ${grouped(lostEvents)} events lost, so not all exits were timed`}`,
+        'Threads are looked for every 50 ms: what a vCPU does before its thread is seen is not counted.',
+      ],
+      width,
     ),
-    `counted by ${WAYS[wbinvd.counted]}${lostEvents === 0 ? '' : `; ${grouped(lostEvents)} events lost, so not all exits were timed`}`,
-    'Threads are looked for every 50 ms: what a vCPU does before its thread is seen is not counted.',
     ...table,
-    ...(vcpus.some(({timed}) => timed > 0)
-      ? [
-          'EXITS are all that the kernel counted; TIMED are those of which the buffer still had the exit and the entry after it.',
-          'The times are in ns, from leaving the guest to entering it again, with what tracing costs.',
-        ]
-      : []),
+    ...(vcpus.some(({timed}) => timed > 0) ? facts(ABOUT_TIMES, width) : []),
   ];
 };
+
+const ABOUT_TIMES = [
+  'EXITS are all that the kernel counted; TIMED are those of which the buffer still had the exit and the entry after it.',
+  'The times are in ns, from leaving the guest to entering it again, with what tracing costs.',
+];
 
 const headline = ({wbinvd: {exits, perSecond, uncounted}, seconds, ended}: AgainstDocument): string => {
   const least = uncounted === 0 ? '' : 'at least ';

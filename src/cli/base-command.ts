@@ -6,6 +6,7 @@ import {jsonPieces} from './json-pieces.js';
 import {printable, printableJson} from './printable.js';
 import {reportFailure} from './report.js';
 import {withUsageHint} from './usage-hint.js';
+import {facts, stderrWidth, wrapped} from './wrap.js';
 import {linePieces, writePieces} from './write-pieces.js';
 
 /**
@@ -34,6 +35,9 @@ const debugLine =
       // a reader that is slow, or gone, misses lines
     }
   };
+
+/** Columns of an answer in facts where stdout is no terminal. */
+const PIPED_WIDTH = 80;
 
 /** Warnings beyond this number are counted, not printed: the JSON document has them all. */
 const WARNINGS_SHOWN = 20;
@@ -85,6 +89,12 @@ export abstract class BaseCommand extends Command {
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
   }
 
+  /** Writes an answer that has one fact on a line, each broken at the width of the terminal, or at 80 columns. */
+  protected async printFacts(linesOf: (paint: ChalkInstance) => readonly string[]): Promise<void> {
+    const {paint, width} = await this.look();
+    this.printLines(facts(linesOf(paint), width ?? PIPED_WIDTH));
+  }
+
   /** The same for lines that may be very many, which are written as stdout takes them. */
   protected async printManyLines(lines: Iterable<string>): Promise<void> {
     await writePieces(linePieces(lines));
@@ -119,16 +129,18 @@ export abstract class BaseCommand extends Command {
 
   /** The same of what the exit code is for, which `--quiet` leaves as it leaves errors. */
   protected tellWhy(line: string): void {
-    process.stderr.write(`kvfio: ${printable(line)}\n`);
+    process.stderr.write(`${wrapped(printable(line), stderrWidth(), '  ', 'kvfio: ').join('\n')}\n`);
   }
 
   /** Writes warnings to stderr, the first of many and the number of the others. */
   protected async warnOf(warnings: readonly {message: string}[]): Promise<void> {
     if (warnings.length === 0 || this.isGiven('--quiet')) return;
     const label = `kvfio: ${(await colourFor('stderr', this.colour)).yellow('warning:')}`;
-    const lines = warnings.slice(0, WARNINGS_SHOWN).map(({message}) => `${label} ${printable(message)}`);
-    const rest = warnings.length - lines.length;
-    if (rest > 0) lines.push(`${label} ${rest} more like these; --json lists them all`);
+    const shown = warnings.slice(0, WARNINGS_SHOWN).map(({message}) => printable(message));
+    const rest = warnings.length - shown.length;
+    if (rest > 0) shown.push(`${rest} more like these; --json lists them all`);
+    const width = stderrWidth();
+    const lines = shown.flatMap((text) => wrapped(text, width, '  ', `${label} `));
     process.stderr.write(`${lines.join('\n')}\n`);
   }
 

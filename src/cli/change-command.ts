@@ -18,7 +18,7 @@ export abstract class ChangeCommand extends BaseCommand {
       // who interrupts a change is told all the same what has become of it
       beforeChange: holdSignalsToTheEnd,
     });
-    if (!this.jsonEnabled()) this.printLines(changeLines(document, (await this.look()).paint));
+    if (!this.jsonEnabled()) await this.printFacts((paint) => changeLines(document, paint));
     await this.warnOf(document.warnings);
     return document;
   }

@@ -1,4 +1,5 @@
 import {CommandHelp, type Interfaces} from '@oclif/core';
+import {visibleLength} from './wrap.js';
 
 /** Groups of flags that a first look does without; `--help --all` and README have them. */
 const LATER: readonly string[] = [
@@ -79,14 +80,14 @@ export class KvfioCommandHelp extends CommandHelp {
 
   /** Flags that are wider than others have their text below them, so that it has room. */
   override renderList(input: (string | undefined)[][], {indentation}: {indentation: number}): string {
-    const column = Math.min(BESIDE, Math.max(...input.map(([left = '']) => visible(left)))) + 2;
+    const column = Math.min(BESIDE, Math.max(...input.map(([left = '']) => visibleLength(left)))) + 2;
     return input
       .flatMap(([left = '', right = '']) => {
         const lines = this.wrap(right.trim(), indentation + column).split('\n');
         const below = lines.map((line) => ' '.repeat(column) + line.trim());
-        return visible(left) > column - 2
+        return visibleLength(left) > column - 2
           ? [left.trimEnd(), ...(right === '' ? [] : below)]
-          : [left.padEnd(column + left.length - visible(left)) + (lines[0] ?? ''), ...below.slice(1)];
+          : [left.padEnd(column + left.length - visibleLength(left)) + (lines[0] ?? ''), ...below.slice(1)];
       })
       .map((line) => line.trimEnd())
       .join('\n');
@@ -119,5 +120,3 @@ export class KvfioCommandHelp extends CommandHelp {
 
 /** What oclif's classes are told, and whether only what one needs first is shown. */
 export type HelpOptions = Interfaces.HelpOptions & {brief?: boolean};
-
-const visible = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, '').length;

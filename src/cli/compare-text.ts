@@ -5,6 +5,7 @@ import {grouped} from './histogram.js';
 import {printable} from './printable.js';
 import {differenceLine, timeText} from './probe-text.js';
 import {tableLines, type Column} from './table.js';
+import {facts, wrapped} from './wrap.js';
 
 /** The answer of `kvfio probe --compare A B` for people. */
 export const compareLines = async (
@@ -15,9 +16,8 @@ export const compareLines = async (
   const tables: string[] = [];
   for (const pair of pairs) tables.push('', ...(await pairLines(pair, {paint, width})));
   return [
-    paint.bold(headline(pairs)),
-    runLine('A', a),
-    runLine('B', b),
+    ...wrapped(headline(pairs), width, '').map((line) => paint.bold(line)),
+    ...facts([runLine('A', a), runLine('B', b)], width),
     ...tables,
     '',
     ...(machineDifferences.length === 0
@@ -26,8 +26,7 @@ export const compareLines = async (
           paint.bold('What else is different:'),
           ...(await tableLines(machineDifferences, DIFFERENCE_COLUMNS, {header: true, paint, width})),
         ]),
-    ...onlyIn('A', onlyInA),
-    ...onlyIn('B', onlyInB),
+    ...facts([...onlyIn('A', onlyInA), ...onlyIn('B', onlyInB)], width),
   ];
 };
 
@@ -73,7 +72,7 @@ const pairLines = async (
     ...(await tableLines(rows, QUANTILE_COLUMNS, {header: true, paint, width})),
     ...(difference === null
       ? ['no difference can be told: one of them has no samples']
-      : [differenceLine(difference, paint, {from: 'A', to: 'B'})]),
+      : facts([differenceLine(difference, paint, {from: 'A', to: 'B'})], width)),
   ];
 };
 

@@ -11,14 +11,17 @@ export const doctorLines = (
 ): string[] => {
   const line = (check: CheckResult): string[] => {
     const label = labelOf(check);
-    const [first = '', ...rest] = wrapped(printable(`${check.title}: ${check.seen}`), width, INDENT);
     const more =
       check.state === 'pass'
         ? []
         : [check.matters, check.remedy === null ? null : `To cure it, ${check.remedy}`];
     return [
-      `${COLOURS[label](label.padEnd(INDENT.length), paint)}${first.slice(INDENT.length)}`,
-      ...rest,
+      ...wrapped(
+        printable(`${check.title}: ${check.seen}`),
+        width,
+        INDENT,
+        COLOURS[label](label.padEnd(INDENT.length), paint),
+      ),
       ...more.flatMap((text) =>
         text === null ? [] : wrapped(`${printable(capital(text))}.`, width, INDENT),
       ),

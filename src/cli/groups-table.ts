@@ -1,4 +1,4 @@
-import {fullName} from '../iommu/pci-name.js';
+import {fullName, modelName, productName} from '../iommu/pci-name.js';
 import type {ChalkInstance} from 'chalk';
 import type {GroupsDocument, ListedDevice, ListedGroup} from '../groups/groups-document.js';
 import {compareAddresses} from '../iommu/pci-address.js';
@@ -93,7 +93,13 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
         ? ''
         : `${device.subsystemVendorId}:${device.subsystemDeviceId ?? ''}`,
   },
-  {name: 'name', text: ({device}) => (device === null ? '' : deviceName(device)), flexible: true},
+  {
+    name: 'name',
+    text: ({device}) => (device === null ? '' : deviceName(device)),
+    flexible: true,
+    // which of two controllers it is tells the model
+    shorter: ({device}) => (device === null ? [] : shorterNames(device)),
+  },
   {name: 'vendor', text: ({device}) => device?.vendor ?? device?.vendorId ?? '', flexible: true},
   {name: 'device', text: ({device}) => device?.device ?? device?.deviceId ?? '', flexible: true},
   {name: 'driver', text: ({device}) => device?.driver ?? ''},
@@ -137,6 +143,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   {
     name: 'obstacles',
     needs: 'assignable',
+    flexible: true,
     text: ({device, group}) =>
       (device?.assignable.checks ?? group?.assignable.obstacles.map(({check}) => check) ?? []).join(' '),
   },
@@ -145,7 +152,12 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     needs: 'details',
     text: ({device}) => (device?.numaNode == null ? '' : String(device.numaNode)),
   },
-  {name: 'reset', needs: 'details', text: ({device}) => device?.resetMethods?.join(' ') ?? ''},
+  {
+    name: 'reset',
+    needs: 'details',
+    flexible: true,
+    text: ({device}) => device?.resetMethods?.join(' ') ?? '',
+  },
 ];
 
 /** How many devices the group has, and how many of them a filter leaves out: `3 (2 hidden)`. */
@@ -153,6 +165,9 @@ const membersText = ({devices}: ListedGroup): string => {
   const hidden = devices.filter(({matched}) => !matched).length;
   return hidden === 0 ? String(devices.length) : `${devices.length} (${hidden} hidden)`;
 };
+
+const shorterNames = (device: ListedDevice): string[] =>
+  [productName(device), modelName(device)].filter((name) => name !== null);
 
 /** What lspci calls it, and of another bus what comes nearest to a name. */
 const deviceName = (device: ListedDevice): string => fullName(device) ?? device.device ?? device.bus ?? '';

@@ -65,8 +65,7 @@ export default class KvfioHelp extends Help {
   #beside(left: string, text: string): string[] {
     const room = this.opts.maxWidth - left.length;
     if (room >= Math.min(text.length, 20)) {
-      const [first = '', ...rest] = wrapped(text, this.opts.maxWidth, ' '.repeat(left.length));
-      return [left + first.trimStart(), ...rest];
+      return wrapped(text, this.opts.maxWidth, ' '.repeat(left.length), left);
     }
     return [left.trimEnd(), ...wrapped(text, this.opts.maxWidth, ' '.repeat(6))];
   }

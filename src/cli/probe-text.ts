@@ -8,7 +8,7 @@ import type {Outliers} from '../probe/statistics/outliers.js';
 import {grouped, histogramLines} from './histogram.js';
 import {printable} from './printable.js';
 import {tableLines, type Column} from './table.js';
-import {wrapped} from './wrap.js';
+import {facts, wrapped} from './wrap.js';
 
 /** What is printed of a run, for people. */
 export interface ProbeAnswer {
@@ -38,7 +38,10 @@ export const probeLines = async (
   ),
   '',
   ...(await figureLines(series, {paint, width})),
-  ...differences.map((difference) => differenceLine(difference, paint)),
+  ...facts(
+    differences.map((difference) => differenceLine(difference, paint)),
+    width,
+  ),
   ...(histograms ? series.flatMap((each) => histogramOf(each, clock, {paint, width})) : []),
   ...series.flatMap((each) => outlierLines(each, clock, width)),
   '',
@@ -227,7 +230,7 @@ export const machineLines = (
   clock: Clock,
   {paint, width}: ProbeTextOptions,
 ): string[] => {
-  const facts: [string, string | null][] = [
+  const record: [string, string | null][] = [
     ['CPU', joined([machine.cpu, machine.vendor, machine.signature])],
     ['microcode', machine.microcode],
     ['kernel', joined([machine.kernel, machine.architecture])],
@@ -244,10 +247,10 @@ export const machineLines = (
     ['mitigations', machine.mitigations === null ? null : mitigationText(machine.mitigations)],
     ['kvfio', machine.kvfio],
   ];
-  const label = Math.max(...facts.map(([name]) => name.length));
-  return facts.flatMap(([name, value]) => {
-    const [first = '', ...rest] = wrapped(printable(value ?? 'unknown'), width, ' '.repeat(label + 2));
-    return [paint.dim(name.padEnd(label + 2)) + first.trimStart(), ...rest];
+  const label = Math.max(...record.map(([name]) => name.length));
+  return record.flatMap(([name, value]) => {
+    const indent = ' '.repeat(label + 2);
+    return wrapped(printable(value ?? 'unknown'), width, indent, paint.dim(name.padEnd(label + 2)));
   });
 };
 

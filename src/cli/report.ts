@@ -1,6 +1,7 @@
 import type {Failure} from '../failure.js';
 import {colourFor} from './colour.js';
 import {printable, printableJson} from './printable.js';
+import {stderrWidth, wrapped} from './wrap.js';
 
 /** The document that every command prints instead of its result when it fails under `--json`. */
 export interface ErrorDocument {
@@ -38,10 +39,12 @@ export const reportFailure = async (
     process.stdout.write(`${printableJson(document, 2)}\n`);
   } else {
     const paint = await colourFor('stderr', colour);
-    const lines = failure.why.split('\n').map((line) => `  ${printable(line)}`);
-    process.stderr.write(
-      `${paint.red('kvfio:')} ${printable(failure.what)}\n${lines.join('\n')}\n  ${printable(failure.hint)}\n`,
-    );
+    const width = stderrWidth();
+    const lines = [
+      ...wrapped(printable(failure.what), width, '  ', `${paint.red('kvfio:')} `),
+      ...[...failure.why.split('\n'), failure.hint].flatMap((line) => wrapped(printable(line), width, '  ')),
+    ];
+    process.stderr.write(`${lines.join('\n')}\n`);
   }
   return failure.exitCode;
 };

@@ -1,5 +1,6 @@
 import type {ChalkInstance} from 'chalk';
 import {printable} from './printable.js';
+import {visibleLength} from './wrap.js';
 
 /** One column of a table of `Row`s. */
 export interface Column<Row> {
@@ -13,6 +14,8 @@ export interface Column<Row> {
   needs?: 'details' | 'noSnoop' | 'assignable';
   /** May be cut to make the table fit a terminal. */
   flexible?: boolean;
+  /** What to print where the text has no room, the longest first; the end of the last is cut. */
+  shorter?: (row: Row) => readonly string[];
 }
 
 export interface TableOptions {
@@ -40,12 +43,15 @@ export const manyTableLines = async <Row>(
   const heads = header ? columns.map((column) => column.name.toUpperCase()) : null;
   const full = natural(heads, rows, columns).map((each, at) => Math.max(each, least[at] ?? 0));
   least.splice(0, least.length, ...full);
-  const widths = fit(columns, full, width);
+  const {folds, widths} = fold(columns, full, width);
   const cells = cellsOf(heads, rows, columns, {widths, paint});
-  return width === null || rows.length > DRAWN_ROWS
-    ? aligned(cells, widths)
+  return width === null || rows.length > DRAWN_ROWS || folds.length > 1
+    ? aligned(cells, widths, folds)
     : await drawn([...cells], widths);
 };
+
+/** The first column of each line that a row takes. */
+type Folds = readonly number[];
 
 const textOf = <Row>(column: Column<Row>, row: Row): string => printable(column.text(row)) || '-';
 
@@ -58,7 +64,7 @@ function* cellsOf<Row>(
   if (heads !== null) yield heads.map((head, at) => paint.bold(shorten(head, widths[at] ?? 0)));
   for (const row of rows) {
     yield columns.map((column, at) => {
-      const cut = shorten(textOf(column, row), widths[at] ?? 0);
+      const cut = cutOf(column, row, widths[at] ?? 0);
       return column.paint === undefined ? cut : column.paint(cut, row, paint);
     });
   }
@@ -96,15 +102,22 @@ const BORDERLESS = {
   middle: '  ',
 };
 
-function* aligned(lines: Iterable<readonly string[]>, widths: readonly number[]): Generator<string> {
-  for (const line of lines) {
-    yield trimEnd(
-      line
-        .map((text, at) => text + ' '.repeat(Math.max(0, (widths[at] ?? 0) - visibleLength(text))))
-        .join('  '),
+function* aligned(
+  rows: Iterable<readonly string[]>,
+  widths: readonly number[],
+  folds: Folds,
+): Generator<string> {
+  for (const row of rows) {
+    const cells = row.map(
+      (text, at) => text + ' '.repeat(Math.max(0, (widths[at] ?? 0) - visibleLength(text))),
     );
+    for (const [at, from] of folds.entries())
+      yield (at === 0 ? '' : INDENT) + trimEnd(cells.slice(from, folds[at + 1]).join('  '));
   }
 }
+
+/** Before what continues a row. */
+const INDENT = '    ';
 
 /** Texts are made twice, for their widths and to be printed: to keep those of 50,000 rows takes more memory than rows. */
 const natural = <Row>(
@@ -120,28 +133,62 @@ const natural = <Row>(
   return widths;
 };
 
+/** Makes a table fit: flexible columns are narrowed, and where that is not enough a row takes several lines. */
+const fold = <Row>(
+  columns: readonly Column<Row>[],
+  full: readonly number[],
+  width: number | null,
+): {folds: Folds; widths: readonly number[]} => {
+  if (width === null) return {folds: [0], widths: full};
+  const narrow = fit(columns, full, width);
+  if (total(narrow) <= width) return {folds: [0], widths: narrow};
+  const least = columns.map(({flexible = false}, at) => Math.min(full[at] ?? 0, flexible ? ROOMY : Infinity));
+  const folds = [0];
+  for (const at of columns.keys()) {
+    const from = folds.at(-1) ?? 0;
+    if (at > from && total(least.slice(from, at + 1)) > roomOf(folds.length, width)) folds.push(at);
+  }
+  const widths = folds.flatMap((from, at) => {
+    const until = folds[at + 1];
+    return fit(columns.slice(from, until), full.slice(from, until), roomOf(at + 1, width));
+  });
+  return {folds, widths};
+};
+
+/** Columns of the so many-th line of a row. */
+const roomOf = (line: number, width: number): number => (line === 1 ? width : width - INDENT.length);
+
+const total = (widths: readonly number[]): number =>
+  widths.reduce((sum, each) => sum + each, 0) + 2 * (widths.length - 1);
+
 /** Narrows flexible columns, the widest first, until the table fits or none can give more. */
-const fit = <Row>(columns: readonly Column<Row>[], widths: number[], width: number | null): number[] => {
-  if (width === null) return widths;
+const fit = <Row>(columns: readonly Column<Row>[], widths: readonly number[], width: number): number[] => {
   const result = [...widths];
-  const total = (): number => result.reduce((sum, each) => sum + each, 0) + 2 * (result.length - 1);
   for (;;) {
     const flexible = columns
       .map((column, at) => ({at, width: result[at] ?? 0, may: column.flexible ?? false}))
       .filter((column) => column.may && column.width > MINIMUM);
-    const excess = total() - width;
+    const excess = total(result) - width;
     if (excess <= 0 || flexible.length === 0) return result;
     const widest = flexible.reduce((a, b) => (b.width > a.width ? b : a));
     result[widest.at] = Math.max(MINIMUM, widest.width - excess);
   }
 };
 
-const MINIMUM = 8;
+const MINIMUM = 12;
+
+/** Of a column in a table whose rows take several lines anyway. */
+const ROOMY = 20;
+
+const cutOf = <Row>(column: Column<Row>, row: Row, width: number): string => {
+  const text = textOf(column, row);
+  if (text.length <= width) return text;
+  const shorter = (column.shorter?.(row) ?? [text]).map(printable);
+  return shorter.find(({length}) => length <= width) ?? shorten(shorter.at(-1) ?? text, width);
+};
 
 const shorten = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, width - 1)}…`;
-
-const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, '').length;
 
 const trimEnd = (line: string): string => line.replace(/(?: |\u001b\[0m)+$/, '');
 

@@ -49,9 +49,10 @@ export const VMS_COLUMNS: readonly Column<ListedVm>[] = [
       fd === null ? (all.length === 0 ? 'none' : `one of ${all.join(' ')}`) : String(fd),
   },
   {name: 'groups', text: ({groups}) => groups.map(({group}) => String(group)).join(',')},
-  {name: 'cdevs', text: ({cdevs}) => cdevs.map(({name}) => name).join(',')},
+  {name: 'cdevs', text: ({cdevs}) => cdevs.map(({name}) => name).join(','), flexible: true},
   {
     name: 'devices',
+    flexible: true,
     text: (vm) =>
       filesOf(vm)
         .flatMap(({devices}) => devices)
@@ -67,7 +68,7 @@ export const VMS_COLUMNS: readonly Column<ListedVm>[] = [
   {name: 'seccomp', text: ({seccomp}) => seccomp ?? 'unknown'},
   {name: 'age', text: ({age}) => ageText(age), compare: byNumber(({age}) => age)},
   {name: 'seconds', text: ({age}) => number(age)},
-  {name: 'holders', text: ({holders}) => holders.join(',')},
+  {name: 'holders', text: ({holders}) => holders.join(','), flexible: true},
 ];
 
 /** Columns that differ at nearly every look: whoever follows VMs sees them, and no line only because of them. */

@@ -1,14 +1,39 @@
-/** Breaks a paragraph at spaces so that it fits `width` columns, indented; unbroken when width is null. */
-export const wrapped = (text: string, width: number | null, indent: string): string[] => {
-  if (width === null) return [indent + text];
-  const room = Math.max(20, Math.min(width, 100) - indent.length);
+/** Columns beyond which prose is no easier to read. */
+const WIDEST = 100;
+
+/**
+ * Breaks a paragraph at spaces so that it fits `width` columns; null leaves it unbroken, for whoever greps it. A word that is
+ * longer stays whole. Colours take no room.
+ *
+ * @param indent - before each line
+ * @param begin - before the first line, in place of `indent`
+ */
+export const wrapped = (text: string, width: number | null, indent: string, begin = indent): string[] => {
+  const most = width === null ? Infinity : Math.min(width, WIDEST);
   const lines: string[] = [];
-  let line = '';
+  let line = begin;
+  let isEmpty = true;
   for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > room) {
-      lines.push(indent + line);
-      line = word;
-    } else line = line === '' ? word : `${line} ${word}`;
+    // without room for anything a paragraph is narrow rather than a word a line
+    const room = Math.max(most, visibleLength(lines.length === 0 ? begin : indent) + LEAST_ROOM);
+    if (!isEmpty && visibleLength(line) + 1 + visibleLength(word) > room) {
+      lines.push(line);
+      line = indent + word;
+    } else line += isEmpty ? word : ` ${word}`;
+    isEmpty = false;
   }
-  return [...lines, indent + line];
+  return [...lines, line];
 };
+
+const LEAST_ROOM = 20;
+
+/** One fact for each text, the first line at the left, where whoever greps for it expects it. */
+export const facts = (texts: readonly string[], width: number | null): string[] =>
+  texts.flatMap((text) => wrapped(text, width, '  ', ''));
+
+/** Columns of the terminal on stderr; null when it is none, so that a log has one line for each sentence. */
+export const stderrWidth = (): number | null =>
+  process.stderr.isTTY ? process.stderr.columns || Number(process.env['COLUMNS']) || 80 : null;
+
+/** Columns that a text takes, without what colours it. */
+export const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, '').length;

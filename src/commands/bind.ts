@@ -90,7 +90,7 @@ At the end every device that was changed is compared with its goal. The locks of
         this.note(line);
       },
     });
-    if (!this.jsonEnabled()) this.printLines(bindLines(document, (await this.look()).paint));
+    if (!this.jsonEnabled()) await this.printFacts((paint) => bindLines(document, paint));
     await this.warnOf(document.warnings);
     // as without --dry-run
     if (document.refused.length > 0) process.exitCode = EXIT_CODES.refused;

@@ -46,7 +46,7 @@ KVM looks at a group when it is added, or when another is added or deleted, and 
       verify: flags.verify,
       expected: flags.expect,
     });
-    if (!this.jsonEnabled()) this.printLines(statusLines(document, (await this.look()).paint));
+    if (!this.jsonEnabled()) await this.printFacts((paint) => statusLines(document, paint));
     await this.warnOf(document.warnings);
     if (document.expected !== null && document.asExpected !== true) {
       this.tellWhy(unexpectedLine(document, {verify: flags.verify}));

@@ -51,7 +51,7 @@ A group that a VM holds is refused: its driver would wait for the VM to let go.`
     const document = flags.recover
       ? await recoverDevices(options)
       : await unbindDevices(memberRequest(flags), options);
-    if (!this.jsonEnabled()) this.printLines(bindLines(document, (await this.look()).paint));
+    if (!this.jsonEnabled()) await this.printFacts((paint) => bindLines(document, paint));
     await this.warnOf(document.warnings);
     // as without --dry-run
     if (document.refused.length > 0) process.exitCode = EXIT_CODES.refused;

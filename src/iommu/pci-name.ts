@@ -17,3 +17,7 @@ export const fullName = (device: Named): string | null => {
   const {class: kind, classCode} = device;
   return `${kind ?? (classCode === null ? 'Device' : `Class ${classCode.slice(0, 4)}`)}: ${product}`;
 };
+
+/** The model alone, without its maker and class; null where only numbers are known. */
+export const modelName = ({vendor, deviceId, device}: Named): string | null =>
+  vendor === null || deviceId === null ? null : (device ?? `Device ${deviceId}`);

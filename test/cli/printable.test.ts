@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import {printable, printableJson} from '../../src/cli/printable.js';
-import {wrapped} from '../../src/cli/wrap.js';
 import {STEERING} from '../support/steering.js';
 
 describe('text from outside', () => {
@@ -31,22 +30,5 @@ describe('text from outside', () => {
         assert.deepEqual(JSON.parse(text), JSON.parse(JSON.stringify(value)));
       }),
     );
-  });
-});
-
-describe('a paragraph', () => {
-  it('is broken at spaces to fit, with every line indented', () => {
-    assert.deepEqual(wrapped('one two three four five six seven', 22, '  '), [
-      '  one two three four',
-      '  five six seven',
-    ]);
-  });
-
-  it('is one line where there is no terminal', () => {
-    assert.deepEqual(wrapped('one two '.repeat(50), null, '  ').length, 1);
-  });
-
-  it('keeps a word that is longer than a line', () => {
-    assert.deepEqual(wrapped(`a ${'b'.repeat(50)} c`, 30, ''), ['a', 'b'.repeat(50), 'c']);
   });
 });

@@ -62,9 +62,37 @@ describe('a table', () => {
       for (const line of lines) assert.ok(line.length <= 40, line);
     });
 
-    it(`leaves columns that may not be cut whole on a narrow terminal (${length} table)`, async () => {
-      const lines = await table(rows({id: 123456789, name: 'y'.repeat(100)}), {width: 10});
-      assert.equal(lines[1], '123456789  yyyyyyy…  123456789');
+    it(`continues a row on a line of its own, heads too, where a terminal is too narrow (${length} table)`, async () => {
+      const lines = await table(rows({id: 123456789, name: 'y'.repeat(100)}), {width: 32});
+      assert.deepEqual(lines.slice(0, 4), [
+        'ID         NAME',
+        '    ID',
+        `123456789  ${'y'.repeat(20)}…`,
+        '    123456789',
+      ]);
+    });
+
+    it(`leaves columns that may not be cut whole on any terminal (${length} table)`, async () => {
+      const lines = await table(rows({id: 123456789, name: 'y'.repeat(100)}), {width: 4, header: false});
+      assert.deepEqual(lines.slice(0, 3), ['123456789', `    ${'y'.repeat(11)}…`, '    123456789']);
+    });
+
+    it(`takes a shorter text where there is one, and cuts only the last (${length} table)`, async () => {
+      const words: Column<Row> = {...NAME, shorter: () => ['maker model number', 'model numbers']};
+      const row = {id: 1, name: 'class: maker model number'};
+      for (const [width, shown] of [
+        [28, row.name],
+        [27, 'maker model number'],
+        [20, 'model numbers'],
+        [15, 'model numbe…'],
+      ] as const) {
+        const lines = await tableLines(rows(row), [ID, {...words, name: 'n'}], {
+          ...options,
+          width,
+          header: false,
+        });
+        assert.equal(lines[0], `1  ${shown}`, String(width));
+      }
     });
 
     it(`paints after it has measured (${length} table)`, async () => {
