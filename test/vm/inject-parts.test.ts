@@ -51,6 +51,11 @@ describe('A stopped thread goes on', () => {
     assert.equal(madeAgain(found.with({rsi: 0xae81n})).getSigned('rax'), -4);
   });
 
+  it('has a sleep made again that could not say what is left of its time', () => {
+    for (const call of [35n, 230n]) assert.equal(madeAgain(inCall(call, -14n)).getSigned('rax'), -514);
+    assert.equal(madeAgain(inCall(232n, -14n)).getSigned('rax'), -14);
+  });
+
   it('with the call that it is about to make, and with the original one in place of restart_syscall, or not at all', () => {
     const none = (): Buffer => assert.fail('the code was read');
     assert.equal(callToMake(inCall(-1n, 5n), inCall(7n, -38n), none), 7);

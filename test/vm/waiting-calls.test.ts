@@ -7,6 +7,7 @@ import {Process} from '../../src/linux/process.js';
 import {SYSCALLS_X64} from '../../src/linux/syscalls.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
 import {afterStop} from '../../src/vm/inject/waiting-calls.js';
+import {rounds} from '../support/pace.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
 import {NOT_STOPPABLE, STOPPABLE} from '../zoo/waits.js';
@@ -73,6 +74,15 @@ describe('An owner whose only thread waits in', function () {
       await victim.isWell();
     });
   }
+
+  it('a sleep that cannot say what is left of its time sees nothing of a stop at any time', async () => {
+    const victim = await arena.victim(['nanosleep, constant rest'], {program: 'calls'});
+    for (let round = 0; round < rounds(100); round += 1) {
+      await setTimeout(Math.random() * 8);
+      serve(victim);
+      await victim.isWell();
+    }
+  });
 });
 
 describe('What a stop does to a call', () => {

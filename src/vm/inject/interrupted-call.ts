@@ -12,8 +12,9 @@ import {mayBeMadeAgain} from './waiting-calls.js';
  */
 export const madeAgain = (registers: Registers): Registers => {
   const number = registers.getSigned('orig_rax');
-  if (number < 0 || registers.getSigned('rax') !== EINTR) return registers;
-  if (!mayBeMadeAgain(number) && !isKvmRun(registers)) return registers;
+  if (number < 0) return registers;
+  const answer = registers.getSigned('rax');
+  if (!mayBeMadeAgain(number, answer) && !(answer === EINTR && isKvmRun(registers))) return registers;
   return registers.with({rax: BigInt(ERESTARTNOHAND)});
 };
 

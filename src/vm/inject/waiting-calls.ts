@@ -128,8 +128,17 @@ export const afterStop = (
   return typeof row === 'function' ? row(args, canWrite) : (row ?? null);
 };
 
-/** Whether a call that a stop made fail with EINTR may be made again. */
-export const mayBeMadeAgain = (number: number): boolean => BY_NUMBER.has(number);
+/**
+ * Whether a call has failed as it does when a stop ends it, and may be made again: with EINTR, or where it could not say what
+ * is left of its time. One that fails with EFAULT by itself fails in the same way again.
+ */
+export const mayBeMadeAgain = (number: number, answer: number): boolean =>
+  (answer === EINTR && BY_NUMBER.has(number)) || (answer === EFAULT && SLEEPS.has(number));
+
+const SLEEPS: ReadonlySet<number> = new Set([SYSCALLS_X64.nanosleep, SYSCALLS_X64.clock_nanosleep]);
+
+const EINTR = -4;
+const EFAULT = -14;
 
 const MSG_WAITALL = 0x100n;
 /** include/uapi/linux/futex.h */
