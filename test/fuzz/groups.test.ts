@@ -8,6 +8,7 @@ import Snapshot from '../../src/commands/snapshot.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {machine} from '../support/machine.js';
 import {made} from '../support/made.js';
+import {rounds} from '../support/pace.js';
 import {run} from '../support/run.js';
 import {answers} from './answers.js';
 import {below, damage, inflict} from './damage.js';
@@ -22,12 +23,12 @@ const tryFor = async <T>(
   cases: fc.Arbitrary<T>,
   property: (one: T) => Promise<void>,
 ): Promise<void> => {
-  const end = Date.now() + seconds * 1000;
+  const end = Date.now() + rounds(seconds * 1000);
   await fc.assert(
     fc.asyncProperty(cases, async (one) => {
       if (Date.now() < end) await property(one);
     }),
-    {numRuns: seconds * 100, endOnFailure: false},
+    {numRuns: rounds(seconds * 100), endOnFailure: false},
   );
 };
 

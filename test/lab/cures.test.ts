@@ -5,6 +5,7 @@ import type {Context} from 'mocha';
 import type {DoctorDocument} from '../../src/doctor/doctor.js';
 import {guestProgram} from '../support/guest-program.js';
 import {lab} from '../support/lab.js';
+import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
@@ -71,6 +72,7 @@ describe('each cure that doctor prints in the lab, done as it says, makes its ch
   this.timeout(1_800_000);
 
   before(function () {
+    needs(this, 'lab');
     if (process.env['KVFIO_TEST_LONG'] === undefined)
       skip(this, 'it boots two dozen guests, for up to an hour: KVFIO_TEST_LONG=1 has it run');
   });

@@ -8,6 +8,7 @@ import {isBuilt, PROJECT} from '../support/run.js';
 import type {FileResult} from './conversation.js';
 import {GuestWorker} from './guest-worker.js';
 import {HostWorker} from './host-worker.js';
+import {memoryFolder} from './memory-folder.js';
 import {installMissing, planInWords} from './plan.js';
 import type {TestResult} from './protocol.js';
 import {Report} from './report.js';
@@ -60,6 +61,15 @@ const lane = async (
   await worker.close();
 };
 
+/** How much of what is tried at random `npm run test:unit` tries. */
+const UNIT_SCALE = '0.25';
+
+/** Variables that have tests make their files in memory, where there is room. */
+const inMemory = (): Record<string, string> => {
+  const folder = memoryFolder();
+  return folder === undefined ? {} : {TMPDIR: folder};
+};
+
 /** Tests of these look at what other processes of this machine have open, and so run one after the other. */
 const LOOK_AROUND = /^test\/(?:vfio|kvm-vfio|vm|linux|commands)\//;
 
@@ -70,7 +80,7 @@ const runUnitTests = async (files: string[], report: Report): Promise<void> => {
     left += result.tests.length - tests.length;
     report.add({...result, tests});
   };
-  const env = {KVFIO_TEST_UNIT: '1'};
+  const env = {KVFIO_TEST_UNIT: '1', KVFIO_TEST_SCALE: UNIT_SCALE, ...inMemory()};
   const looksAround = (file: string): boolean => LOOK_AROUND.test(file);
   await Promise.all([
     lane(files.filter(looksAround), env, add),
@@ -102,7 +112,7 @@ const runAllTests = async (files: string[], report: Report): Promise<void> => {
   const onHost = files.filter((file) => !isOfLab(file));
   // a guest takes one CPU: there is another for what runs on the host, and then for the lab, too
   await Promise.all([
-    lane(onHost, env, add).then(() => lane(inLab, env, add)),
+    lane(onHost, {...env, ...inMemory()}, add).then(() => lane(inLab, env, add)),
     ...Array.from({length: Math.max(1, availableParallelism() - 1)}, () => lane(inLab, env, add)),
   ]);
   await Promise.all(inGuest);

@@ -4,12 +4,13 @@ import {mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Context} from 'mocha';
 import {made} from '../support/made.js';
+import {rounds} from '../support/pace.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from './vmm.js';
 
 /** Inputs of each kind; a run by hand with a million takes some minutes. */
-const RUNS = Number(process.env['KVFIO_FUZZ_RUNS'] ?? 2000);
+const RUNS = Number(process.env['KVFIO_FUZZ_RUNS'] ?? rounds(2000));
 
 describe('the header of the agent, whatever clients do', function () {
   this.timeout(600_000);
