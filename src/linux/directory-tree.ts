@@ -1,4 +1,4 @@
-import {closeSync, constants, openSync, readdirSync, readlinkSync, readSync} from 'node:fs';
+import {closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync} from 'node:fs';
 import {constants as os} from 'node:os';
 import {SyscallError} from './errno.js';
 import {TEXT_LIMIT, type HostTree, type Origin, type ReadAt} from './host-tree.js';
@@ -19,6 +19,8 @@ export class DirectoryTree implements HostTree {
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
   // of its own: who looks at one file may read another as text meanwhile
   #part = Buffer.allocUnsafe(4096);
+  /** Names of files of which the last that was asked for was missing. */
+  readonly #missing = new Set<string>();
 
   constructor(root = '') {
     this.root = root;
@@ -54,9 +56,33 @@ export class DirectoryTree implements HostTree {
   }
 
   link(path: string): string | SyscallError {
-    return answer('readlink', path, () =>
-      readlinkSync(this.#paths === null ? path : this.#paths.entry(path)),
-    );
+    const missing = this.#isMissing('readlink', path);
+    if (missing !== null) return missing;
+    const target = answer('readlink', path, () => readlinkSync(this.#entry(path)));
+    this.#note(path, target);
+    return target;
+  }
+
+  #entry(path: string): string {
+    return this.#paths === null ? path : this.#paths.entry(path);
+  }
+
+  /**
+   * The refusal of a file that is not there, when none of its name was there the last time: then most have none, and to ask whether
+   * there is one costs half of what a refused call does. Null when it has to be tried.
+   */
+  #isMissing(syscall: string, path: string): SyscallError | null {
+    const name = nameOf(path);
+    if (!this.#missing.has(name)) return null;
+    const found = answer(syscall, path, () => lstatSync(this.#entry(path), MAY_BE_MISSING));
+    if (found instanceof SyscallError) return found;
+    if (found === undefined) return ordinary(syscall, path);
+    this.#missing.delete(name);
+    return null;
+  }
+
+  #note(path: string, outcome: unknown): void {
+    if (outcome instanceof SyscallError && outcome.errno === os.errno.ENOENT) this.#missing.add(nameOf(path));
   }
 
   #open(path: string): number {
@@ -66,7 +92,10 @@ export class DirectoryTree implements HostTree {
   }
 
   #reading<T>(path: string, read: (fd: number) => T): T | SyscallError {
+    const missing = this.#isMissing('open', path);
+    if (missing !== null) return missing;
     const fd = answer('open', path, () => this.#open(path));
+    this.#note(path, fd);
     if (typeof fd !== 'number') return fd;
     try {
       return read(fd);
@@ -79,6 +108,19 @@ export class DirectoryTree implements HostTree {
     }
   }
 }
+
+/** Where that was asked from is found out for a name that is missing for the first time only. */
+const ordinary = (syscall: string, path: string): SyscallError => {
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  const missing = new SyscallError(syscall, os.errno.ENOENT, path);
+  Error.stackTraceLimit = limit;
+  return missing;
+};
+
+const MAY_BE_MISSING = {throwIfNoEntry: false} as const;
+
+const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 const isAttribute = (path: string): boolean => path.startsWith('/sys/');
 

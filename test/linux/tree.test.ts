@@ -156,7 +156,7 @@ describe('a folder as a machine', () => {
   it('has a refusal, and an error that is none, tell where they come from', () => {
     const limit = Error.stackTraceLimit;
     for (const call of ['text', 'list', 'link'] as const) {
-      const refused = tree[call]('/sys/missing');
+      const refused = tree[call](`/sys/missing-${call}`);
       assert.ok(refused instanceof SyscallError);
       assert.match(refused.stack ?? '', /\n\s+at .*tree\.test\.ts/, call);
       assert.throws(
@@ -166,6 +166,24 @@ describe('a folder as a machine', () => {
       );
       assert.equal(Error.stackTraceLimit, limit);
     }
+  });
+
+  it('finds what others of its name had not, and answers as before what is not there again', () => {
+    for (const name of ['a', 'b', 'c', 'd']) mkdirSync(join(root, 'sys', name));
+    write('/sys/c/f', 'x');
+    symlinkSync('f', join(root, 'sys/c/l'));
+    const all = (folder: string): unknown[] => [
+      tree.text(`/sys/${folder}/f`),
+      tree.inspect(`/sys/${folder}/f`, (at) => at(0, 9).toString()),
+      tree.link(`/sys/${folder}/l`),
+    ];
+    for (const folder of ['a', 'b', 'c', 'd', 'none']) {
+      if (folder === 'c') assert.deepEqual(all(folder), ['x', 'x', 'f']);
+      else assert.deepEqual(all(folder).map(code), ['ENOENT', 'ENOENT', 'ENOENT'], folder);
+    }
+    const [missing] = [tree.text('/sys/a/f'), tree.text('/sys/b/f')].slice(1);
+    assert.ok(missing instanceof SyscallError);
+    assert.deepEqual([missing.syscall, missing.path], ['open', '/sys/b/f']);
   });
 
   it('does not wait at a pipe', () => {
