@@ -1,3 +1,4 @@
+import {JsonText} from './json-text.js';
 import {printableJson} from './printable.js';
 
 /**
@@ -21,21 +22,18 @@ const isList = (value: unknown): value is Iterable<unknown> =>
   typeof value === 'object' && value !== null && Symbol.iterator in value;
 
 function* listPieces(head: string, list: Iterable<unknown>): Generator<string> {
-  let before = `${head}\n`;
-  let items: unknown[] = [];
-  const piece = (): string => {
-    const text = inner({'': items}).slice('  "": [\n'.length, -'\n  ]'.length);
-    items = [];
-    return before + text;
-  };
+  const json = new JsonText();
+  let piece = '';
+  let items = 0;
+  let before = head;
   for (const item of list) {
-    items.push(item);
-    if (items.length < ITEMS) continue;
-    yield piece();
-    before = ',\n';
+    piece += `${before}\n    ${json.of(item, '\n    ')}`;
+    before = ',';
+    if (++items % ITEMS > 0) continue;
+    yield piece;
+    piece = '';
   }
-  if (items.length > 0) yield `${piece()}\n  ]`;
-  else yield before === ',\n' ? '\n  ]' : `${head}]`;
+  yield before === ',' ? `${piece}\n  ]` : `${head}]`;
 }
 
 /** So many groups of one device make about 100 KB. */
