@@ -8,13 +8,13 @@ import type {Kernel} from '../iommu/kernel.js';
 import type {NoGroups} from '../iommu/no-groups.js';
 import type {Unit} from '../iommu/unit.js';
 import {
-  assess,
   assessUngrouped,
   type Assignability,
   type DeviceAssignability,
   type GroupAssessment,
   type Obstacle,
 } from '../vfio/eligibility/assess.js';
+import {assessAlike} from '../vfio/eligibility/assess-alike.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 
 /** A device, and whether the filters of the call select it. */
@@ -129,11 +129,12 @@ function* listedGroups(
   wanted: ((device: Device) => boolean) | null,
   {explain, regions, examined}: DocumentOptions,
 ): Generator<ListedGroup> {
+  const assess = examined === null ? (): GroupAssessment => NOT_ASKED : assessAlike(examined);
   for (const group of groups) {
     const matches = group.devices.map((device) => wanted?.(device) ?? true);
     // without a filter an empty group is shown, too
     if (wanted !== null && !matches.includes(true)) continue;
-    const assessment = examined === null ? NOT_ASKED : assess(examined, group);
+    const assessment = assess(group);
     const explanation = explain ? explainGroup(machine, group, assessment.group) : null;
     const devices = group.devices.map((device, at) =>
       Object.assign(device, {

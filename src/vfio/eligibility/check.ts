@@ -2,7 +2,7 @@ import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import type {Unit} from '../../iommu/unit.js';
 import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
-import type {HostFacts} from './host-facts.js';
+import type {Facts} from './host-facts.js';
 
 /** What the kernel, or a VMM, looks at before a VM has a device. */
 export type CheckId =
@@ -30,7 +30,7 @@ export interface Examined {
   units: ReadonlyMap<string, Unit>;
   /** Null: the newest kernel is assumed. */
   version: KernelVersion | null;
-  facts: HostFacts;
+  facts: Facts;
   /** How a VMM is to use the device: by its group, unless that is told, or by its cdev through an IOMMUFD. */
   by?: 'group' | 'cdev';
 }

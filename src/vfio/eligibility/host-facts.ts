@@ -6,6 +6,9 @@ import {SyscallError} from '../../linux/errno.js';
 import {readFramebuffers, type Framebuffer} from './framebuffers.js';
 import {readInterrupts, type InterruptIsolation} from './interrupts.js';
 
+/** What the checks ask of a machine. */
+export type Facts = Pick<HostFacts, keyof HostFacts>;
+
 /** What is true of a whole machine, each read once, when a check first asks for it. */
 export class HostFacts {
   readonly #attributes: Attributes;
