@@ -17,6 +17,8 @@ export interface VmDocument {
   /** Process that owns the VM. */
   pid: number;
   /** Number of the VM's descriptor in that process. */
+  fd: number;
+  /** Old name of `fd`. */
   vmFd: number;
   guest: Guest;
   /** Whether it speaks the agent protocol. */
@@ -100,8 +102,9 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
       );
       running = machine;
       const {guest, agent} = flags;
-      const about = {socket: listener.address, pid: process.pid, vmFd: machine.vm.fd, guest, agent};
-      const ready = `VM of process ${about.pid}, descriptor ${about.vmFd}, at ${about.socket}`;
+      const {fd} = machine.vm;
+      const about = {socket: listener.address, pid: process.pid, fd, vmFd: fd, guest, agent};
+      const ready = `VM of process ${about.pid}, descriptor ${fd}, at ${about.socket}`;
       const tell = (now: Pick<VmDocument, 'state' | 'clients' | 'seconds'>, line: string): void => {
         const wbinvds = machine.wbinvds === null ? null : Number(machine.wbinvds);
         const document: VmDocument = {schemaVersion: 1, ...about, ...now, wbinvds};

@@ -33,7 +33,11 @@ export type UngroupedDevice = ListedDevice & {
 };
 
 /** A group with all its devices: filters never make a group look smaller than it is. */
-export type ListedGroup = Omit<Group, 'devices'> & {
+export type ListedGroup = Omit<Group, 'devices' | 'id'> & {
+  /** Its number, as all documents call it. */
+  group: number;
+  /** Old name of `group`. */
+  id: number;
   devices: ListedDevice[];
   /** Whether a VM can have it. */
   assignable: Assignability;
@@ -143,6 +147,7 @@ function* listedGroups(
       }),
     );
     yield Object.assign(group, {
+      group: group.id,
       devices,
       assignable: assessment.group,
       explanation,

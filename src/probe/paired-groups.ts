@@ -16,6 +16,8 @@ import {DirectOwner} from '../vm/direct-owner.js';
 
 /** A group of a paired run, as KVM learns of it. */
 export interface PairedGroup extends FileCoherency {
+  group: number;
+  /** Old name of `group`. */
   id: number;
 }
 
@@ -44,6 +46,7 @@ export class PairedGroups {
       return {name: `group ${id}`, node, fd: null, given: true, container: this.#containerFor(node.path)};
     });
     this.groups = this.#files.map(({node, container}) => ({
+      group: node.group,
       id: node.group,
       ...groupCoherency(this.#group(node.group), this.#host.kernel.coherencyRule, container),
     }));

@@ -61,12 +61,13 @@ describe('kvfio vm', function () {
     const document = last(vm.output().stdout);
     assert.ok(document.seconds > 0);
     assert.deepEqual(
-      {...document, vmFd: 0, seconds: 0},
+      {...document, fd: 0, vmFd: 0, seconds: 0},
       {
         schemaVersion: 1,
         state: 'ended',
         socket: `@kvfio-test-${process.pid}`,
         pid: vm.pid,
+        fd: 0,
         vmFd: 0,
         guest: 'idle',
         agent: true,

@@ -31,6 +31,14 @@ export interface Finding {
   found: string;
 }
 
+/** A finding, as documents have it. */
+export interface ListedFinding extends Finding {
+  /** Of the device. */
+  address: string;
+  /** Old name of `address`. */
+  device: string;
+}
+
 /** What became of a device, and was of it before. */
 export interface BoundDevice {
   address: string;
@@ -74,9 +82,9 @@ interface DriverChange {
   devices: BoundDevice[];
   groups: BoundGroup[];
   /** What guards found and a --force overruled. */
-  overruled: Finding[];
+  overruled: ListedFinding[];
   /** In a dry run what would be refused. */
-  refused: Finding[];
+  refused: ListedFinding[];
   /** Modules that were loaded, or in a dry run would be. They stay. */
   modules: string[];
   steps: StepText[];

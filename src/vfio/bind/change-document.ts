@@ -12,7 +12,7 @@ import type {Examined} from '../eligibility/check.js';
 import {examine} from '../eligibility/examined.js';
 import {hostNeed} from '../eligibility/host-needs.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
-import type {BindDocument, BoundDevice, BoundGroup} from './bind-document.js';
+import type {BindDocument, BoundDevice, BoundGroup, Finding, ListedFinding} from './bind-document.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
@@ -27,6 +27,8 @@ export interface Change extends Judgement {
   modules: readonly string[];
   dryRun: boolean;
 }
+
+const listedFinding = (finding: Finding): ListedFinding => ({...finding, address: finding.device});
 
 /** What the commands that change drivers say in common. */
 export const changeDocument = (
@@ -46,8 +48,8 @@ export const changeDocument = (
     changed: steps.length > 0,
     devices: plan.map((planned) => boundDevice(setting, planned, {host, dryRun})),
     groups: host.groups.map((group) => boundGroup(setting, group, {plan, host, dryRun})),
-    overruled,
-    refused,
+    overruled: overruled.map(listedFinding),
+    refused: refused.map(listedFinding),
     modules: [...modules],
     steps: steps.map(describeStep),
     warnings: [
