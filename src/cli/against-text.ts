@@ -1,6 +1,7 @@
 import type {ChalkInstance} from 'chalk';
 import type {AgainstDocument, AgainstVcpu} from '../probe/against/measure-against.js';
-import {grouped} from './histogram.js';
+import {grouped} from '../numbers.js';
+import {histogramLines} from './histogram.js';
 import {printable} from './printable.js';
 import {tableLines, type Column} from './table.js';
 import {facts} from './wrap.js';
@@ -27,6 +28,7 @@ export const againstLines = async (
     ),
     ...table,
     ...(vcpus.some(({timed}) => timed > 0) ? facts(ABOUT_TIMES, width) : []),
+    ...histogramsOf(vcpus, {paint, width}),
   ];
 };
 
@@ -34,6 +36,26 @@ const ABOUT_TIMES = [
   'EXITS are all that the kernel counted; TIMED are those of which the buffer still had the exit and the entry after it.',
   'The times are in ns, from leaving the guest to entering it again, with what tracing costs.',
 ];
+
+/** Of the vCPUs of which most exits were timed. */
+const histogramsOf = (
+  vcpus: readonly AgainstVcpu[],
+  look: {paint: ChalkInstance; width: number | null},
+): string[] => {
+  const timed = vcpus.filter(({timed: count}) => count > 0).sort((a, b) => b.timed - a.timed);
+  return [
+    ...timed
+      .slice(0, HISTOGRAMS)
+      .flatMap(({vcpu, histogram}) =>
+        histogram === null ? [] : ['', ...histogramLines(`vCPU ${vcpu}`, histogram, {factor: 1, ...look})],
+      ),
+    ...(timed.length > HISTOGRAMS
+      ? ['', `--svg and --json have the histograms of ${timed.length - HISTOGRAMS} more vCPUs`]
+      : []),
+  ];
+};
+
+const HISTOGRAMS = 2;
 
 const headline = ({wbinvd: {exits, perSecond, uncounted}, seconds, ended}: AgainstDocument): string => {
   const least = uncounted === 0 ? '' : 'at least ';

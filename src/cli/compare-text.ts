@@ -1,9 +1,11 @@
 import type {ChalkInstance} from 'chalk';
 import type {CompareDocument, ComparedPair, ComparedRun} from '../probe/compare.js';
+import {phaseWords, seriesName} from '../probe/series-name.js';
 import {QUANTILES, type Figures} from '../probe/statistics/figures.js';
-import {grouped} from './histogram.js';
+import {grouped, timeText} from '../numbers.js';
+import {histogramLines} from './histogram.js';
 import {printable} from './printable.js';
-import {differenceLine, timeText} from './probe-text.js';
+import {differenceLine} from './probe-text.js';
 import {tableLines, type Column} from './table.js';
 import {facts, wrapped} from './wrap.js';
 
@@ -14,7 +16,7 @@ export const compareLines = async (
 ): Promise<string[]> => {
   const {a, b, pairs, machineDifferences, onlyInA, onlyInB} = document;
   const tables: string[] = [];
-  for (const pair of pairs) tables.push('', ...(await pairLines(pair, {paint, width})));
+  for (const pair of pairs) tables.push('', ...(await pairLines(pair, document, {paint, width})));
   return [
     ...wrapped(headline(pairs), width, '').map((line) => paint.bold(line)),
     ...facts([runLine('A', a), runLine('B', b)], width),
@@ -35,7 +37,7 @@ const headline = (pairs: readonly ComparedPair[]): string => {
   if (changed.length === 0) return 'The two runs show no difference in any operation.';
   const parts = changed.map(({operation, difference}) => {
     const estimate = difference?.nanoseconds.estimate ?? 0;
-    return `${operation} is ${timeText(Math.abs(estimate))} ${estimate > 0 ? 'slower' : 'faster'}`;
+    return `${operation.toUpperCase()} is ${timeText(Math.abs(estimate))} ${estimate > 0 ? 'slower' : 'faster'}`;
   });
   return printable(`In B, ${parts.join(', ')} than in A.`);
 };
@@ -53,6 +55,7 @@ interface QuantileRow {
 
 const pairLines = async (
   {operation, a, b, difference}: ComparedPair,
+  runs: Pick<CompareDocument, 'a' | 'b'>,
   {paint, width}: {paint: ChalkInstance; width: number | null},
 ): Promise<string[]> => {
   const value = (figures: Figures | null, name: keyof typeof QUANTILES | 'mean'): number | null =>
@@ -66,13 +69,21 @@ const pairLines = async (
   return [
     paint.bold(
       printable(
-        `${operation}, in ns: ${grouped(a.samples)} samples of A (${a.phase}), ${grouped(b.samples)} of B (${b.phase})`,
+        `${operation.toUpperCase()}, in ns: ${grouped(a.samples)} samples of A${phaseWords(a.phase)}, ${grouped(b.samples)} of B${phaseWords(b.phase)}`,
       ),
     ),
     ...(await tableLines(rows, QUANTILE_COLUMNS, {header: true, paint, width})),
     ...(difference === null
       ? ['no difference can be told: one of them has no samples']
       : facts([differenceLine(difference, paint, {from: 'A', to: 'B'})], width)),
+    ...(['a', 'b'] as const).flatMap((run) => {
+      const {histogram, subtracted: subtract} = {a, b}[run];
+      const factor = 1e6 / runs[run].clock.tscKhz;
+      const name = printable(`${run.toUpperCase()}: ${seriesName({operation, ...{a, b}[run]})}`);
+      return histogram === null
+        ? []
+        : ['', ...histogramLines(name, histogram, {factor, subtract, paint, width})];
+    }),
   ];
 };
 
@@ -95,10 +106,4 @@ const DIFFERENCE_COLUMNS: Column<CompareDocument['machineDifferences'][number]>[
 ];
 
 const onlyIn = (name: string, series: CompareDocument['onlyInA']): string[] =>
-  series.length === 0
-    ? []
-    : [
-        printable(
-          `Only in ${name}: ${series.map(({operation, phase}) => `${operation} (${phase})`).join(', ')}`,
-        ),
-      ];
+  series.length === 0 ? [] : [printable(`Only in ${name}: ${series.map(seriesName).join(', ')}`)];

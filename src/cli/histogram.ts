@@ -1,5 +1,7 @@
 import type {ChalkInstance} from 'chalk';
+import {grouped, timeText} from '../numbers.js';
 import {coarser, type Histogram} from '../probe/statistics/bins.js';
+import {wrapped} from './wrap.js';
 
 export interface HistogramOptions {
   /** What a tick is worth in the unit that is shown. */
@@ -12,37 +14,63 @@ export interface HistogramOptions {
 }
 
 /**
- * A histogram with one line for each range: where it begins, a bar, how many samples and which share of all. A range that
- * has samples has a bar, however short. Empty ranges in a row are one line.
+ * A histogram under its name: a line for what the columns are, and one for each range: where it begins, a bar, how many samples and
+ * which share of all. A range that has samples has a bar, however short. Empty ranges in a row are one line. A `+` marks the
+ * range that has all the rest, which is longer than the others.
  */
 export const histogramLines = (
+  name: string,
   histogram: Histogram,
   {factor, subtract = 0, paint, width}: HistogramOptions,
 ): string[] => {
-  const {edges, counts} = coarser(histogram, LINES);
+  const {scale, edges, counts} = coarser(histogram, LINES);
   const total = counts.reduce((sum, count) => sum + count, 0);
-  const labels = labelsOf(edges.map((edge) => (edge - subtract) * factor));
-  const numbers = counts.map((count) => `${grouped(count)}  ${shareText(count / total)}`);
-  const labelWidth = longest(labels);
-  const numberWidth = longest(numbers);
-  const room = Math.min(MOST, Math.max(LEAST, (width ?? 80) - labelWidth - numberWidth - 5));
+  const times = edges.map((edge) => (edge - subtract) * factor);
+  const rest = scale === 'linear' && lengthOf(times, counts.length - 1) > 1.5 * lengthOf(times, 0);
+  const labels = labelsOf(times).map(
+    (label, at) => `${label}${rest && at === counts.length - 1 ? '+' : ' '}`,
+  );
+  const shares = counts.map((count) => shareText(count / total));
+  const samples = ['SAMPLES', ...counts.map((count) => grouped(count))];
+  const sampleWidth = longest(samples);
+  const labelWidth = longest([...labels, FROM]);
+  const numberWidth = sampleWidth + 2 + longest(shares);
+  const room = Math.min(MOST, Math.max(LEAST, (width ?? 80) - labelWidth - numberWidth - 4));
   const most = counts.reduce((largest, count) => Math.max(largest, count), 1);
-  const lines: string[] = [];
+  const numbers = (index: number): string =>
+    `${(samples[index + 1] ?? '').padStart(sampleWidth)}  ${shares[index] ?? ''}`;
+  const lines = [
+    ...wrapped(`${name}, ${rangesText(scale, times)}`, width, '  ', '').map((line) => paint.bold(line)),
+    paint.dim(
+      `${FROM.padStart(labelWidth)}${' '.repeat(room + 2)}  ${'SAMPLES'.padStart(sampleWidth)}  ${'SHARE'.padStart(8)}`,
+    ),
+  ];
   for (let index = 0; index < counts.length; index += 1) {
     const count = counts[index] ?? 0;
     if (count === 0) {
       while (counts[index + 1] === 0) index += 1;
-      lines.push(paint.dim(`${' '.repeat(labelWidth - 1)}${width === null ? ':' : '⋮'}`));
+      lines.push(paint.dim(`${' '.repeat(labelWidth - 2)}${width === null ? ':' : '⋮'}`));
       continue;
     }
     const bar = barOf((count / most) * room, width !== null);
     const label = (labels[index] ?? '').padStart(labelWidth);
     const gap = ' '.repeat(room - bar.length);
-    lines.push(`${label}  ${paint.cyan(bar)}${gap}  ${(numbers[index] ?? '').padStart(numberWidth)}`);
+    lines.push(`${label}  ${paint.cyan(bar)}${gap}  ${numbers(index)}`);
   }
   lines.push(paint.dim(`${(labels.at(-1) ?? '').padStart(labelWidth)}  longest`));
   return lines;
 };
+
+const FROM = 'FROM ns ';
+
+const lengthOf = (edges: readonly number[], range: number): number =>
+  (edges[range + 1] ?? 0) - (edges[range] ?? 0);
+
+/** How the ranges grow, which a bar's height does not say. */
+const rangesText = (scale: Histogram['scale'], times: readonly number[]): string =>
+  scale === 'linear'
+    ? `samples in ranges of ${timeText(lengthOf(times, 0))} (linear scale)`
+    : 'samples in ranges that grow by a factor (logarithmic scale)';
 
 /** Ranges, not counting the last one. */
 const LINES = 16;
@@ -66,13 +94,6 @@ const labelsOf = (edges: readonly number[]): string[] => {
     if (labels.every((label, index) => label !== labels[index + 1])) return labels;
   }
   return edges.map((edge) => grouped(edge, 3));
-};
-
-/** Thousands apart, as in `1 234 567.8`. */
-export const grouped = (value: number, digits = 0): string => {
-  const [whole = '', rest] = value.toFixed(digits).split('.');
-  const spaced = whole.replace(/\B(?=(?:\d{3})+$)/g, ' ');
-  return rest === undefined ? spaced : `${spaced}.${rest}`;
 };
 
 const shareText = (share: number): string => {

@@ -1,5 +1,6 @@
 import type {ChalkInstance} from 'chalk';
 import type {PhaseDocument, ProbeDocument} from '../probe/probe-document.js';
+import {phaseWords} from '../probe/series-name.js';
 import {headlineOf, probeLines} from './probe-text.js';
 import {wrapped} from './wrap.js';
 
@@ -19,7 +20,7 @@ export const probeAnswerLines = async (
 };
 
 const exitsText = ({phase, operations, exits, otherExits, slices, coherency}: PhaseDocument): string => {
-  const name = phase === 'alone' ? '' : `${phase}: `;
+  const name = phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `;
   const vm = phase === 'alone' ? '' : `; the VM is ${coherency.state}`;
   if (exits === null) return `${name}how often KVM left the guest, this kernel does not tell${vm}`;
   const rest =

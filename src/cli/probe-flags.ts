@@ -7,7 +7,7 @@ import {timeoutFlag, vmFlags} from './vm-flags.js';
 const {'vm-sock': vmSock, pid, 'vm-fd': vmFd, wait} = vmFlags;
 
 /** Flags that say what the probe's own guest does, and so none of another way. */
-const OWN_GUEST = ['samples', 'cpu', 'cpus-visited', 'dirty', 'subtract-empty', 'csv', 'svg'];
+const OWN_GUEST = ['samples', 'cpu', 'cpus-visited', 'dirty', 'subtract-empty', 'csv'];
 
 export const probeFlags = {
   operation: Flags.option({
@@ -94,7 +94,7 @@ export const probeFlags = {
   svg: Flags.string({
     helpValue: 'FILE',
     helpGroup: 'OUTPUT',
-    description: 'draw the histograms and cumulative curves into this file too',
+    description: 'draw histograms and cumulative curves into this file too, also of --compare and --against',
   }),
   force: Flags.boolean({
     dependsOn: ['svg'],

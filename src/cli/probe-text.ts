@@ -1,11 +1,13 @@
 import type {ChalkInstance} from 'chalk';
+import {grouped, inUnit, timeText, unitFor} from '../numbers.js';
 import type {MachineRecord} from '../probe/machine-record.js';
 import type {SeriesDifference, SeriesDocument, SeriesName} from '../probe/series-document.js';
+import {seriesName} from '../probe/series-name.js';
 import type {Clock} from '../probe/series.js';
 import type {Figures} from '../probe/statistics/figures.js';
 import type {Interval} from '../probe/statistics/interval.js';
 import type {Outliers} from '../probe/statistics/outliers.js';
-import {grouped, histogramLines} from './histogram.js';
+import {histogramLines} from './histogram.js';
 import {printable} from './printable.js';
 import {tableLines, type Column} from './table.js';
 import {facts, wrapped} from './wrap.js';
@@ -72,7 +74,7 @@ const costHeadline = (
       ? ''
       : `: medians ${timeText(without)} without, ${timeText(with_)} with them`;
   const times = ratio === null ? '' : `, ${timesText(ratio)}`;
-  const name = OPERATIONS[to.operation];
+  const name = to.operation.toUpperCase();
   return different === true
     ? `The groups change what ${name} takes by ${intervalText(nanoseconds)}${times}${medians}.`
     : `No difference in what ${name} takes with the groups can be shown: ${intervalText(nanoseconds)}${medians}.`;
@@ -85,25 +87,7 @@ const timeHeadline = (series: readonly SeriesDocument[]): string => {
   const range = nanoseconds.medianInterval;
   const certainty = range === null ? '' : `, 95 % sure: ${rangeText(range.low, range.high)}`;
   const less = subtracted === 0 ? '' : ', the empty bracket taken off';
-  return `${seriesText(first)} takes ${timeText(nanoseconds.median)} in the guest (median of ${grouped(samples)} ${samples === 1 ? 'sample' : 'samples'}${certainty}${less}).`;
-};
-
-const PHASES: Record<SeriesDocument['phase'], string> = {
-  alone: '',
-  coherent: ' before the groups',
-  attached: ' with the groups',
-  deleted: ' after the groups',
-};
-
-export const seriesText = ({operation, phase}: SeriesName): string =>
-  `${OPERATIONS[operation]}${PHASES[phase]}`;
-
-const OPERATIONS: Record<SeriesDocument['operation'], string> = {
-  wbinvd: 'WBINVD',
-  wbnoinvd: 'WBNOINVD',
-  cpuid: 'CPUID',
-  pio: 'an I/O exit',
-  empty: 'the empty bracket',
+  return `${seriesName(first)} takes ${timeText(nanoseconds.median)} in the guest (median of ${grouped(samples)} ${samples === 1 ? 'sample' : 'samples'}${certainty}${less}).`;
 };
 
 interface FigureRow {
@@ -119,7 +103,7 @@ const figureLines = (
   {paint, width}: ProbeTextOptions,
 ): Promise<string[]> => {
   const rows = series.flatMap((each): FigureRow[] => [
-    {series: seriesText(each), unit: 'ns', figures: each.nanoseconds, samples: each.samples},
+    {series: seriesName(each), unit: 'ns', figures: each.nanoseconds, samples: each.samples},
     {series: '', unit: 'cycles', figures: each.cycles, samples: each.samples},
   ]);
   return tableLines(rows, FIGURE_COLUMNS, {header: true, paint, width});
@@ -160,7 +144,7 @@ const aroundText = (value: number, range: Figures['meanInterval']): string =>
 export const differenceLine = (
   {from, to, cycles, nanoseconds, ratio, different}: SeriesDifference,
   paint: ChalkInstance,
-  names: {from: string; to: string} = {from: seriesText(from), to: seriesText(to)},
+  names: {from: string; to: string} = {from: seriesName(from), to: seriesName(to)},
 ): string => {
   const times = ratio === null ? '' : `, ${timesText(ratio)}`;
   const inCycles = cycles === null ? '' : `, ${signed(grouped(cycles.estimate), cycles.estimate)} cycles`;
@@ -192,23 +176,21 @@ const timesText = (ratio: number): string =>
   ratio >= 10 ? `${grouped(ratio)} times as much` : `${ratio.toFixed(3)} times as much`;
 
 const histogramOf = (series: SeriesDocument, {tscKhz}: Clock, {paint, width}: ProbeTextOptions): string[] => {
-  const {histogram, subtracted} = series;
+  const {histogram, subtracted: subtract} = series;
   if (histogram === null) return [];
-  const scale = histogram.scale === 'log' ? ', ranges grow by a factor' : '';
   return [
     '',
-    paint.bold(`${seriesText(series)}, samples by ns${scale}`),
-    ...histogramLines(histogram, {factor: 1e6 / tscKhz, subtract: subtracted, paint, width}),
+    ...histogramLines(seriesName(series), histogram, {factor: 1e6 / tscKhz, subtract, paint, width}),
   ];
 };
 
 const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null): string[] => {
   const lines = series.outliers.map(
-    (outliers) => `${seriesText(series)}: ${outlierText(outliers, series, clock)}`,
+    (outliers) => `${seriesName(series)}: ${outlierText(outliers, series, clock)}`,
   );
   if (series.drifting) {
     lines.push(
-      `${seriesText(series)}: the level of the samples moves slowly through the run, and its intervals are wide for it; to measure longer would not make them narrower, a quiet host and --cpu may`,
+      `${seriesName(series)}: the level of the samples moves slowly through the run, and its intervals are wide for it; to measure longer would not make them narrower, a quiet host and --cpu may`,
     );
   }
   return lines.length === 0 ? [] : ['', ...lines.flatMap((line) => wrapped(line, width, ''))];
@@ -268,29 +250,6 @@ const mitigationText = (mitigations: Readonly<Record<string, string>>): string =
     .filter(([, state]) => state !== 'Not affected')
     .map(([name, state]) => `${name}: ${state.replace(/^Mitigation: /, '')}`)
     .join('; ') || 'none needed';
-
-interface Unit {
-  name: string;
-  /** Nanoseconds. */
-  size: number;
-  digits: number;
-}
-
-/** The unit in which so many nanoseconds have about four digits. */
-const unitFor = (nanoseconds: number): Unit => {
-  if (nanoseconds >= 1e10) return {name: 's', size: 1e9, digits: 1};
-  if (nanoseconds >= 1e7) return {name: 'ms', size: 1e6, digits: 1};
-  if (nanoseconds >= 1e5) return {name: 'µs', size: 1e3, digits: 1};
-  return {name: 'ns', size: 1, digits: nanoseconds < 100 ? 1 : 0};
-};
-
-const inUnit = (nanoseconds: number, {size, digits}: Unit): string => grouped(nanoseconds / size, digits);
-
-/** Nanoseconds in a unit that suits them. */
-export const timeText = (nanoseconds: number): string => {
-  const unit = unitFor(Math.abs(nanoseconds));
-  return `${inUnit(nanoseconds, unit)} ${unit.name}`;
-};
 
 const signed = (text: string, value: number): string => (value > 0 ? `+${text}` : text);
 

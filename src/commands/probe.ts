@@ -21,7 +21,9 @@ import {readMachineRecord, type MachineRecord} from '../probe/machine-record.js'
 import {probeDocument, type ProbeDocument} from '../probe/probe-document.js';
 import {DIRTY_MAX, run, SAMPLES_MAX, type Run} from '../probe/run.js';
 import type {Operation} from '../probe/series.js';
-import {svgOf} from '../probe/svg.js';
+import {drawingOfComparison, drawingOfExits, drawingOfRun} from '../probe/drawing/drawings.js';
+import {svgOf, type Drawing} from '../probe/drawing/svg.js';
+import {phaseWords} from '../probe/series-name.js';
 
 export default class Probe extends BaseCommand {
   static override aliases = ['wbinvd-probe'];
@@ -66,13 +68,13 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
 
   async run(): Promise<ProbeDocument | CompareDocument | AgainstDocument> {
     const {flags} = await this.parse(Probe);
-    if (flags.compare !== undefined) return this.#compare(flags.compare);
+    // before anything is measured
+    if (flags.svg !== undefined) checkReplaceable(flags.svg, flags);
+    if (flags.compare !== undefined) return this.#compare(flags.compare, flags);
     return flags.against ? this.#against(flags) : this.#measure(flags);
   }
 
   async #measure(flags: ProbeFlags): Promise<ProbeDocument> {
-    const {svg, force} = flags;
-    if (svg !== undefined) checkReplaceable(svg, {force});
     const operations = operationsOf(flags);
     const {settings, result} = await this.#run(flags, operations);
     if (result.phases.every(({series}) => series.every(({ticks}) => ticks.length === 0)))
@@ -80,14 +82,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     const machine = this.#machine(result.cpus.pinned);
     const document = probeDocument(result, {settings, machine});
     if (result.ended === 'interrupted') this.note('interrupted: this is what was measured until then');
-    if (svg !== undefined) {
-      const series = result.phases.flatMap((phase) => phase.series);
-      const subtract = document.series.find(({subtracted}) => subtracted !== 0)?.subtracted ?? 0;
-      const subtitle = [machine.cpu, machine.kernel, machine.kvmModule]
-        .filter((part) => part !== null)
-        .join(', ');
-      replaceFile(svg, Buffer.from(svgOf(series, result.clock, {subtitle, subtract})), {force});
-    }
+    draw(flags, drawingOfRun(document));
     if (flags.csv) await printSamples(result);
     else if (!this.jsonEnabled()) this.printLines(await probeAnswerLines(document, await this.look()));
     return document;
@@ -115,7 +110,9 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       allowHostFlush: flags['allow-host-flush'],
       signal: ending.signal,
       onProgress: (phase, taken, wanted) => {
-        progress.show(() => `${phase === 'alone' ? '' : `${phase}: `}${taken} of ${wanted} samples`);
+        progress.show(
+          () => `${phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `}${taken} of ${wanted} samples`,
+        );
       },
       onNotice: (line) => {
         progress.clear();
@@ -149,6 +146,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
         this.note(`counting the WBINVD exits of process ${vm.pid} (${vm.command}) for ${duration} s`);
       },
     });
+    draw(flags, drawingOfExits(document));
     if (!this.jsonEnabled()) this.printLines(await againstLines(document, await this.look()));
     await this.warnOf(document.warnings);
     return document;
@@ -158,17 +156,24 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     return readMachineRecord(new DirectoryTree(), {pinnedCpu, kvfioVersion: this.config.version});
   }
 
-  async #compare(files: readonly string[]): Promise<CompareDocument> {
+  async #compare(files: readonly string[], flags: DrawFlags): Promise<CompareDocument> {
     const [a, b, ...more] = files;
     if (a === undefined || b === undefined || more.length > 0) throw notTwo(files.length);
     const document = compareRuns(a, b);
+    draw(flags, drawingOfComparison(document));
     if (!this.jsonEnabled()) this.printLines(await compareLines(document, await this.look()));
     await this.warnOf(document.warnings);
     return document;
   }
 }
 
-type AgainstFlags = Omit<VmFlagValues, 'via'> & {duration: number | undefined};
+type DrawFlags = Pick<ProbeFlags, 'svg' | 'force'>;
+
+type AgainstFlags = Omit<VmFlagValues, 'via'> & DrawFlags & {duration: number | undefined};
+
+const draw = ({svg, force}: DrawFlags, drawing: Drawing): void => {
+  if (svg !== undefined) replaceFile(svg, Buffer.from(svgOf(drawing)), {force});
+};
 
 const operationsOf = (flags: ProbeFlags): Operation[] => [
   ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),

@@ -87,7 +87,8 @@ const comparedSeries = ({
   cycles,
   nanoseconds,
   drifting,
-}: ReadSeries): ComparedSeries => ({phase, samples, subtracted, cycles, nanoseconds, drifting});
+  histogram,
+}: ReadSeries): ComparedSeries => ({phase, samples, subtracted, cycles, nanoseconds, drifting, histogram});
 
 const missing = (series: readonly ReadSeries[], others: readonly ReadSeries[]): CompareDocument['onlyInA'] =>
   series

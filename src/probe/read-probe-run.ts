@@ -17,6 +17,7 @@ export type ReadSeries = Pick<
   | 'nanoseconds'
   | 'medianReplicates'
   | 'drifting'
+  | 'histogram'
 >;
 
 /** What a comparison needs of another run's document. */
@@ -102,6 +103,7 @@ const readSeries = (value: unknown, place: string): ReadSeries => {
       (each, index) => number(each, `${place}.medianReplicates[${index}]`),
     ),
     drifting: fields['drifting'] === true,
+    histogram: readHistogram(fields['histogram'], `${place}.histogram`),
   };
 };
 
@@ -131,6 +133,29 @@ const readFigures = (value: unknown, place: string): Figures => {
     meanInterval: range('meanInterval'),
   };
 };
+
+/** Null where the file has none. */
+const readHistogram = (value: unknown, place: string): ReadSeries['histogram'] => {
+  if (value === undefined || value === null) return null;
+  const fields = record(value, place);
+  const numbers = (name: string): number[] =>
+    array(fields[name], `${place}.${name}`, RANGES_MAX).map((each, index) =>
+      number(each, `${place}.${name}[${index}]`),
+    );
+  const {scale} = fields;
+  const [edges, counts] = [numbers('edges'), numbers('counts')];
+  if (scale !== 'linear' && scale !== 'log') throw new Malformed(`${place}.scale is neither linear nor log`);
+  if (counts.length === 0 || edges.length !== counts.length + 1)
+    throw new Malformed(`${place} has ${edges.length} edges for ${counts.length} ranges`);
+  if (edges.some((edge, index) => edge < (edges[index - 1] ?? -Infinity)))
+    throw new Malformed(`${place} has edges that do not rise`);
+  if (counts.some((count) => !Number.isInteger(count) || count < 0))
+    throw new Malformed(`${place} has a count that is no number of samples`);
+  return {scale, edges, counts};
+};
+
+/** More ranges than any histogram has. */
+const RANGES_MAX = 1000;
 
 const readMachine = (fields: Record<string, unknown>): MachineRecord => {
   const text = (name: keyof MachineRecord): string | null => textOrNull(fields[name], `machine.${name}`);

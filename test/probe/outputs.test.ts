@@ -6,8 +6,9 @@ import {differenceLine, headlineOf, probeLines} from '../../src/cli/probe-text.j
 import type {CompareDocument} from '../../src/probe/compare.js';
 import {csvChunks} from '../../src/probe/csv.js';
 import {differenceOf, seriesDocument} from '../../src/probe/series-document.js';
+import {drawingOfRun} from '../../src/probe/drawing/drawings.js';
+import {svgOf} from '../../src/probe/drawing/svg.js';
 import {histogramOf} from '../../src/probe/statistics/bins.js';
-import {svgOf} from '../../src/probe/svg.js';
 import {STEERING} from '../support/steering.js';
 import {CLOCK, MACHINE, run, series} from './documents.js';
 import {Source} from './series.js';
@@ -21,7 +22,7 @@ describe('the histogram in a terminal', () => {
 
   it('fits every width, and shows every sample', () => {
     for (const width of [40, 60, 80, 200]) {
-      const lines = histogramLines(histogram, {factor: 1, paint: plain, width});
+      const lines = histogramLines('WBINVD', histogram, {factor: 1, paint: plain, width});
       for (const line of lines) assert.ok(line.length <= width, `${line.length} of ${width}`);
       const counts = lines.map((line) => /(\d[\d ]*) {2,}[<\d.]+ %$/.exec(line)?.[1]?.replaceAll(' ', ''));
       assert.equal(
@@ -33,28 +34,53 @@ describe('the histogram in a terminal', () => {
 
   it('has the longest bar for the most samples, and a bar for few', () => {
     const lines = histogramLines(
+      'WBINVD',
       {scale: 'linear', edges: [0, 10, 20, 30, 40], counts: [1, 1000, 0, 500]},
       {factor: 1, paint: plain, width: 80},
     );
     const bars = lines.map((line) => /[▏▎▍▌▋▊▉█]+/.exec(line)?.[0] ?? '');
-    assert.equal(bars[0], '▏');
-    assert.equal(bars[3]?.length, Math.ceil((bars[1] ?? '').length / 2));
-    assert.match(lines[2] ?? '', /^ *⋮$/, 'a gap is one line');
-    assert.match(lines[4] ?? '', /40 {2}longest$/);
+    assert.equal(bars[2], '▏');
+    assert.equal(bars[5]?.length, Math.ceil((bars[3] ?? '').length / 2));
+    assert.match(lines[4] ?? '', /^ *⋮$/, 'a gap is one line');
+    assert.match(lines.at(-1) ?? '', /40 {3}longest$/);
+  });
+
+  it('says what its columns are, how long its ranges are and by which scale, and which range is longer', () => {
+    const tail = {scale: 'linear', edges: [0, 10, 20, 500], counts: [5, 3, 2]} as const;
+    const [name, columns, ...ranges] = histogramLines(
+      'WBINVD',
+      {...tail, edges: [...tail.edges], counts: [...tail.counts]},
+      {factor: 1, paint: plain, width: 80},
+    );
+    assert.equal(name, 'WBINVD, samples in ranges of 10.0 ns (linear scale)');
+    assert.match(columns ?? '', /^ *FROM ns +SAMPLES +SHARE$/);
+    assert.deepEqual(
+      ranges.map((line) => line.trim().split(' ')[0]),
+      ['0', '10', '20+', '500'],
+    );
+    assert.match(
+      histogramLines(
+        'x',
+        {scale: 'log', edges: [1, 10, 100], counts: [1, 1]},
+        {factor: 1, paint: plain, width: 80},
+      )[0] ?? '',
+      /logarithmic scale/,
+    );
   });
 
   it('is plain text where there is no terminal', () => {
-    const lines = histogramLines(histogram, {factor: 1, paint: plain, width: null});
+    const lines = histogramLines('WBINVD', histogram, {factor: 1, paint: plain, width: null});
     for (const line of lines) assert.match(line, /^[\u0020-\u007e]*$/);
   });
 
   it('has edges that are told apart, also when they are close', () => {
     const lines = histogramLines(
+      'WBINVD',
       {scale: 'linear', edges: [1, 1.04, 1.08, 1.12], counts: [1, 1, 1]},
       {factor: 1, paint: plain, width: 80},
     );
     assert.deepEqual(
-      lines.map((line) => line.trim().split(' ')[0]),
+      lines.slice(2).map((line) => line.trim().split(' ')[0]),
       ['1.00', '1.04', '1.08', '1.12'],
     );
   });
@@ -150,8 +176,8 @@ describe('the answer of kvfio probe as text', () => {
       pairs: [
         {
           operation: 'wbinvd',
-          a: {...pair, cycles: before.cycles, nanoseconds: before.nanoseconds},
-          b: {...pair, cycles: attached.cycles, nanoseconds: attached.nanoseconds},
+          a: {...before, ...pair},
+          b: {...attached, ...pair},
           difference,
         },
       ],
@@ -160,11 +186,11 @@ describe('the answer of kvfio probe as text', () => {
       warnings: [],
     };
     const lines = await compareLines(document, {paint: plain, width: null});
-    assert.match(lines[0] ?? '', /^In B, wbinvd is \d+\.\d µs slower than in A\.$/);
+    assert.match(lines[0] ?? '', /^In B, WBINVD is \d+\.\d µs slower than in A\.$/);
     const text = lines.join('\n');
     assert.match(text, /median of B less that of A: \+/);
     assert.match(text, /p99\.9 +\d/);
-    assert.match(text, /Only in B: cpuid/);
+    assert.match(text, /Only in B: CPUID/);
     for (const line of lines) assert.doesNotMatch(line, STEERING);
   });
 });
@@ -182,32 +208,10 @@ describe('files of a run', () => {
     assert.match(lines.at(-1) ?? '', /^cpuid,attached,2,\d+,[\d.]+$/);
   });
 
-  it('have a drawing with a histogram and a curve for each series, in words too', () => {
-    const svg = svgOf([series('wbinvd', 'coherent'), series('wbinvd', 'attached', 2_000_000)], CLOCK, {
-      subtitle: 'a <b> & "c" \u001b',
-    });
-    assert.equal(svg.match(/<path class="curve"/g)?.length, 2);
-    assert.equal(svg.match(/<path fill=/g)?.length, 2);
-    assert.match(svg, /<title id="title">Time that WBINVD takes in a guest<\/title>/);
-    assert.match(svg, /<desc id="description">WBINVD, before the groups were added: 1000 samples, median /);
-    assert.match(svg, /role="img" aria-labelledby="title description"/);
-    assert.match(svg, /prefers-color-scheme:dark/);
-    assert.match(svg, /a &lt;b&gt; &amp; &quot;c&quot; \ufffd/);
-    assert.doesNotMatch(svg, /NaN|Infinity|undefined/);
-  });
-
-  it('have a drawing also of odd runs', () => {
-    for (const ticks of [[], [5], [5, 5, 5], [0, 0, 1], [1, 1e12], [-40, -3, 10]]) {
-      const one = {operation: 'empty', phase: 'alone', ticks: Float64Array.from(ticks)} as const;
-      for (const subtract of [0, 5]) {
-        assert.doesNotMatch(svgOf([one], CLOCK, {subtitle: '', subtract}), /NaN|Infinity|undefined/);
-      }
-    }
-  });
-
   it('stay small however many samples there are', () => {
     const size = (count: number): number => JSON.stringify(run([series('wbinvd', 'alone', 0, count)])).length;
     assert.ok(size(100_000) < 8_000, String(size(100_000)));
-    assert.ok(svgOf([series('wbinvd', 'alone', 0, 100_000)], CLOCK, {subtitle: ''}).length < 40_000);
+    const drawing = drawingOfRun(run([series('wbinvd', 'alone', 0, 100_000)]));
+    assert.ok(svgOf(drawing).length < 20_000);
   });
 });

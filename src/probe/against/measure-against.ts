@@ -57,6 +57,8 @@ export interface AgainstVcpu {
   timed: number;
   /** Time from leaving the guest to entering it again, the two tracepoints included; null when none was timed. */
   nanoseconds: Summary['nanoseconds'];
+  /** In nanoseconds, of the times that were kept; null when none was. */
+  histogram: Summary['histogram'];
 }
 
 export interface AgainstOptions {
@@ -235,6 +237,7 @@ const vcpusOf = ({byVcpu}: ExitCount, {times}: ExitTimes): AgainstVcpu[] =>
         exits: byVcpu === null ? null : (byVcpu.get(vcpu) ?? 0),
         timed: timed?.count ?? 0,
         nanoseconds: summary?.nanoseconds ?? null,
+        histogram: summary?.histogram ?? null,
       };
     });
 

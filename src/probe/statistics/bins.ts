@@ -13,7 +13,8 @@ export interface Histogram {
  * At most `wanted` ranges, and one for the rest.
  *
  * They are of equal length up to the 99th percentile, and the rest is in one range. Where the 99th percentile is
- * {@link WIDE} times the minimum, they grow by a factor, up to the maximum. No range is shorter than the step in which
+ * {@link WIDE} times the minimum, because a few in a hundred samples are far above the others, a lower one takes its place; where
+ * even the lowest of {@link BULK} is so far, they grow by a factor, up to the maximum. No range is shorter than the step in which
  * the counter of this machine counts, for then every other would be empty.
  *
  * @param sorted - at least one sample, upwards
@@ -21,10 +22,12 @@ export interface Histogram {
 export const histogramOf = (sorted: Float64Array, wanted: number): Histogram => {
   const min = quantile(sorted, 0);
   const max = quantile(sorted, 1);
-  const most = quantile(sorted, 0.99);
+  const isNear = (value: number): boolean => min <= 0 || value / min < WIDE;
+  const most = BULK.map((share) => quantile(sorted, share)).find(isNear);
   const step = commonStep(sorted);
-  const scale = min > 0 && most / min >= WIDE ? 'log' : 'linear';
-  const inner = scale === 'log' ? factorEdges(min, max, step, wanted) : equalEdges(min, most, step, wanted);
+  const scale = most === undefined ? 'log' : 'linear';
+  const inner =
+    most === undefined ? factorEdges(min, max, step, wanted) : equalEdges(min, most, step, wanted);
   const edges = [...inner.filter((edge) => edge < max), max];
   if (edges.length === 1) edges.unshift(min);
   const below = edges.map((edge, index) =>
@@ -34,6 +37,9 @@ export const histogramOf = (sorted: Float64Array, wanted: number): Histogram => 
 };
 
 const WIDE = 8;
+
+/** Up to which quantile ranges are of equal length, the best first. */
+const BULK = [0.99, 0.975, 0.95, 0.9];
 
 /** Joins neighbouring ranges until at most `limit` are left, and one that is longer, or shorter, than the others. */
 export const coarser = ({scale, edges, counts}: Histogram, limit: number): Histogram => {

@@ -54,12 +54,13 @@ export const summarise = (
     nanoseconds: converted(figures, subtract, 1e6 / tscKhz, 2),
     medianReplicates: replicates.map((replicate) => rounded(replicate - subtract, 2)),
     drifting,
-    histogram: histogramOf(sorted, HISTOGRAM_RANGES),
+    histogram: histogramOf(sorted, rangesFor(sorted.length)),
     outliers: outliersOf(ticks, sorted, {tscKhz, seconds}),
   };
 };
 
-const HISTOGRAM_RANGES = 60;
+/** So many that few samples have some in each range, and many are drawn finely. */
+const rangesFor = (samples: number): number => Math.min(120, Math.max(40, Math.round(samples / 25)));
 
 const NOTHING: Summary = {
   samples: 0,

@@ -407,7 +407,7 @@ describe('the answer of kvfio probe --against as text', () => {
       seconds: 10,
       ended: 'duration',
       wbinvd: {exits: 1234, perSecond: 123.4, counted: 'histogram', uncounted: 0},
-      vcpus: [{vcpu: 2, exits: 1234, timed: 1200, nanoseconds: null}],
+      vcpus: [{vcpu: 2, exits: 1234, timed: 1200, nanoseconds: null, histogram: null}],
       lostEvents: 34,
       machine: MACHINE,
       warnings: [],
