@@ -64,11 +64,17 @@ export class GuestShell implements AsyncDisposable {
    *
    * @param argv - without line ends
    * @param seconds - that it may take
+   * @param heard - is told all that the command has written so far, each time that there is more
    * @throws Error when it takes longer, or the guest ends under it; the guest is of no use any more
    */
-  async run(argv: readonly string[], seconds?: number): Promise<GuestEnding> {
+  async run(
+    argv: readonly string[],
+    seconds?: number,
+    heard?: (output: string) => void,
+  ): Promise<GuestEnding> {
     const ended = new Promise<GuestEnding>((resolve) => {
       this.#heard = () => {
+        heard?.(this.#output);
         const [line, status] = END.exec(this.#output) ?? [];
         if (line === undefined) return;
         const [output = ''] = this.#output.split(line, 1);

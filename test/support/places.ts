@@ -32,14 +32,16 @@ export class Places implements AsyncDisposable {
 
   /**
    * @param seconds - that the command may take
+   * @param heard - is told all that the command has written so far, each time that there is more
    * @returns how it ended, or why there is no such place
    */
   async run(
     place: Place,
     argv: readonly string[],
     seconds: number,
+    heard?: (output: string) => void,
   ): Promise<PlaceEnding | {missing: string}> {
-    if (place === 'host') return runHere(argv, seconds);
+    if (place === 'host') return runHere(argv, seconds, heard);
     this.#guest ??= GuestShell.boot({kernel: this.#kernel, install: this.#install});
     let guest;
     try {
@@ -48,7 +50,7 @@ export class Places implements AsyncDisposable {
       return {missing: `the lab, where it finds KVM, does not work: ${String(error)}`};
     }
     try {
-      const {status, output} = await guest.run(argv, seconds);
+      const {status, output} = await guest.run(argv, seconds, heard);
       return {status: String(status), output};
     } catch (error) {
       // whatever was done to it, the next command gets another
@@ -66,13 +68,20 @@ export class Places implements AsyncDisposable {
 }
 
 /** The command ends with this process, and when it takes too long. */
-const runHere = async ([program = '', ...argv]: readonly string[], seconds: number): Promise<PlaceEnding> => {
+const runHere = async (
+  [program = '', ...argv]: readonly string[],
+  seconds: number,
+  heard?: (output: string) => void,
+): Promise<PlaceEnding> => {
   const child = spawn('setpriv', ['--pdeathsig', 'KILL', program, ...argv], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const ending: PlaceEnding = {status: '', output: ''};
   for (const stream of ['stdout', 'stderr'] as const)
-    child[stream].on('data', (chunk: Buffer) => (ending.output += chunk.toString()));
+    child[stream].on('data', (chunk: Buffer) => {
+      ending.output += chunk.toString();
+      heard?.(ending.output);
+    });
   const limit = {passed: false};
   const timer = setTimeout(() => {
     limit.passed = true;

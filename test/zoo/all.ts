@@ -62,7 +62,9 @@ try {
   for (const {place, kernel} of places) {
     await using there = new Places(kernel, install);
     const effort: Effort =
-      place === 'host' ? {rounds: short ? 1 : 5, kills: true} : {rounds: short ? 1 : 2, kills: !short};
+      place === 'host'
+        ? {rounds: short ? 1 : 5, kills: true, resident: false}
+        : {rounds: short ? 1 : 2, kills: !short, resident: short};
     const runnable = kinds.filter(({program}) => missing.get(program) === undefined);
     const argv = [
       process.execPath,
@@ -70,7 +72,12 @@ try {
       JSON.stringify(effort),
       ...runnable.map(({name}) => name),
     ];
-    const ending = await there.run(place, inNamespaces(folder, argv), LIMIT);
+    const ending = await there.run(
+      place,
+      inNamespaces(folder, argv),
+      LIMIT,
+      progress(there.nameOf(place), runnable.length),
+    );
     const met = 'missing' in ending ? [] : readMet(ending.output);
     const failure =
       'missing' in ending ? ending.missing : `the run ended with ${ending.status}: ${rest(ending.output)}`;
@@ -86,6 +93,17 @@ function readMet(output: string): Met[] {
     .split('\n')
     .filter((line) => line.startsWith('{"name":'))
     .map((line) => JSON.parse(line) as Met);
+}
+
+/** A run takes an hour: says on stderr what became of each owner as it is known. */
+function progress(place: string, all: number): (output: string) => void {
+  let known = 0;
+  return (output) => {
+    // the last line may not be whole yet
+    const met = readMet(output.slice(0, output.lastIndexOf('\n') + 1));
+    for (const {name, ending, detail} of met.slice(known))
+      console.error(`${place}, ${(known += 1)} of ${all}: ${name}: ${ending}: ${detail}`);
+  };
 }
 
 function rest(output: string): string {

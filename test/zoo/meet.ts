@@ -1,7 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Process} from '../../src/linux/process.js';
 import {within} from '../../src/lab/within.js';
-import {kvfio} from '../chaos/kvfio.js';
 import {runChild} from '../vm/inject-child.js';
 import type {Arena} from '../vm/victim.js';
 import type {Ending} from './ending.js';
@@ -14,14 +13,34 @@ export interface Effort {
   rounds: number;
   /** Whether kvfio is killed after each of its ptrace requests, where the kind is for that. */
   kills: boolean;
+  /** Whether one kvfio serves all owners. */
+  resident: boolean;
+}
+
+/** Carries out a command line of kvfio. */
+export type Kvfio = (argv: readonly string[], milliseconds: number) => Promise<KvfioEnding>;
+
+export interface KvfioEnding {
+  exit: number | null;
+  stdout: string;
+  /** Why it has no exit code, or said nothing. */
+  why: string;
+}
+
+export interface Meeting {
+  arena: Arena;
+  /** Of the programs. */
+  folder: string;
+  kvfio: Kvfio;
+  effort: Effort;
 }
 
 /** Has kvfio work with an owner of a kind, and tells what became of that. */
-export const meet = async (arena: Arena, folder: string, kind: Kind, effort: Effort): Promise<Ending> => {
+export const meet = async ({arena, folder, kvfio, effort}: Meeting, kind: Kind): Promise<Ending> => {
   const owner = await startOwner(arena, folder, kind);
   try {
     await isWell(owner, 'before anything was done');
-    const served = await serve(owner, kind, effort.rounds);
+    const served = await serve(owner, kind, {kvfio, rounds: effort.rounds});
     if (served.ending !== 'undisturbed' || !effort.kills || kind.killed !== true) return served;
     const requests = await killAfterEach(owner);
     return {...served, detail: `${served.detail}; kvfio killed after each of ${requests} requests`};
@@ -49,18 +68,21 @@ const isWell = async (owner: Owner, when: string): Promise<void> => {
   }
 };
 
-const serve = async (owner: Owner, {flags = []}: Kind, rounds: number): Promise<Ending> => {
+const serve = async (
+  owner: Owner,
+  {flags = []}: Kind,
+  {kvfio, rounds}: {kvfio: Kvfio; rounds: number},
+): Promise<Ending> => {
   const where = ['--pid', String(owner.pid), '--vm-fd', String(owner.vmFd), '--json', ...flags];
   const refusals = new Map<string, number>();
   for (let round = 0; round < rounds; round += 1) {
     for (const command of [['create'], ['detach', '--all', '--close-device']]) {
       const device = devicesOf(owner).flatMap((fd) => ['--device-fd', String(fd)]);
-      const ending = await kvfio([...command, ...where, ...device], {patience: PATIENCE * 1000});
+      const ending = await kvfio([...command, ...where, ...device], PATIENCE * 1000);
       await isWell(owner, `after kvfio ${command[0] ?? ''}`);
       if (ending.exit !== 0) {
-        const {code, message} = failureOf(ending.stdout) ?? {code: null, message: ending.stderr};
-        if (code === null)
-          return {ending: 'failed', detail: `exit ${ending.exit ?? ending.signal ?? ''}: ${message}`};
+        const {code, message} = failureOf(ending.stdout) ?? {code: null, message: ending.why};
+        if (code === null) return {ending: 'failed', detail: `exit ${ending.exit ?? 'none'}: ${message}`};
         refusals.set(code, (refusals.get(code) ?? 0) + 1);
         break;
       }

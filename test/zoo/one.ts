@@ -7,18 +7,22 @@ import {dirname} from 'node:path';
 import {Arena} from '../vm/victim.js';
 import type {Ending} from './ending.js';
 import {KINDS} from './kinds.js';
+import {oneEach, Resident} from './kvfios.js';
 import {meet, type Effort} from './meet.js';
 
 /** A line of what this prints. */
 export type Met = Ending & {name: string};
 
-const [, program = '', effort = '', ...names] = process.argv;
+const [, program = '', given = '', ...names] = process.argv;
+const effort = JSON.parse(given) as Effort;
+using resident = effort.resident ? new Resident() : null;
 for (const kind of KINDS) {
   if (!names.includes(kind.name)) continue;
   using arena = new Arena();
+  const meeting = {arena, folder: dirname(program), kvfio: resident?.run ?? oneEach, effort};
   const met: Met = {
     name: kind.name,
-    ...(await meet(arena, dirname(program), kind, JSON.parse(effort) as Effort).catch((error: unknown) => ({
+    ...(await meet(meeting, kind).catch((error: unknown) => ({
       ...{ending: 'failed' as const, detail: String(error)},
     }))),
   };
