@@ -3,6 +3,7 @@ import {SyscallError} from './errno.js';
 import {syscall} from './libc.js';
 import {PinnedMemory} from './memory.js';
 
+const F_OFD_GETLK = 36;
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;
 const F_WRLCK = 1;
@@ -37,6 +38,14 @@ export const lockByteAlone = ({fd}: Descriptor, position: bigint): boolean => {
 };
 
 /**
+ * Whether somebody else has a lock on one byte of an open file. Nobody sees that this was asked.
+ *
+ * @throws {@link SyscallError}
+ */
+export const isByteLocked = ({fd}: Descriptor, position: bigint): boolean =>
+  lockCommand(fd, F_OFD_GETLK, {type: F_WRLCK, start: position, length: 1n}).readInt16LE(0) !== F_UNLCK;
+
+/**
  * Undoes {@link lockByte}, and leaves the locks of all other bytes.
  *
  * @throws {@link SyscallError}
@@ -46,11 +55,21 @@ export const unlockByte = ({fd}: Descriptor, position: bigint): void => {
 };
 
 const setLock = (fd: number, type: number, start: bigint, length: bigint): void => {
-  // struct flock: s16 type, s16 whence, s64 start, s64 len, s32 pid, which must be 0
+  lockCommand(fd, F_OFD_SETLK, {type, start, length});
+};
+
+/** @returns the `struct flock`, in which the kernel answers */
+const lockCommand = (
+  fd: number,
+  command: number,
+  {type, start, length}: {type: number; start: bigint; length: bigint},
+): Buffer => {
+  // s16 type, s16 whence, s64 start, s64 len, s32 pid, which must be 0
   const {bytes, address} = new PinnedMemory(32);
   bytes.writeInt16LE(type, 0);
   bytes.writeInt16LE(SEEK_SET, 2);
   bytes.writeBigInt64LE(start, 8);
   bytes.writeBigInt64LE(length, 16);
-  syscall('fcntl', [fd, F_OFD_SETLK, address]);
+  syscall('fcntl', [fd, command, address]);
+  return bytes;
 };

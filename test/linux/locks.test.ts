@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import {chmodSync, chownSync, writeFileSync} from 'node:fs';
+import {isByteLocked, lockByteAlone, unlockByte} from '../../src/linux/byte-lock.js';
+import {Descriptor} from '../../src/linux/descriptor.js';
 import {FileLock} from '../../src/linux/file-lock.js';
+import {O_RDWR, open} from '../../src/linux/libc.js';
 import {holderOf} from '../../src/linux/process-lock.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
@@ -17,6 +20,24 @@ describe('a lock', () => {
     writeFileSync(folder.path('his'), '', {mode: 0o600});
     chownSync(folder.path('his'), 4711, 4711);
     assert.throws(() => FileLock.tryTake(folder.path('his')), {code: 'EPERM'});
+  });
+
+  it('on a byte is seen by others and not by its holder, and who looks for one takes none', () => {
+    using folder = scratch();
+    const path = folder.path('file');
+    writeFileSync(path, '');
+    const openAnew = (): Descriptor => new Descriptor(open(path, O_RDWR), path);
+    using first = openAnew();
+    using second = openAnew();
+    for (const each of [first, second]) assert.equal(isByteLocked(each, 7n), false);
+    // as two kvfios that look at the same time
+    assert.ok(lockByteAlone(first, 7n));
+    assert.equal(isByteLocked(second, 7n), true);
+    assert.equal(isByteLocked(second, 8n), false);
+    assert.equal(isByteLocked(first, 7n), false);
+    assert.equal(lockByteAlone(second, 7n), false);
+    unlockByte(first, 7n);
+    assert.equal(isByteLocked(second, 7n), false);
   });
 
   it('has as its holder who locked the same inode of the same device, alone and by flock', () => {

@@ -1,7 +1,7 @@
 import {readlinkSync} from 'node:fs';
 import {Failure} from '../../failure.js';
 import type {Descriptor} from '../../linux/descriptor.js';
-import {lockByteAlone} from '../../linux/byte-lock.js';
+import {isByteLocked, lockByteAlone} from '../../linux/byte-lock.js';
 import {EM_X86_64} from '../../linux/elf.js';
 import {SyscallError} from '../../linux/errno.js';
 import {shareDescriptors} from '../../linux/kcmp.js';
@@ -249,7 +249,7 @@ export class OwnerProcess implements Disposable {
   /** Whether another kvfio has the lock on the owner's memory. */
   #isWorkedOn(): boolean {
     using memory = new ProcessMemory(this.pid, CODE_AND_MARK);
-    return !lockByteAlone(memory.file, 0n);
+    return isByteLocked(memory.file, 0n);
   }
 
   #checkProgram(): void {
