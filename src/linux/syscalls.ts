@@ -54,6 +54,7 @@ const X64 = {
   tee: 276,
   vmsplice: 278,
   epoll_pwait: 281,
+  fallocate: 285,
   accept4: 288,
   perf_event_open: 298,
   recvmmsg: 299,
@@ -71,6 +72,7 @@ const X64 = {
   pidfd_getfd: 438,
   epoll_pwait2: 441,
   futex_waitv: 449,
+  futex_wait: 455,
 } as const;
 
 export type SyscallName = keyof typeof X64;

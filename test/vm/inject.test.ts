@@ -113,6 +113,7 @@ describe('An injected owner', function () {
         const outcome = stopThread({
           ...{pid, tid: pid, memory, sites, spare, filtered: false, suspendSeccomp: false, patience: 1000},
           observe: () => undefined,
+          mayStillBe: () => true,
           isOwners: () => false,
         });
         assert.equal(outcome, 'not-the-owners');

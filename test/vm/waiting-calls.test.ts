@@ -10,7 +10,7 @@ import {afterStop} from '../../src/vm/inject/waiting-calls.js';
 import {rounds} from '../support/pace.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
-import {NOT_STOPPABLE, STOPPABLE} from '../zoo/waits.js';
+import {NOT_STOPPABLE, STOPPABLE, WORKING} from '../zoo/waits.js';
 import {Arena, type Victim} from './victim.js';
 
 /** Whether it was served, and not refused for that no thread of it can be stopped. */
@@ -57,6 +57,14 @@ describe('An owner whose only thread waits in', function () {
     });
   }
 
+  for (const call of WORKING) {
+    it(`nothing, and works in ${call}, is served, and sees no end of that which is not its own`, async () => {
+      const victim = await arena.victim([call], {program: 'calls'});
+      for (let round = 0; round < 20; round += 1) assert.ok(serve(victim));
+      await victim.isWell();
+    });
+  }
+
   for (const call of NOT_STOPPABLE) {
     it(`${call} is served between two of these, or refused, and sees no end of it that is not its own`, async () => {
       const victim = await arena.victim([call], {program: 'calls'});
@@ -86,9 +94,12 @@ describe('An owner whose only thread waits in', function () {
 });
 
 describe('What a stop does to a call', () => {
-  const canWrite = (address: bigint): boolean => address !== 0xbadn;
+  const surroundings = {
+    canWrite: (address: bigint) => address !== 0xbadn,
+    gathers: (fd: number) => fd === 9,
+  };
   const after = (name: keyof typeof SYSCALLS_X64, ...args: bigint[]) =>
-    afterStop(SYSCALLS_X64[name], args, canWrite);
+    afterStop(SYSCALLS_X64[name], args, surroundings);
 
   it('depends on whether it can say what is left of its time', () => {
     assert.equal(after('nanosleep', 1n, 0n), 'restarts');
@@ -105,8 +116,18 @@ describe('What a stop does to a call', () => {
     assert.equal(after('io_uring_enter', 3n, 0n, 1n, 1n), 'fails');
     assert.equal(after('io_uring_enter', 3n, 1n, 1n, 1n), 'ends-early');
     assert.equal(after('io_uring_enter', 3n, 0n, 0n, 4n), 'ends-early');
-    assert.equal(after('recvmmsg', 3n, 1n, 2n), 'ends-early');
+    assert.equal(after('io_uring_enter', 3n, 0n, 2n, 1n), 'ends-early');
+    assert.equal(after('recvmmsg', 3n, 1n, 1n, 0n), 'fails');
+    assert.equal(after('recvmmsg', 3n, 1n, 2n, 0n), 'ends-early');
+    assert.equal(after('recvmmsg', 3n, 1n, 1n, 0x100n), 'ends-early');
     assert.equal(after('connect', 3n), 'ends-early');
+  });
+
+  it('depends on whether a descriptor gives less than is asked for', () => {
+    for (const name of ['read', 'readv', 'preadv2', 'recvfrom', 'recvmsg'] as const) {
+      assert.equal(after(name, 3n, 1n, 0n, 0n), 'fails', name);
+      assert.equal(after(name, 9n, 1n, 0n, 0n), 'ends-early', name);
+    }
   });
 
   it('is not known of others, ioctl among them', () => {

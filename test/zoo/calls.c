@@ -26,6 +26,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 
 #define WAIT_NS 120000000
 static const struct timespec wait_time = {0, WAIT_NS};
@@ -97,6 +98,11 @@ static long wait_for_time(void)
 		long answer = MAKE(449, &waiter, 1, 0, &t, CLOCK_MONOTONIC);
 		return answer == -ENOSYS ? (nanosleep(&wait_time, NULL), 0) : expect(-ETIMEDOUT, answer);
 	}
+	if (is("futex_wait")) {
+		t = at(CLOCK_MONOTONIC);
+		long answer = MAKE(455, &word, 1, 0xffffffff, 2 | 128, &t, CLOCK_MONOTONIC);
+		return answer == -ENOSYS ? (nanosleep(&wait_time, NULL), 0) : expect(-ETIMEDOUT, answer);
+	}
 	if (is("poll")) return expect(0, MAKE(SYS_poll, 0, 0, WAIT_NS / 1000000));
 	if (is("ppoll")) return expect(0, MAKE(SYS_ppoll, 0, 0, &t, &none, 8));
 	if (is("ppoll, constant time")) return expect(0, MAKE(SYS_ppoll, 0, 0, unwritable, &none, 8));
@@ -132,6 +138,21 @@ static long wait_for_time(void)
 		if (!ring && (ring = syscall(SYS_io_uring_setup, 8, &parameters)) < 0) fail();
 		return expect(-ETIME, MAKE(SYS_io_uring_enter, ring, 0, 1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument, sizeof argument));
 	}
+	if (is("io_uring_enter, two")) {
+		/* one of the two that it waits for is there; to have that at the end of its time is no error */
+		static int ring;
+		struct io_uring_params parameters = {0};
+		struct { uint64_t mask; uint32_t size, unused; uint64_t time; } argument = {0, 8, 0, (uint64_t)&t};
+		if (!ring) {
+			if ((ring = syscall(SYS_io_uring_setup, 8, &parameters)) < 0) fail();
+			char *queue = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, ring, IORING_OFF_SQ_RING);
+			mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, IORING_OFF_SQES);
+			/* all zero is IORING_OP_NOP */
+			++*(unsigned *)(queue + parameters.sq_off.tail);
+			if (syscall(SYS_io_uring_enter, ring, 1, 0, 0, NULL, 0) != 1) fail();
+		}
+		return expect(0, MAKE(SYS_io_uring_enter, ring, 0, 2, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument, sizeof argument));
+	}
 	if (is("semtimedop")) {
 		static int set;
 		if (!set && (set = semget(IPC_PRIVATE, 1, 0600)) < 0) fail();
@@ -148,6 +169,11 @@ static long wait_for_time(void)
 	if (is("preadv2, time limit")) return expect(-EAGAIN, MAKE(SYS_preadv2, pair[0], &vector, 1, -1, -1, 0));
 	if (is("recvfrom, time limit")) return expect(-EAGAIN, MAKE(SYS_recvfrom, pair[0], bytes, 1, 0));
 	if (is("recvfrom, all")) return expect(-EAGAIN, MAKE(SYS_recvfrom, pair[0], bytes, 2, MSG_WAITALL));
+	if (is("read, least") || is("recvfrom, least")) {
+		drain(pair[0]);
+		if (setsockopt(pair[0], SOL_SOCKET, SO_RCVLOWAT, &(int){2}, sizeof(int)) || write(pair[1], "x", 1) != 1) fail();
+		return expect(1, is("read, least") ? MAKE(SYS_read, pair[0], bytes, 2) : MAKE(SYS_recvfrom, pair[0], bytes, 2, 0));
+	}
 	if (is("recvmsg, time limit")) return expect(-EAGAIN, MAKE(SYS_recvmsg, pair[0], &message, 0));
 	if (is("recvmmsg, time limit")) return expect(-EAGAIN, MAKE(SYS_recvmmsg, pair[0], messages, 1, 0, 0));
 	setsockopt(pair[0], SOL_SOCKET, SO_SNDTIMEO, &v, sizeof v);
@@ -263,6 +289,21 @@ static long wait_for_other(void)
 		if (is("tee")) { answer = expect(1, MAKE(SYS_tee, pipes[0], other[1], 1, 0)); drain(pipes[0]); }
 		close(other[0]);
 		close(other[1]);
+	} else if (is("read, terminal") || is("read, line of a terminal")) {
+		static int master, terminal;
+		struct termios how;
+		int waits_for_two = is("read, terminal");
+		if (!master) {
+			if ((master = open("/dev/ptmx", O_RDWR | O_NOCTTY)) < 0 || grantpt(master) || unlockpt(master)) fail();
+			if ((terminal = open(ptsname(master), O_RDWR | O_NOCTTY)) < 0 || tcgetattr(terminal, &how)) fail();
+			how.c_lflag &= ~(ECHO | (waits_for_two ? ICANON : 0));
+			how.c_cc[VMIN] = 2;
+			how.c_cc[VTIME] = 0;
+			if (tcsetattr(terminal, TCSANOW, &how)) fail();
+		}
+		if (write(master, "x", 1) != 1) fail();
+		LATER(if (write(master, waits_for_two ? "y" : "\n", 1) < 0) _exit(1));
+		answer = expect(2, MAKE(SYS_read, terminal, bytes, 4));
 	} else if (is("read, timerfd")) {
 		static int timer;
 		struct itimerspec once = {{0}, wait_time};
@@ -281,6 +322,26 @@ static long wait_for_other(void)
 	while (waitpid(-1, &status, 0) < 0 && errno == EINTR) ;
 	made.answer = number;
 	made.lost = lost;
+	return answer;
+}
+
+/* What takes its time in the kernel without waiting there, and looks for signals meanwhile. */
+static long work(void)
+{
+	static int file, kvm;
+	uint64_t end = nanoseconds() + WAIT_NS;
+	long answer = 0;
+	if (!file) file = memfd_create("room", 0);
+	if (!kvm) kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	do {
+		if (is("fallocate")) {
+			answer = MAKE(SYS_fallocate, file, 0, 0, 16 << 20);
+			if (ftruncate(file, 0)) fail();
+		} else if (is("KVM_CREATE_VM")) {
+			answer = MAKE(SYS_ioctl, kvm, KVM_CREATE_VM, 0);
+			if (answer > 0) { close(answer); answer = 0; }
+		} else return -ENOSYS;
+	} while (!answer && !made.lost && nanoseconds() < end);
 	return answer;
 }
 
@@ -309,7 +370,8 @@ int main(int argc, char **argv)
 	report->ready = 1;
 	for (;;) {
 		uint64_t begun = nanoseconds();
-		long wrong = wait_for_time();
+		long wrong = work();
+		if (wrong == -ENOSYS) wrong = wait_for_time();
 		int by_other = wrong == -ENOSYS;
 		if (by_other) wrong = wait_for_other();
 		if (wrong) BROKEN(-wrong);

@@ -1,5 +1,5 @@
 import type {ZooProgram} from './programs.js';
-import {NOT_STOPPABLE, STOPPABLE} from './waits.js';
+import {NOT_STOPPABLE, STOPPABLE, WORKING} from './waits.js';
 
 /** A kind of owner, and what becomes of it. */
 export interface Kind {
@@ -97,6 +97,7 @@ export const KINDS: readonly Kind[] = [
     {name: `seccomp ${action}, suspended`, program: 'filters', args: [action], flags: ['--suspend-seccomp']},
   ]),
   {name: 'seccomp strict', program: 'filters', args: ['strict'], refused: 'OWNER_SECCOMP_STRICT'},
+  ...WORKING.map((call): Kind => ({name: `works in ${call}`, program: 'calls', args: [call]})),
   ...STOPPABLE.map((call): Kind => ({name: `waits in ${call}`, program: 'calls', args: [call]})),
   ...NOT_STOPPABLE.flatMap((call): Kind[] => [
     {

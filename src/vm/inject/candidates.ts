@@ -4,7 +4,8 @@ import type {ProcessStatus} from '../../linux/process-status.js';
 import {SYSCALLS_X64} from '../../linux/syscalls.js';
 import type {TaskSyscall} from '../../linux/task-syscall.js';
 import {KVM_RUN} from './interrupted-call.js';
-import {afterStop} from './waiting-calls.js';
+import type {RunningThreads} from './running-threads.js';
+import {afterStop, type Surroundings} from './waiting-calls.js';
 import {SyscallError} from '../../linux/errno.js';
 
 /** What is known of a thread before it is stopped. */
@@ -20,38 +21,59 @@ export interface Task {
  * dying, stopped, traced, not interruptible, has what a signal frame cannot restore, or waits in a call that would end early
  * or of which is not known what a stop does to it.
  *
- * @param canWrite - whether the thread may write at an address
+ * The kernel itself restarts the calls of the first two ranks, also if kvfio is killed as it stops the thread. Those of the third
+ * fail with EINTR then, as after a signal.
  */
-export const disturbance = (
-  {comm, status, syscall}: Task,
-  canWrite: (address: bigint) => boolean,
-): number | null => {
+export const disturbance = ({comm, status, syscall}: Task, surroundings: Surroundings): number | null => {
   if (!STOPPABLE.has(status.state ?? '')) return null;
   if (status.tracerPid !== 0 || hasShadowStack(status) || status.seccomp === SECCOMP_MODE_STRICT) return null;
   if (syscall?.kind === 'syscall') {
     if (syscall.number === SYSCALLS_X64.ioctl && syscall.args[1] === BigInt(KVM_RUN)) return null;
-    const after = afterStop(syscall.number, syscall.args, canWrite);
+    const after = afterStop(syscall.number, syscall.args, surroundings);
     const continues = syscall.number === SYSCALLS_X64.restart_syscall;
     if (after === 'ends-early' || (after === null && !continues)) return null;
     if (NAMED_AS_VCPU.test(comm)) return 4;
-    return after === null ? 2 : after === 'restarts' ? 0 : 1;
+    return after === null ? 1 : after === 'restarts' ? 0 : 2;
   }
   // it may have begun a call when the stop comes
   return NAMED_AS_VCPU.test(comm) ? 4 : 3;
 };
 
+/** A thread that may be stopped. */
+export interface Candidate extends Task {
+  /** Whether it still may be. It goes on to something else at any time. */
+  mayStillBe: () => boolean;
+}
+
+export interface CandidatesOptions {
+  /** Whether a read of a descriptor of the process waits for more than one byte. */
+  gathers: (fd: number) => boolean;
+  /** What is known of those that run. */
+  running: RunningThreads;
+}
+
 /** The threads of a process that may be stopped, as the first one is needed, and then the next. */
-export function* candidates(process: Process): Generator<Task, void> {
-  const others: {task: Task; rank: number}[] = [];
+export function* candidates(
+  process: Process,
+  {gathers, running}: CandidatesOptions,
+): Generator<Candidate, void> {
+  const others: {task: Candidate; rank: number}[] = [];
   let maps: Mapping[] | undefined;
   const canWrite = (address: bigint): boolean => {
     maps ??= process.maps();
     return maps.some(({start, end, writable}) => writable && start <= address && address < end);
   };
+  const rankOf = (task: Task | null): number | null =>
+    task === null ? null : disturbance(task, {canWrite, gathers});
   for (const tid of process.tasks()) {
-    const task = readTask(process, tid);
-    const rank = task === null ? null : disturbance(task, canWrite);
-    if (task === null || rank === null) continue;
+    const found = readTask(process, tid);
+    const rank = rankOf(found);
+    if (found === null) continue;
+    if (rank === null) {
+      if (found.status.state === 'S' && found.syscall?.kind === 'syscall') running.avoid(tid);
+      continue;
+    }
+    const task = {...found, mayStillBe: () => rankOf(readTask(process, tid)) !== null};
     if (rank === 0) yield task;
     else others.push({task, rank});
   }

@@ -14,7 +14,7 @@ export const madeAgain = (registers: Registers): Registers => {
   const number = registers.getSigned('orig_rax');
   if (number < 0) return registers;
   const answer = registers.getSigned('rax');
-  if (!mayBeMadeAgain(number, answer) && !(answer === EINTR && isKvmRun(registers))) return registers;
+  if (!mayBeMadeAgain(number, answer) && !(answer === EINTR && isOfKvm(registers))) return registers;
   return registers.with({rax: BigInt(ERESTARTNOHAND)});
 };
 
@@ -39,9 +39,19 @@ export const callToMake = (stopped: Registers, entered: Registers, code: () => B
 export const isKvmRun = (registers: Registers): boolean =>
   registers.getSigned('orig_rax') === SYSCALLS_X64.ioctl && registers.get('rsi') === BigInt(KVM_RUN);
 
+/**
+ * Whether a thread was in a request to KVM. One that fails with EINTR has changed nothing, as KVM_CREATE_VM (mm_take_all_locks), or has
+ * written into its argument how far it came, as KVM_PRE_FAULT_MEMORY.
+ */
+const isOfKvm = (registers: Registers): boolean =>
+  registers.getSigned('orig_rax') === SYSCALLS_X64.ioctl && ((registers.get('rsi') >> 8n) & 0xffn) === KVMIO;
+
 /** Whether a call returned the wish to be made again, which no program ever sees. */
 export const wantsRestart = (answer: number): boolean =>
   answer <= ERESTARTSYS && answer >= ERESTART_RESTARTBLOCK && answer !== ENOIOCTLCMD;
+
+/** include/uapi/linux/kvm.h */
+const KVMIO = 0xaen;
 
 /** _IO(KVMIO, 0x80), from include/uapi/linux/kvm.h. */
 export const KVM_RUN = 0xae80;

@@ -4,17 +4,19 @@ import type {Descriptor} from '../../linux/descriptor.js';
 import {isByteLocked, lockByteAlone} from '../../linux/byte-lock.js';
 import {EM_X86_64} from '../../linux/elf.js';
 import {SyscallError} from '../../linux/errno.js';
+import {gathers} from '../../linux/gathering.js';
 import {shareDescriptors} from '../../linux/kcmp.js';
 import {ProcessMemory} from '../../linux/memory.js';
 import {pause} from '../../linux/pause.js';
 import {Pidfd} from '../../linux/pidfd.js';
 import {Process} from '../../linux/process.js';
 import type {PtraceObserver} from '../../linux/ptrace.js';
-import {SECCOMP_MODE_STRICT, candidates, hasShadowStack, readTask, type Task} from './candidates.js';
+import {SECCOMP_MODE_STRICT, candidates, hasShadowStack, readTask, type Candidate} from './candidates.js';
 import {findCodeSites, type CodeSites} from './code-sites.js';
 import {KVM_RUN} from './interrupted-call.js';
 import {permissionFailure} from './permission.js';
 import {refusal, refuse, unanswered, unread, type Reason, type Subject} from './refusals.js';
+import {RunningThreads} from './running-threads.js';
 import {spareMemory, type NoSpare, type SpareMemory} from './spare-memory.js';
 import {stopThread, type Unsuitable} from './stop-thread.js';
 import {StoppedThread} from './stopped-thread.js';
@@ -148,15 +150,19 @@ export class OwnerProcess implements Disposable {
   /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
   #stop(memory: ProcessMemory): StoppedThread {
     const giveUp = performance.now() + HOPE;
+    const options = {gathers: (fd: number) => this.#gathers(fd), running: new RunningThreads()};
     for (;;) {
       this.#checkState(true);
       const reasons = new Set<Unusable>();
       const spare = whileThere(() => spareMemory(this.process, memory));
       if (typeof spare === 'string') throw refuse(this.#subject, NO_SPARE[spare]);
-      for (const task of candidates(this.process)) {
-        const outcome = this.#unlessEnded(task.tid, () =>
-          shareDescriptors(this.pid, task.tid) ? this.#tryToStop(task, memory, spare) : null,
-        );
+      for (const task of candidates(this.process, options)) {
+        const isReady = task.syscall?.kind === 'syscall' || options.running.mayStop(task.tid);
+        const outcome = isReady
+          ? this.#unlessEnded(task.tid, () =>
+              shareDescriptors(this.pid, task.tid) ? this.#tryToStop(task, memory, spare) : null,
+            )
+          : 'not-watched';
         if (outcome === null) continue;
         if (outcome instanceof StoppedThread) return outcome;
         reasons.add(outcome);
@@ -167,6 +173,17 @@ export class OwnerProcess implements Disposable {
       const hopeless = reasons.size > 0 && [...reasons].every((reason) => LASTING.has(reason));
       if (hopeless || performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
       pause(1);
+    }
+  }
+
+  /** What cannot be seen is taken for something that does. */
+  #gathers(fd: number): boolean {
+    try {
+      using file = this.pidfd.getfd(fd);
+      return gathers(file);
+    } catch (error) {
+      if (error instanceof SyscallError) return true;
+      throw error;
     }
   }
 
@@ -186,10 +203,10 @@ export class OwnerProcess implements Disposable {
   }
 
   #tryToStop(
-    {tid, status}: Task,
+    {tid, status, mayStillBe}: Candidate,
     memory: ProcessMemory,
     spare: SpareMemory,
-  ): StoppedThread | Exclude<Unusable, 'ended'> {
+  ): StoppedThread | Exclude<Unusable, 'ended' | 'not-watched'> {
     const filtered = (status.seccomp ?? 0) !== 0;
     if (filtered && !maySuspendSeccomp()) return 'filtered';
     try {
@@ -200,6 +217,7 @@ export class OwnerProcess implements Disposable {
         spare,
         sites: this.#sites,
         filtered,
+        mayStillBe,
         isOwners: () => this.process.has(tid) && !this.pidfd.exited,
         ...this.#manner,
       });
@@ -308,6 +326,8 @@ type Unusable =
   | 'traced'
   /** It has filters, which kvfio may not suspend. */
   | 'filtered'
+  /** It runs, and has not been seen for long enough to tell what it waits in at other times. */
+  | 'not-watched'
   /** It has ended since it was found. */
   | 'ended';
 

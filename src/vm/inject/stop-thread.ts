@@ -37,12 +37,16 @@ export interface Preparation {
   /** Milliseconds that the thread has for stopping, and for each call. */
   patience: number;
   observe: PtraceObserver;
+  /** Whether the thread still is one that may be stopped. Asked as late as can be. */
+  mayStillBe: () => boolean;
   /** Whether the thread is one of the owner. Asked when its number cannot pass to another thread any more. */
   isOwners: () => boolean;
 }
 
 /** Why a thread could not be used. It goes on as if nothing had been. */
 export type Unsuitable =
+  /** It has begun something else since it was found. */
+  | 'has-gone-on'
   /** Its number has passed to another process. */
   | 'not-the-owners'
   /** It runs a vCPU. */
@@ -77,7 +81,7 @@ export type Unsuitable =
  * @throws {@link SyscallError} from PTRACE_SEIZE; {@link NoAnswer}; {@link ThreadGone}
  */
 export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable => {
-  const {tid, memory, sites, spare, filtered, suspendSeccomp, patience, observe, isOwners} = preparation;
+  const {tid, memory, sites, spare, filtered, suspendSeccomp, patience, observe} = preparation;
   const thread = new Tracee(tid, Tracee.scratch(), observe);
   const grip: Grip = {thread, memory, frame: new SignalFrame(), sites, patience};
   const hold: Hold = {
@@ -87,9 +91,11 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
   calmEngine();
   // its first time takes many times longer, and the thread may have to wait for the next
   if (hold.isFirst) mayBeOnAlternateStack(memory, spare.endOfStack - REHEARSED, spare.endOfStack);
+  // a thread that is seized cannot be left without a stop
+  if (!preparation.mayStillBe()) return 'has-gone-on';
   thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
   // all that need not be done while the thread waits comes before
-  const belongs = isOwners();
+  const belongs = preparation.isOwners();
   return whileThere(() => {
     thread.interrupt();
     untilInterrupted(thread, performance.now() + patience);

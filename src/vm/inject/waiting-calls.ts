@@ -9,13 +9,20 @@ export type AfterStop =
   /** The same, or it ends with a part of what it was to do, or with another error, which cannot be undone. */
   | 'ends-early';
 
-/** @param canWrite - whether the thread may write at an address */
-type Row = AfterStop | ((args: readonly bigint[], canWrite: (address: bigint) => boolean) => AfterStop);
+/** What more than its arguments decides what becomes of a call. */
+export interface Surroundings {
+  /** Whether the thread may write at an address. */
+  canWrite: (address: bigint) => boolean;
+  /** Whether a read of a descriptor waits for more than one byte. */
+  gathers: (fd: number) => boolean;
+}
+
+type Row = AfterStop | ((args: readonly bigint[], surroundings: Surroundings) => AfterStop);
 
 /** The time that is left is written there; where it cannot be, the call fails for good (poll_select_finish in fs/select.c). */
 const restartsWhenWritten =
   (timeout: number): Row =>
-  (args, canWrite) => {
+  (args, {canWrite}) => {
     const address = args[timeout] ?? 0n;
     return address === 0n || canWrite(address) ? 'restarts' : 'fails';
   };
@@ -23,7 +30,7 @@ const restartsWhenWritten =
 /** The time that is left is written there, and that it cannot be is an error (nanosleep_copyout in kernel/time/hrtimer.c). */
 const restartsUnlessUnwritable =
   (remainder: number): Row =>
-  (args, canWrite) => {
+  (args, {canWrite}) => {
     const address = args[remainder] ?? 0n;
     return address === 0n || canWrite(address) ? 'restarts' : 'ends-early';
   };
@@ -34,26 +41,36 @@ const failsUnlessMaking =
   (args) =>
     ((args[flags] ?? 0n) & O_EXCL) === 0n ? 'fails' : 'ends-early';
 
-/** It may have some of several things when it is interrupted. */
-const failsForOne =
-  (count: number, otherwise: AfterStop = 'fails'): Row =>
-  (args) =>
-    (args[count] ?? 0n) > 1n ? 'ends-early' : otherwise;
+/** It may have some of the bytes, from a descriptor that gives no less than a number of them. */
+const failsUnlessGathering: Row = ([fd = 0n], {gathers}) =>
+  gathers(Number(fd & U32)) ? 'ends-early' : 'fails';
 
-/** With MSG_WAITALL it may have some of the bytes. */
+/** The same with MSG_WAITALL. */
 const failsUnlessWaitingForAll =
   (flags: number): Row =>
-  (args) =>
-    ((args[flags] ?? 0n) & MSG_WAITALL) === 0n ? 'fails' : 'ends-early';
+  (args, surroundings) =>
+    ((args[flags] ?? 0n) & MSG_WAITALL) === 0n ? failsUnlessGathering(args, surroundings) : 'ends-early';
+
+/** It may have some of several things when it is interrupted. */
+const failsForOne =
+  (count: number, forOne: Row = 'fails'): Row =>
+  (args, surroundings) => {
+    if ((args[count] ?? 0n) > 1n) return 'ends-early';
+    return typeof forOne === 'function' ? forOne(args, surroundings) : forOne;
+  };
 
 /**
  * The calls in which a thread can wait, and be interrupted, for long. On a socket that has a timeout they fail instead of being
  * made again (sock_intr_errno in include/net/sock.h). A timeout of a call that is made again begins anew.
+ *
+ * From the kernel's source, 6.1 and 7.3: all that answers ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK or EINTR,
+ * or looks at signal_pending(). A call that is not here is taken for one that may do anything.
  */
 const WAITING: Partial<Record<SyscallName, Row>> = {
   // kernel/futex: after a requeue, FUTEX_WAIT_REQUEUE_PI ends with EWOULDBLOCK
   futex: (args) => (((args[1] ?? 0n) & FUTEX_CMD_MASK) === FUTEX_WAIT_REQUEUE_PI ? 'ends-early' : 'restarts'),
   futex_waitv: 'restarts',
+  futex_wait: 'restarts',
   // fs/select.c
   poll: 'restarts',
   ppoll: restartsWhenWritten(2),
@@ -86,22 +103,23 @@ const WAITING: Partial<Record<SyscallName, Row>> = {
   epoll_pwait2: 'fails',
   io_getevents: failsForOne(1),
   io_pgetevents: failsForOne(1, 'restarts'),
-  // io_uring: it answers with what it has submitted, and with 0 where it waits for room only (io_sqpoll_wait_sq in sqpoll.c)
-  io_uring_enter: (args) =>
-    ((args[1] ?? 0n) & U32) === 0n && ((args[3] ?? 0n) & IORING_ENTER_SQ_WAIT) === 0n
+  // io_uring: it answers with what it has submitted, and with 0 where it waits for room only (io_sqpoll_wait_sq in sqpoll.c), or has
+  // one of several completions (io_cqring_wait in io_uring.c or wait.c)
+  io_uring_enter: ([, submitted = 0n, least = 0n, flags = 0n]) =>
+    (submitted & U32) === 0n && (least & U32) <= 1n && (flags & IORING_ENTER_SQ_WAIT) === 0n
       ? 'fails'
       : 'ends-early',
   // fs/read_write.c, net/socket.c, fs/splice.c
-  read: 'fails',
-  readv: 'fails',
-  preadv2: 'fails',
+  read: failsUnlessGathering,
+  readv: failsUnlessGathering,
+  preadv2: failsUnlessGathering,
   accept: 'fails',
   accept4: 'fails',
   // of a VM's socket, it gives the connection up (vsock_connect in net/vmw_vsock/af_vsock.c)
   connect: 'ends-early',
   recvfrom: failsUnlessWaitingForAll(3),
   recvmsg: failsUnlessWaitingForAll(2),
-  recvmmsg: failsForOne(2),
+  recvmmsg: failsForOne(2, failsUnlessWaitingForAll(3)),
   tee: 'fails',
   write: 'ends-early',
   writev: 'ends-early',
@@ -112,6 +130,8 @@ const WAITING: Partial<Record<SyscallName, Row>> = {
   sendfile: 'ends-early',
   splice: 'ends-early',
   vmsplice: 'ends-early',
+  // mm/shmem.c, mm/hugetlb.c: what it has made is found there when it is made again
+  fallocate: 'ends-early',
 };
 
 const BY_NUMBER: ReadonlyMap<number, Row> = new Map(
@@ -122,10 +142,10 @@ const BY_NUMBER: ReadonlyMap<number, Row> = new Map(
 export const afterStop = (
   number: number,
   args: readonly bigint[],
-  canWrite: (address: bigint) => boolean,
+  surroundings: Surroundings,
 ): AfterStop | null => {
   const row = BY_NUMBER.get(number);
-  return typeof row === 'function' ? row(args, canWrite) : (row ?? null);
+  return typeof row === 'function' ? row(args, surroundings) : (row ?? null);
 };
 
 /**
