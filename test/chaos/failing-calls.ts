@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFileSync, rmSync} from 'node:fs';
+import {Process} from '../../src/linux/process.js';
 import {countDescriptors, startKvfioVm} from '../vm/vmm.js';
 import {endsProperly, kvfio, type Ending} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, killed, startExample} from './owners.js';
@@ -54,7 +55,8 @@ export const trial: Trial = {
     await using vmm = await startExample(socket);
     const idle = countDescriptors(vmm.pid);
     const seen = new Set<string>();
-    const hasDevice = (): boolean => countDescriptors(vmm.pid) > idle;
+    const hasDevice = (): boolean =>
+      [...new Process(vmm.pid).descriptors()].some(([, link]) => link === 'anon_inode:kvm-vfio');
     const pid = ['--pid', String(owner.pid)];
     const at = ['--vm-sock', socket, '--via', 'agent'];
     const jobs: Job[] = [
@@ -66,7 +68,7 @@ export const trial: Trial = {
       },
       {
         argv: () => change(hasDevice(), ...at),
-        state: async () => String((await descriptorsAtRest(vmm.pid, hasDevice() ? idle + 1 : idle)) - idle),
+        state: async () => String((await descriptorsAtRest(vmm.pid, idle + (hasDevice() ? 1 : 0))) - idle),
         check: (when) => {
           if (vmm.process.exitCode !== null) tally.harmed.push(`${when}: the VMM ended`);
           return Promise.resolve();
