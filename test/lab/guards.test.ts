@@ -322,7 +322,7 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
     assert.deepEqual(refused('functions'), [
       'it has 2 virtual functions: 0000:01:00.1 (vfio-pci), 0000:01:00.2 (no driver)',
     ]);
-    assert.match(said('functions-forced', 9), /answered EBUSY: it has virtual functions/);
+    assert.match(said('functions-forced', 9), /answered EBUSY: 0000:01:00\.0 has 2 virtual functions\./);
     assert.ok(text('functions-forced.state').includes(`${PF} nvme (null)\n`));
     assert.match(said('no-functions', 0), /nvme -> vfio-pci/);
     assert.deepEqual(changed('before', 'last').sort(), [

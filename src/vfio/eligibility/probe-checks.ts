@@ -127,9 +127,8 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
     {
       id: 'virtual-functions',
       subject: 'device',
-      look: unlessBound(({address, path, driver, classCode}, _group, {facts}) => {
-        // they are there by the will of a driver
-        if (driver === null || isPciBridge(classCode)) return null;
+      look: unlessBound(({address, path, classCode}, _group, {facts}) => {
+        if (isPciBridge(classCode)) return null;
         const count = Number(facts.of(path, 'sriov_numvfs') ?? 0);
         return count > 0
           ? {

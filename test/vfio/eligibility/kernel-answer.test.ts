@@ -126,6 +126,16 @@ describe('a group that the kernel refuses to a VMM', () => {
     );
   });
 
+  it('of a driver that is bound to a physical function names its virtual ones, whose driver has just let it go', () => {
+    const plain = device(NIC, null);
+    const why = withGroup([{...plain, files: {...plain.files, sriov_numvfs: '2\n'}}], {}, (host, group) => {
+      const [member] = group.devices;
+      assert.ok(member);
+      return explainProbe(host, {device: member, group}, 'EBUSY')?.why;
+    });
+    assert.match(why ?? '', /0000:01:00\.0 has 2 virtual functions\./);
+  });
+
   it('is not advised to be bound where that does not help', () => {
     const plain = device('0000:01:00.0', 'mlx5_core');
     const pf = {...plain, files: {...plain.files, sriov_numvfs: '1\n'}};
