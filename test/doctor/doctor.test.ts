@@ -498,6 +498,30 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'fail',
     /made the groups up itself .* says intel_iommu=off; remove intel_iommu=off from/,
   ],
+  [
+    'iommu',
+    'groups of mediated devices alone, which have no name before 5.16',
+    {
+      release: '5.10.0-46-amd64',
+      units: {},
+      groups: {0: [other('mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', {driver: 'vfio_mdev'})]},
+      commandLine: 'intel_iommu=off',
+    },
+    'fail',
+    /made the groups up itself .* remove intel_iommu=off from/,
+  ],
+  [
+    'iommu',
+    'a group that VFIO made up beside groups of platform devices',
+    {
+      groups: {
+        0: {name: 'vfio-noiommu', devices: [pci('0000:01:00.0', {driver: 'vfio-pci'})]},
+        1: [other('platform', '107c580000.hvs', {unit: 'dmar0'})],
+      },
+    },
+    'fail',
+    /no PCI device is in a group \(of 1, behind dmar0\)/,
+  ],
   ['interrupt-remapping', 'remapped interrupts', {}, 'pass', /IR-IO-APIC/],
   [
     'interrupt-remapping',
@@ -682,10 +706,17 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
   ['assignable', 'a group that a VM has', {}, 'pass', /1 of 1 group can be assigned/],
   [
     'assignable',
-    'a group that only interrupts keep from a VM, which another check tells',
+    'a group that only interrupts keep from a VM, whose cure another check has',
     {interrupts: UNREMAPPED, files: without('proc/interrupts')},
-    'pass',
-    /1 of 1 group/,
+    'fail',
+    /none of 1 group can be assigned: the devices could raise interrupts of others.*; cure that first/,
+  ],
+  [
+    'assignable',
+    'a group that VFIO has made up, which is nothing to give',
+    {groups: {0: {name: 'vfio-noiommu', devices: [pci('0000:01:00.0', {driver: 'vfio-pci'})]}}},
+    'unknown',
+    /no group has a device/,
   ],
   [
     'assignable',

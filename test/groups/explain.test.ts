@@ -154,7 +154,9 @@ describe('the explanation of a group', () => {
   });
 
   it('warns of a group without an IOMMU', () => {
-    assert.match(explain({groups: {0: [card(null, {driver: 'vfio-pci'})]}}), /noiommu.*taints the kernel/);
+    const devices = [card(null, {driver: 'vfio-pci'})];
+    assert.match(explain({groups: {0: {name: 'vfio-noiommu', devices}}}), /noiommu.*taints the kernel/);
+    assert.doesNotMatch(explain({groups: {0: devices}}), /noiommu/);
   });
 
   it('says which member stands in the way of VFIO', () => {

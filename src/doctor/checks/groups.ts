@@ -1,4 +1,5 @@
 import type {Group} from '../../iommu/group.js';
+import {isNoIommu} from '../../iommu/made-up-group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import {groupBy} from '../../iommu/group-by.js';
 import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
@@ -35,7 +36,10 @@ export const GROUP_CHECKS: readonly Check[] = [
       const total = count(groups.length);
       if (has('yes') > 0) return pass(`${has('yes')} of ${total} can be assigned after "kvfio bind"`);
       if (has('unknown') > 0) return unknown(`whether any of ${total} can be assigned does not show`);
-      return fail(`none of ${total} can be assigned`, NO_GROUP);
+      const ofMachine = groups.find((one) => one.ofMachine !== null)?.ofMachine ?? null;
+      return ofMachine === null
+        ? fail(`none of ${total} can be assigned`, NO_GROUP)
+        : fail(`none of ${total} can be assigned: ${ofMachine}`, 'cure that first, as another line says');
     },
   },
   {
@@ -59,21 +63,29 @@ const NO_GROUP = 'go through what the next lines name; "kvfio groups --explain" 
 interface Judged {
   group: Group;
   verdict: Assignable;
+  /** What stands in the way of it for certain, but for what is true of the whole machine. */
   obstacles: Obstacle[];
+  /** What is true of the whole machine, of which a check of its own says more; null where nothing is. */
+  ofMachine: string | null;
 }
 
-/** Each group that has something to give, as it will be after `kvfio bind`. */
+/** Each group of an IOMMU that has something to give, as it will be after `kvfio bind`. */
 const judged = ({host, examined}: Machine): Judged[] =>
   host.groups
-    .filter((group) => group.devices.some((device) => device.boundToVfio || isTaken(device, group)))
+    .filter(
+      (group) =>
+        !isNoIommu(group) && group.devices.some((device) => device.boundToVfio || isTaken(device, group)),
+    )
     .map((group) => {
       const {verdict, obstacles} = assess(examined, afterBinding(examined, group)).group;
-      const own = obstacles.filter(({check, certain}) => certain && !ELSEWHERE.includes(check));
-      return {group, verdict: verdict === 'no' && own.length === 0 ? 'yes' : verdict, obstacles: own};
+      const sure = obstacles.filter(({certain}) => certain);
+      const own = sure.filter(({check}) => check !== 'bound' && !OF_MACHINE.includes(check));
+      const ofMachine = sure.find(({check}) => OF_MACHINE.includes(check))?.found ?? null;
+      return {group, verdict, obstacles: own, ofMachine};
     });
 
-/** What is true of the whole machine has a check of its own; and a member that VFIO does not take is told by what keeps it. */
-const ELSEWHERE: readonly CheckId[] = ['interrupts', 'noiommu', 'group', 'bound'];
+/** What has a check of its own. */
+const OF_MACHINE: readonly CheckId[] = ['interrupts'];
 
 type Found = Obstacle & {group: Group};
 

@@ -1,12 +1,13 @@
 import {Attributes} from '../../iommu/attributes.js';
 import {whyNoGroups, type NoGroups} from '../../iommu/no-groups.js';
 import {isX86Name} from '../../iommu/kernel.js';
+import {isMadeUp} from '../../iommu/made-up-group.js';
 import type {Unit} from '../../iommu/unit.js';
 import {howToAllowUnsafe, UNSAFE} from '../../vfio/eligibility/interrupts.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
 import {logLines} from '../log-lines.js';
-import {textOf, type Machine} from '../machine.js';
+import type {Machine} from '../machine.js';
 
 /** The IOMMU: there, on, remapping interrupts, able to control snooping. */
 export const IOMMU_CHECKS: readonly Check[] = [
@@ -20,10 +21,11 @@ export const IOMMU_CHECKS: readonly Check[] = [
       const {units, groups} = host;
       const noGroups = host.noGroups ?? whyNoneIsReal(machine);
       if (noGroups === null) {
-        return groups.some(({devices}) => devices.some(({bus}) => bus === 'pci'))
-          ? pass(`${count(groups.length, 'group')} behind ${named(units)}`)
+        const real = groups.filter((group) => !isMadeUp(group));
+        return real.some(({devices}) => devices.some(({bus}) => bus === 'pci'))
+          ? pass(`${count(real.length, 'group')} behind ${named(units)}`)
           : fail(
-              `no PCI device is in a group (of ${groups.length}, behind ${named(units)})`,
+              `no PCI device is in a group (of ${real.length}, behind ${named(units)})`,
               'use a machine whose PCI devices are behind its IOMMU; what the firmware describes decides that (ACPI, device tree)',
             );
       }
@@ -69,9 +71,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
 
 /** Groups that VFIO made up itself: for mediated devices, and for those that it has without any protection (noiommu). */
 const whyNoneIsReal = ({host, tree}: Machine): NoGroups | null => {
-  const isMadeUp = ({id}: {id: number}): boolean =>
-    textOf({tree}, `/sys/kernel/iommu_groups/${id}/name`)?.trim() === 'vfio-noiommu';
-  if (host.units.length > 0 || !host.groups.every(isMadeUp)) return null;
+  if (!host.groups.every(isMadeUp)) return null;
   const why = whyNoGroups(new Attributes(tree), host.kernel, host.units);
   return {...why, message: `VFIO made the groups up itself (noiommu, mdev): ${why.message}`};
 };

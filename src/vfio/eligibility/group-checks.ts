@@ -1,9 +1,10 @@
 import type {Group} from '../../iommu/group.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
+import {isNoIommu} from '../../iommu/made-up-group.js';
 import {isAtLeast} from '../../linux/kernel-release.js';
 import {byVersion, type DeviceCheck, type Examined, type Found, type GroupCheck} from './check.js';
 import {parentInGroup} from './driver-domain.js';
 import {howToAllowUnsafe, UNSAFE} from './interrupts.js';
+import {allowsNoIommu} from './probe-checks.js';
 
 /** How the kernel refuses a group that drivers of the host have a part of. */
 const OTHER_OWNERS = [
@@ -89,23 +90,23 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
   },
   {
     id: 'noiommu',
-    subject: 'group',
+    subject: 'device',
     call: 'VFIO_SET_IOMMU',
     errno: 'ENODEV',
     source: 'vfio_ioctl_set_iommu()',
     byCdev: {call: 'use', errno: null, source: 'drivers/vfio/device_cdev.c, of noiommu-vfioN'},
-    look: (group) =>
-      isNoIommu(group)
-        ? [
-            {
-              device: null,
-              certain: true,
-              found:
-                'this is a group of VFIO without an IOMMU (noiommu): nothing confines the DMA of its devices, using it taints the kernel, and type 1 containers do not take it, so a VM cannot use it',
-              cure: 'switch the IOMMU on; "kvfio groups" says how',
-            },
-          ]
-        : [],
+    look: ({address, bus}, group, {facts}) => {
+      const has = group !== null && isNoIommu(group);
+      const gets = group === null && bus !== 'mdev' && allowsNoIommu(facts);
+      return has || gets
+        ? {
+            device: address,
+            certain: true,
+            found: `${has ? 'the group of {} is one of VFIO without an IOMMU (noiommu)' : '{} is in no IOMMU group, and VFIO would make one up without an IOMMU (noiommu)'}: nothing confines the DMA of the device, using it taints the kernel, and type 1 containers do not take it, so a VM cannot use it`,
+            cure: 'switch the IOMMU on; "kvfio groups" says how',
+          }
+        : null;
+    },
   },
   ...byVersion({id: 'drivers', subject: 'group', look: boundToOthers}, OTHER_OWNERS),
   {
@@ -329,8 +330,3 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
 }
 
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
-
-/** A group that VFIO has made up for a device that has none (vfio_noiommu_group_alloc()). */
-const isNoIommu = ({devices}: Group): boolean =>
-  devices.length > 0 &&
-  devices.every(({bus, iommu, classCode}) => bus === 'pci' && iommu === null && !isPciBridge(classCode));

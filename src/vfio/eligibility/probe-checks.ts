@@ -1,6 +1,7 @@
 import type {Device} from '../../iommu/device.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {Group} from '../../iommu/group.js';
+import {isMadeUp} from '../../iommu/made-up-group.js';
 import {
   applies,
   byVersion,
@@ -160,7 +161,7 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
       id: 'group',
       subject: 'device',
       look: ({address, bus}, group, {facts}) =>
-        group !== null || bus === 'mdev' || facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y'
+        group !== null || bus === 'mdev' || allowsNoIommu(facts)
           ? null
           : {
               device: address,
@@ -183,9 +184,19 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
     {
       id: 'cache-coherency',
       subject: 'device',
-      look: unlessBound(({address, iommu}, _group, {units}) => {
+      look: unlessBound(({address, iommu, bus}, group, {units}) => {
+        // what VFIO makes up for itself is not asked for it
+        if (group === null || isMadeUp(group) || bus === 'mdev') return null;
         const unit = iommu === null ? undefined : units.get(iommu);
-        if (unit === undefined || unit.cacheCoherency === true) return null;
+        if (unit === undefined)
+          return {
+            device: address,
+            certain: false,
+            found:
+              'which IOMMU is behind {} does not show, and so neither whether it has cache coherent DMA, without which VFIO takes no device',
+            cure: null,
+          };
+        if (unit.cacheCoherency === true) return null;
         return unit.cacheCoherency === false
           ? {
               device: address,
@@ -218,6 +229,10 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
     ],
   ),
 ];
+
+/** Whether VFIO takes a device that is in no group, and makes a group up for it. */
+export const allowsNoIommu = (facts: Examined['facts']): boolean =>
+  facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y';
 
 const VGPU_TYPE = 'nvidia/current_vgpu_type';
 

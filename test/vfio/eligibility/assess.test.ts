@@ -27,14 +27,16 @@ interface Written {
   files?: Record<string, string>;
   spec?: MachineSpec;
   regions?: string;
+  /** Of the group. */
+  name?: string;
 }
 
 /** The only group of a machine, as the document has it. */
 const group = (
   devices: readonly DeviceSpec[],
-  {files = {}, spec = {}, regions}: Written = {},
+  {files = {}, spec = {}, ...odd}: Written = {},
 ): ListedGroup => {
-  const members = regions === undefined ? devices : {devices, regions};
+  const members = {devices, ...odd};
   const [only] = readDocument({units: UNITS, groups: {7: members}, ...spec}, files).groups;
   assert.ok(only);
   return only;
@@ -460,8 +462,34 @@ describe('whether a VM can have a group', () => {
     });
   });
 
-  it('is no for a VM with a group of VFIO without an IOMMU', () => {
-    assert.equal(judged(group([bound(nic, {unit: null})])), 'no noiommu ENODEV; after bind no');
+  it('is no for a group that VFIO has made up without an IOMMU, which its name tells', () => {
+    const named = (devices: readonly DeviceSpec[], spec: MachineSpec = {}): string =>
+      judged(group(devices, {name: 'vfio-noiommu', spec}));
+    assert.equal(named([bound(nic, {unit: null})]), 'no noiommu ENODEV; after bind no');
+    assert.equal(
+      named([bound(nic, {unit: null})], {release: '5.10.0-30-amd64'}),
+      'no noiommu ENODEV; after bind no',
+    );
+    const platform = other('platform', 'fd100000.dma', {driver: 'vfio-platform'});
+    assert.equal(named([platform]), 'no noiommu ENODEV; after bind no');
+  });
+
+  it('takes no group for one without an IOMMU because no unit shows, or because it is of mediated devices', () => {
+    assert.equal(judged(group([bound(nic, {unit: null})])), 'yes; after bind yes');
+    assert.equal(judged(group([bound(nic, {unit: null})], {name: 'domain0-pe1'})), 'yes; after bind yes');
+    const mdev = other('mdev', '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001', {driver: 'vfio_mdev'});
+    assert.equal(judged(group([mdev], {name: 'vfio-noiommu'})), 'yes; after bind yes');
+  });
+
+  it('does not know what an IOMMU that shows no unit claims, until VFIO has the device', () => {
+    assert.equal(
+      judged(group([device(nic, {unit: null})])),
+      'no cache-coherency EINVAL? bound ENOENT; after bind unknown',
+    );
+    assert.equal(
+      judged(group([device(nic, {unit: null})], {spec: {release: '5.18.0'}})),
+      'no bound ENOENT; after bind yes',
+    );
   });
 
   it('leaves a function to the driver that gives its vGPU to VMs', () => {
@@ -478,14 +506,16 @@ describe('whether a VM can have a group', () => {
     assert.equal(of('0'), 'no bound ENOENT drivers EPERM; after bind yes');
   });
 
-  it('is no for a device in no group, unless VFIO does without', () => {
+  it('is no for a device in no group, now and after binding, also where VFIO would make one up', () => {
     const of = (files: Record<string, string>): string[] =>
       readDocument({ungrouped: [pci(nic)]}, files).ungrouped.flatMap(({assignable}) => [
         assignable.verdict,
+        assignable.afterBind,
         ...assignable.checks,
       ]);
-    assert.deepEqual(of({}), ['no', 'group', 'bound']);
-    assert.deepEqual(of({'sys/module/vfio/parameters/enable_unsafe_noiommu_mode': 'Y\n'}), ['no', 'bound']);
+    assert.deepEqual(of({}), ['no', 'no', 'group', 'bound']);
+    const allowed = {'sys/module/vfio/parameters/enable_unsafe_noiommu_mode': 'Y\n'};
+    assert.deepEqual(of(allowed), ['no', 'no', 'bound', 'noiommu']);
   });
 
   it('is no for a group without devices', () => {
