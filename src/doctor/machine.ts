@@ -7,7 +7,7 @@ import {CaptureTree} from '../linux/capture.js';
 import {errnoName, SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readKernelLog} from '../linux/kernel-log.js';
-import type {KernelVersion} from '../linux/kernel-release.js';
+import {parseKernelRelease, type KernelVersion} from '../linux/kernel-release.js';
 import {parseProcessStatus} from '../linux/process-status.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 import {examine} from '../vfio/eligibility/examined.js';
@@ -85,7 +85,7 @@ export const machineOf = (
     tree,
     host,
     examined,
-    version: examined.version,
+    version: host.kernel.release === null ? null : parseKernelRelease(host.kernel.release),
     config: readKernelConfig(new Attributes(tree), host.kernel.release),
     distribution: readDistribution(tree),
     log: log ?? readKernelLog(tree),

@@ -151,15 +151,15 @@ const differing = ({snoopControl: {boundMembers, allMembers}}: Group): string | 
     : `Of the members that are bound to VFIO now the verdict is "${boundMembers.verdict}"; with all members bound it would be "${allMembers.verdict}".`;
 
 const rule = (kernel: Kernel, group: Group): string =>
-  `${decides(kernel, group)}${RULE_SOURCES[kernel.coherencyRuleFrom]}`;
+  `${decides(kernel, group)}${RULE_SOURCES[kernel.coherencyRuleFrom](kernel.vendor ?? '')}`;
 
 /** How kvfio knows that a kernel decides in that way. */
-const RULE_SOURCES: Record<RuleSource, string> = {
-  btf: ' So say the functions of its VFIO in /sys/kernel/btf/vfio.',
-  kallsyms: ' So say the functions of its VFIO in /proc/kallsyms.',
-  family:
-    ' That is taken from the release, which names the family of RHEL 9; while vfio is loaded, kvfio asks the functions of the kernel.',
-  version: '',
+const RULE_SOURCES: Record<RuleSource, (vendor: string) => string> = {
+  btf: () => ' So say the functions of its VFIO in /sys/kernel/btf.',
+  kallsyms: () => ' So say the functions of its VFIO in /proc/kallsyms.',
+  family: (vendor) =>
+    ` That is taken from the release, which is one of ${vendor}, whose kernels have code of newer ones; while vfio is loaded, kvfio asks the functions of the kernel.`,
+  version: () => '',
 };
 
 const decides = ({coherencyRule, release}: Kernel, group: Group): string => {
@@ -187,6 +187,11 @@ const decides = ({coherencyRule, release}: Kernel, group: Group): string => {
 const consequence = (host: Machine, group: Group): string => {
   if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
   const {mtrrs, patQuirk, zaps} = guestMemoryTypes(host.kernel);
+  const {release, vendor} = host.kernel;
+  const doubt =
+    vendor === null || isAmd(host)
+      ? ''
+      : `The memory types are told by the version of ${release ?? ''}; ${vendor} may have newer code of KVM.`;
   switch (group.snoopControl.verdict) {
     case 'enforced':
       return [
@@ -198,7 +203,10 @@ const consequence = (host: Machine, group: Group): string => {
                 ? ', while KVM_X86_QUIRK_IGNORE_GUEST_PAT is on: a VMM may switch it off on a processor with self-snoop, and a TDX guest has it off.'
                 : '.'
             }`,
-      ].join(' ');
+        doubt,
+      ]
+        .filter(Boolean)
+        .join(' ');
     case 'not-enforced':
       return [
         'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. INVD is no operation all the same.',
@@ -214,6 +222,7 @@ const consequence = (host: Machine, group: Group): string => {
                 ? `When the first such group is added, and when the last one is deleted, KVM drops all page tables of the guest (EPT)${patQuirk ? ', unless KVM_X86_QUIRK_IGNORE_GUEST_PAT is off' : ''}.`
                 : '',
             ]),
+        doubt,
       ]
         .filter(Boolean)
         .join(' ');
@@ -349,9 +358,10 @@ const eligibility = (group: Group, {verdict, afterBind, obstacles}: Assignabilit
   ];
 };
 
-const obstacleText = ({found, certain, call, errno, source, cure}: Obstacle): string => {
+const obstacleText = ({found, certain, call, errno, source, exact, cure}: Obstacle): string => {
   const what = {probe: 'the driver', open: 'opening the group', mmap: 'mapping it'}[call as string] ?? call;
-  const answer = errno === null ? '' : `${what} ${certain ? 'is' : 'would be'} answered ${errno}; `;
+  const doubt = exact ? '' : ', or otherwise by newer code, which kernels of this vendor may have';
+  const answer = errno === null ? '' : `${what} ${certain ? 'is' : 'would be'} answered ${errno}${doubt}; `;
   const advice = cure === null ? (certain ? ' Nothing is known to cure it.' : '') : ` ${capital(cure)}.`;
   return `${found} (${answer}${source}).${advice}`;
 };

@@ -1,6 +1,7 @@
 import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
 import type {Device} from './device.js';
 import type {KernelCoherency} from './coherency-rule.js';
+import type {KernelCode} from './kernel-code.js';
 import {isPciBridge} from './pci-class.js';
 import {conjunction, evidence, weaker, type SnoopControl} from './snoop-control.js';
 import type {Unit} from './unit.js';
@@ -16,15 +17,18 @@ export interface GroupSnoopControl extends SnoopControl {
   allMembers: SnoopControl;
 }
 
+/** What of a kernel decides about it. */
+export type KernelRule = KernelCoherency & Partial<Pick<KernelCode, 'vendor'>>;
+
 /** The verdict on a group with these members; `units` are all units of the machine. */
 export const groupSnoopControl = (
   devices: readonly Device[],
-  {coherencyRule: rule, coherencyRuleFrom}: KernelCoherency,
+  {coherencyRule: rule, coherencyRuleFrom, vendor}: KernelRule,
   units: readonly Unit[],
   version: KernelVersion | null,
 ): GroupSnoopControl => {
   const known = (verdict: SnoopControl): SnoopControl =>
-    coherencyRuleFrom === 'family' ? byFamily(verdict) : verdict;
+    coherencyRuleFrom === 'family' ? byFamily(verdict, vendor ?? 'a vendor') : verdict;
   const allMembers = known(
     rule === 'devices' ? assignable(devices) : containerDomain(devices, rule, units, version),
   );
@@ -46,16 +50,24 @@ const once = <T extends object>(make: (verdict: SnoopControl) => T): ((verdict: 
 const unbound = once((allMembers): GroupSnoopControl => ({...allMembers, boundMembers: null, allMembers}));
 
 /** What is only taken of a kernel, because of its family, makes no verdict exact. */
-const byFamily = once(({verdict, confidence, evidence: facts}): SnoopControl => ({
-  verdict,
-  confidence: weaker(confidence, 'by-type'),
-  evidence: [
-    ...facts,
-    evidence('the rule of the kernel is taken from its release, which names the family of RHEL 9', {
-      file: '/proc/sys/kernel/osrelease',
-    }),
-  ],
-}));
+const byFamily = (verdict: SnoopControl, vendor: string): SnoopControl => {
+  const known = BY_FAMILY.get(vendor);
+  if (known !== undefined) return known(verdict);
+  const judged = once(({verdict: word, confidence, evidence: facts}) => ({
+    verdict: word,
+    confidence: weaker(confidence, 'by-type'),
+    evidence: [
+      ...facts,
+      evidence(`the rule of the kernel is taken from its release, which names the family of ${vendor}`, {
+        file: '/proc/sys/kernel/osrelease',
+      }),
+    ],
+  }));
+  BY_FAMILY.set(vendor, judged);
+  return judged(verdict);
+};
+
+const BY_FAMILY = new Map<string, (verdict: SnoopControl) => SnoopControl>();
 
 /** VFIO never takes bridges, so they do not count, unless the group has nothing else. */
 const assignable = (devices: readonly Device[]): SnoopControl => {

@@ -1,7 +1,6 @@
 import type {KernelVersion} from '../linux/kernel-release.js';
 import type {Attributes} from './attributes.js';
-import type {KernelCoherency} from './coherency-rule.js';
-import {groupSnoopControl, type GroupSnoopControl} from './coherency.js';
+import {groupSnoopControl, type GroupSnoopControl, type KernelRule} from './coherency.js';
 import {readDevice, type Device, type DeviceContext} from './device.js';
 import {compareAddresses} from './pci-address.js';
 import type {Unit, UnitType} from './unit.js';
@@ -38,7 +37,7 @@ export const GROUPS = '/sys/kernel/iommu_groups';
 
 export interface GroupContext extends DeviceContext {
   version: KernelVersion | null;
-  rule: KernelCoherency;
+  rule: KernelRule;
   /** The values of `units`. */
   allUnits: readonly Unit[];
   /** Whether to read reserved regions. */

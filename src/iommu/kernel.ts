@@ -1,9 +1,10 @@
 import {parseKernelRelease, stableNumber, type KernelVersion} from '../linux/kernel-release.js';
 import type {Attributes} from './attributes.js';
 import {readCoherencyRule, type KernelCoherency} from './coherency-rule.js';
+import {readKernelCode, type KernelCode} from './kernel-code.js';
 
 /** The kernel of the machine, as far as it decides about coherency. */
-export interface Kernel extends KernelCoherency {
+export interface Kernel extends KernelCoherency, KernelCode {
   /** As `uname -r` says, or null when it could not be read. */
   release: string | null;
   /** 192 of 6.1.192, also where the release hides it; null when it does not show. */
@@ -19,12 +20,14 @@ export const isX86Name = (architecture: string): boolean => /^(?:x86_64|i[3-6]86
 
 export const PROC_VERSION = '/proc/version';
 
+/** `version` is that of its code. */
 export const readKernel = (attributes: Attributes): Kernel & {version: KernelVersion | null} => {
   const release = attributes.text('/proc/sys/kernel/osrelease', 'expected');
   const version = release === null ? null : parseKernelRelease(release);
   if (release !== null && version === null) {
     attributes.malformed('/proc/sys/kernel/osrelease', `"${release.slice(0, 40)}" is no kernel release`);
   }
+  const code = readKernelCode(attributes, release, version);
   const commandLine = attributes.text('/proc/cmdline', 'expected');
   return {
     release,
@@ -35,7 +38,8 @@ export const readKernel = (attributes: Attributes): Kernel & {version: KernelVer
     architecture: attributes.text('/proc/sys/kernel/arch'),
     parameters: commandLine === null ? null : relevantParameters(commandLine),
     ...readCoherencyRule(attributes, release, version),
-    version,
+    ...code,
+    version: code.codeVersion === null ? null : parseKernelRelease(code.codeVersion),
   };
 };
 

@@ -4,7 +4,7 @@ import {machineOf} from '../doctor/machine.js';
 import {emptyCapture, RecordingTree, type Capture} from '../linux/capture.js';
 import type {HostTree} from '../linux/host-tree.js';
 import {readHost, type Host} from '../iommu/host.js';
-import {cutFunctions} from '../iommu/coherency-rule.js';
+import {cutNames} from '../iommu/kernel-names.js';
 import {cutKernelConfig} from '../iommu/kernel-config.js';
 import {PROC_VERSION, relevantParameters} from '../iommu/kernel.js';
 import {withoutBuilder} from '../linux/kernel-release.js';
@@ -46,7 +46,7 @@ export const takeSnapshot = (
     texts[COMMAND_LINE] = `${[...loaderMarks(commandLine), ...relevantParameters(commandLine)].join(' ')}\n`;
   const version = texts[PROC_VERSION];
   if (version !== undefined) texts[PROC_VERSION] = withoutBuilder(version);
-  cutFunctions(recorder.capture);
+  cutNames(recorder.capture);
   cutKernelConfig(recorder.capture, host.kernel.release);
   cutProcessorInfo(recorder.capture);
   for (const cut of CUT_FOR_DOCTOR) cut(recorder.capture);

@@ -50,10 +50,13 @@ describe('the rule by which a kernel decides about coherency', () => {
     '5.14.0-1.el9.elrepo.x86_64': 'all-units by version',
     '5.14.0-427.el8.x86_64': 'all-units by version',
     '5.14.0': 'all-units by version',
-    '5.14.21-150500.55.39-default': 'all-units by version',
-    '5.15.0-300.163.18.el9uek.x86_64': 'all-units by version',
+    '5.14.21-1-default': 'all-units by version',
+    '5.14.21-150500.55.39-default': 'all-units by family',
+    '5.15.0-300.163.18.el9uek.x86_64': 'all-units by family',
     '5.15.0-101-generic': 'all-units by version',
-    '4.18.0-553.el8_10.x86_64': 'all-units by version',
+    '5.15.0-1050-nvidia': 'all-units by family',
+    '5.10.0-60.18.0.50.oe2203.x86_64': 'all-units by family',
+    '4.18.0-553.el8_10.x86_64': 'all-units by family',
     '5.19.0-50-generic': 'container by version',
     '6.1.0-21-amd64': 'container by version',
     '6.2.0-39-generic': 'devices by version',
@@ -82,6 +85,16 @@ describe('the rule by which a kernel decides about coherency', () => {
       const text = `${'x'.repeat(before)}\n${symbols('vfio_group_enforced_coherent')}`;
       assert.equal(ruleOf(hostOf('5.14.0-70.el9_0.x86_64', {[KALLSYMS]: text})), 'devices by kallsyms');
     }
+  });
+
+  it('is that of a VFIO which is built in', () => {
+    const builtIn = {'sys/kernel/btf/vmlinux': btf('vfio_file_enforced_coherent')};
+    assert.equal(ruleOf(hostOf('5.15.0-300.163.18.el9uek.x86_64', builtIn)), 'container by btf');
+  });
+
+  it('takes no part of a longer name for a name', () => {
+    const longer = {[KALLSYMS]: symbols('vfio_group_enforced_coherent_v2', 'my_vfio_file_enforced_coherent')};
+    assert.equal(ruleOf(hostOf('5.14.0-70.el9_0.x86_64', longer)), 'all-units by family');
   });
 
   it('falls back where a file has none of the names, as while vfio is not loaded', () => {

@@ -13,6 +13,9 @@ const kernel = (architecture = 'x86_64', release = '6.12.0', stable: number | nu
   stable,
   coherencyRule: 'devices',
   coherencyRuleFrom: 'version',
+  vendor: null,
+  codeVersion: '6.12',
+  codeVersionFrom: 'version',
 });
 
 const registration = (verdict: Verdict, registered: boolean | null): Registration => ({

@@ -13,12 +13,13 @@ export const TRAPS: readonly Check[] = [
     neededFor: [],
     look: ({version, host}) => {
       if (version === null) return unknown(NO_VERSION);
-      const {release, stable} = host.kernel;
+      const {release, stable, vendor} = host.kernel;
       const seen = `Linux ${release ?? ''}`;
       const releases = closeReleases(version, stable);
       if (releases === null) return unknown(`${seen}, which may be older than 6.1.9`);
-      return releases
-        ? pass(stable === null ? seen : `Linux ${version.major}.${version.minor}.${stable}`)
+      if (releases) return pass(stable === null ? seen : `Linux ${version.major}.${version.minor}.${stable}`);
+      return vendor !== null
+        ? unknown(`${seen}, and ${vendor} may have newer code of KVM`)
         : fail(seen, 'end the VM instead, or use Linux 6.1.9 or newer');
     },
   },
@@ -32,10 +33,15 @@ export const TRAPS: readonly Check[] = [
       if (version === null) return unknown(NO_VERSION);
       return kernel.coherencyRule === 'devices'
         ? pass(`Linux ${kernel.release ?? ''}`)
-        : fail(
-            `Linux ${kernel.release ?? ''} asks ${kernel.coherencyRule === 'container' ? 'the container' : 'all units of the host'}`,
-            'attach groups when they are in their container (kvfio attach --container type1 does), or use Linux 6.2 or newer',
-          );
+        : kernel.coherencyRuleFrom === 'family'
+          ? unknown(
+              `Linux ${kernel.release ?? ''}, whose version does not tell: ${kernel.vendor ?? ''} may have newer code`,
+              'load vfio, which shows its functions',
+            )
+          : fail(
+              `Linux ${kernel.release ?? ''} asks ${kernel.coherencyRule === 'container' ? 'the container' : 'all units of the host'}`,
+              'attach groups when they are in their container (kvfio attach --container type1 does), or use Linux 6.2 or newer',
+            );
     },
   },
   {

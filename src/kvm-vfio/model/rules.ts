@@ -19,10 +19,12 @@ export interface KernelRules {
 /** The rules of a kernel; those of current ones where its release is not known. */
 export const rulesOf = ({
   release,
+  codeVersion = release,
   stable,
   coherencyRule,
-}: Pick<Kernel, 'release' | 'stable' | 'coherencyRule'>): KernelRules => {
-  const version = release === null ? null : parseKernelRelease(release);
+}: Pick<Kernel, 'release' | 'stable' | 'coherencyRule'> &
+  Partial<Pick<Kernel, 'codeVersion'>>): KernelRules => {
+  const version = codeVersion === null ? null : parseKernelRelease(codeVersion);
   return {
     coherency: coherencyRule,
     takesDevices: version === null || isAtLeast(version, 6, 6),

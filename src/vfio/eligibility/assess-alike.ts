@@ -1,5 +1,6 @@
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
+import {isMadeUp} from '../../iommu/made-up-group.js';
 import {assess, type GroupAssessment, type Obstacle} from './assess.js';
 import type {Examined} from './check.js';
 import type {Facts} from './host-facts.js';
@@ -43,10 +44,10 @@ const isSpecial = ({facts}: Examined, group: Group, {address}: Device): boolean 
 
 /** All that checks look at in a group and its only device, beside the names of both. */
 const kindOf = (
-  {blockers}: Group,
+  group: Group,
   {bus, vendorId, deviceId, classCode, driver, boundToVfio, iommu, silent}: Device,
 ): string =>
-  `${blockers.length} ${bus} ${vendorId} ${deviceId} ${classCode} ${boundToVfio} ${silent} ${driver} ${iommu}`;
+  `${group.blockers.length} ${isMadeUp(group)} ${bus} ${vendorId} ${deviceId} ${classCode} ${boundToVfio} ${silent} ${driver} ${iommu}`;
 
 /** What stands for the number, the address and the folder in what is said of all groups of a kind. No group has such a number. */
 const ID = 2 ** 40;
@@ -187,13 +188,14 @@ const filled = (
     group: {
       verdict,
       afterBind,
-      obstacles: obstacles.map(({check, isOfDevice, certain, call, errno, source, found, cure}) => ({
+      obstacles: obstacles.map(({check, isOfDevice, certain, call, errno, source, exact, found, cure}) => ({
         check,
         devices: isOfDevice ? [address] : [],
         certain,
         call,
         errno,
         source,
+        exact,
         found: text(found),
         cure: cure === null ? null : text(cure),
       })),

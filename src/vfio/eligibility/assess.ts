@@ -4,58 +4,29 @@ import type {Group} from '../../iommu/group.js';
 import {groupBy} from '../../iommu/group-by.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import {afterBinding, isTaken} from './after-binding.js';
-import {applies, type Call, type Check, type CheckId, type Examined, type Found} from './check.js';
+import type {
+  Assignability,
+  Assignable,
+  DeviceAssignability,
+  GroupAssessment,
+  Obstacle,
+} from './assignability.js';
+import {applies, possible, type Check, type CheckId, type Examined, type Found} from './check.js';
 import {GROUP_CHECKS} from './group-checks.js';
+import {joined, joinedGroups} from './joined.js';
 import {PROBE_CHECKS} from './probe-checks.js';
 
-/** Whether a VM can have something: `no` as things are now. */
-export type Assignable = 'yes' | 'no' | 'unknown';
-
-/** What stands in the way. */
-export interface Obstacle {
-  check: CheckId;
-  /** The members that it is about; none when it is about the group. */
-  devices: string[];
-  /** False where it cannot be told from here whether it stands in the way. */
-  certain: boolean;
-  /** The call that fails: `probe` is the binding to vfio-pci, `open` that of the group's node, `use` none of the kernel. */
-  call: Call;
-  /** The kernel's answer by name; null where the kernel refuses nothing, and the VM does not work all the same. */
-  errno: string | null;
-  /** Where the kernel looks: the function, and its file unless that differs from version to version. */
-  source: string;
-  /** The fact, without a full stop. */
-  found: string;
-  /** What would remove it, as an imperative without a full stop; null when nothing does. */
-  cure: string | null;
-}
-
-/** Whether a VM can have a group, and what stands in the way, in the order in which the kernel looks. */
-export interface Assignability {
-  verdict: Assignable;
-  /** The same when `kvfio bind` has given the members to vfio-pci. */
-  afterBind: Assignable;
-  obstacles: Obstacle[];
-}
-
-/** The same of one device: the names of the checks, of which {@link Assignability.obstacles} of its group has the rest. */
-export interface DeviceAssignability {
-  verdict: Assignable;
-  afterBind: Assignable;
-  checks: CheckId[];
-}
-
-export interface GroupAssessment {
-  group: Assignability;
-  /** By address. */
-  devices: ReadonlyMap<string, DeviceAssignability>;
-}
+export type {Assignability, Assignable, DeviceAssignability, GroupAssessment, Obstacle};
 
 /** The checks in the order of the kernel. */
 export const CHECKS = [...PROBE_CHECKS, ...GROUP_CHECKS];
 
 /** Judges a group as its members are bound now, and as they would be after `kvfio bind`. */
-export const assess = (host: Examined, group: Group): GroupAssessment => {
+export const assess = (host: Examined, group: Group): GroupAssessment =>
+  joined(possible(host).map((each) => assessBy(each, group)));
+
+/** By the code of one version. */
+const assessBy = (host: Examined, group: Group): GroupAssessment => {
   const now = judge(host, group);
   const bindable = group.devices.some((device) => isTaken(device, group));
   const then = bindable ? judge(host, afterBinding(host, group), doubtsOf(now)) : now;
@@ -91,7 +62,10 @@ export const assess = (host: Examined, group: Group): GroupAssessment => {
 };
 
 /** Judges a device that is in no group. */
-export const assessUngrouped = (host: Examined, device: Device): Assignability => {
+export const assessUngrouped = (host: Examined, device: Device): Assignability =>
+  joinedGroups(possible(host).map((each) => assessUngroupedBy(each, device)));
+
+const assessUngroupedBy = (host: Examined, device: Device): Assignability => {
   const obstacles = ofDevice(host, device, null);
   const verdict = verdictOf(obstacles);
   const after = verdictOf(obstacles.filter(({id}) => id !== 'bound'));
@@ -176,7 +150,19 @@ const merged = (obstacles: readonly FoundBy[]): Obstacle[] =>
       const facts = [...groupBy(each, ({found}) => found)].map(([found, alike]) =>
         found.replaceAll('{}', listed(membersOf(alike))),
       );
-      return [{check, devices: membersOf(each), certain, call, errno, source, found: listed(facts), cure}];
+      return [
+        {
+          check,
+          devices: membersOf(each),
+          certain,
+          call,
+          errno,
+          source,
+          exact: true,
+          found: listed(facts),
+          cure,
+        },
+      ];
     },
   );
 

@@ -28,8 +28,10 @@ export type CheckId =
 /** A machine as the checks see it. */
 export interface Examined {
   units: ReadonlyMap<string, Unit>;
-  /** Null: the newest kernel is assumed. */
+  /** That of the kernel's code. Null: the newest kernel is assumed. */
   version: KernelVersion | null;
+  /** Whether its code may be that of any newer version, as in a vendor's kernel. */
+  mayBeNewer: boolean;
   facts: Facts;
   /** How a VMM is to use the device: by its group, unless that is told, or by its cdev through an IOMMUFD. */
   by?: 'group' | 'cdev';
@@ -107,3 +109,24 @@ export const applies = (
     ? before === undefined
     : (since === undefined || isAtLeast(version, ...since)) &&
       (before === undefined || !isAtLeast(version, ...before));
+
+/** The machine with the code of each version that its kernel may have, as far as rows differ: one, unless that may be newer. */
+export const possible = (host: Examined): Examined[] =>
+  host.mayBeNewer && host.version !== null
+    ? [host.version, ...CHANGES.filter((change) => !isAtLeastVersion(host.version, change)), null].map(
+        (version) => ({...host, version, mayBeNewer: false}),
+      )
+    : [host];
+
+const isAtLeastVersion = (version: KernelVersion | null, {major, minor}: KernelVersion): boolean =>
+  version === null || isAtLeast(version, major, minor);
+
+/** Versions from which on rows of the table answer otherwise. */
+const CHANGES: readonly KernelVersion[] = [
+  [5, 7],
+  [5, 9],
+  [5, 19],
+  [6, 0],
+  [6, 2],
+  [6, 6],
+].map(([major = 0, minor = 0]) => ({major, minor}));

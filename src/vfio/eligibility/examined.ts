@@ -12,6 +12,7 @@ export const examine = (
   {kernel, units}: {kernel: Kernel; units: readonly Unit[]},
 ): Examined => ({
   units: new Map(units.map((unit) => [unit.name, unit])),
-  version: kernel.release === null ? null : parseKernelRelease(kernel.release),
+  version: kernel.codeVersion === null ? null : parseKernelRelease(kernel.codeVersion),
+  mayBeNewer: kernel.codeVersionFrom === 'family',
   facts: new HostFacts(new Attributes(tree), kernel),
 });

@@ -2,7 +2,7 @@ import type {Group} from '../../iommu/group.js';
 import {capital} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import {assess, type Obstacle} from './assess.js';
-import {applies, type Call, type Examined} from './check.js';
+import {applies, possible, type Call, type Examined} from './check.js';
 import {otherAnswer, type Explanation} from './other-answers.js';
 import {PROBE_CHECKS} from './probe-checks.js';
 
@@ -12,11 +12,13 @@ export const explainAnswer = (
   group: Group,
   {call, errno}: {call: Call; errno: string},
 ): Explanation => {
-  const found = obstaclesOf(host, group).filter((each) => each.call === call && each.errno === errno);
-  const [first] = found;
-  if (first !== undefined) return {kind: 'refused', ...obstacleWords(found)};
+  for (const each of possible(host)) {
+    const found = obstaclesOf(each, group).filter((one) => one.call === call && one.errno === errno);
+    if (found.length > 0) return {kind: 'refused', ...obstacleWords(found)};
+  }
+  const other = possible(host).map((each) => otherAnswer(each, {call, errno}));
   return (
-    otherAnswer(host, {call, errno}) ?? {
+    other.find((answer) => answer !== null) ?? {
       kind: 'kernelRefused',
       why: `The kernel answered ${errno} to ${call}, for none of the reasons that kvfio knows and can see.`,
       hint: 'Look at its messages with dmesg.',

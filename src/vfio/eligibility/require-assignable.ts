@@ -37,7 +37,7 @@ const notAssignable = ({id}: Group, obstacles: readonly Obstacle[], address: str
   return new Failure({
     code: first !== undefined && OTHER_OWNERS.includes(first.check) ? 'GROUP_NOT_VIABLE' : 'NOT_ASSIGNABLE',
     kind: 'refused',
-    what: `A VM cannot have ${who}: ${first?.call ?? ''} would be answered ${first?.errno ?? ''}.`,
+    what: `A VM cannot have ${who}: ${first?.call ?? ''} would be answered ${first?.errno ?? ''}${first?.exact === false ? ', or another call by newer code of the vendor' : ''}.`,
     why,
     hint,
   });

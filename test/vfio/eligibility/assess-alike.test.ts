@@ -17,7 +17,7 @@ import {
   type MachineSpec,
 } from '../../support/machine.js';
 
-const RELEASES = ['5.10.0', '6.1.0-56-amd64', '6.12.107-1-amd64', '7.3.0'];
+const RELEASES = ['5.10.0', '5.14.0-427.13.1.el9_4.x86_64', '6.1.0-56-amd64', '6.12.107-1-amd64', '7.3.0'];
 
 const physical = pci('0000:40:00.0', {unit: 'dmar0', driver: 'vfio-pci', vfio: ['vfio40']});
 const withFiles = (device: DeviceSpec, files: Record<string, string>): DeviceSpec => ({
@@ -73,6 +73,8 @@ const many: MachineSpec = {
     1001: [nic(31), vfios(32)],
     1002: [],
     1003: [nic(33)],
+    1004: [vfios(34, {unit: null})],
+    1005: {name: 'vfio-noiommu', devices: [vfios(35, {unit: null})]},
   },
 };
 

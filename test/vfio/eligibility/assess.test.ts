@@ -193,6 +193,51 @@ describe('whether a VM can have a group', () => {
     });
   });
 
+  describe("of a vendor's kernel, whose version says how old its code is at most", () => {
+    const EL9 = '5.14.0-427.13.1.el9_4.x86_64';
+    const DIRECT = '0x00000000bddde000 0x00000000bdddefff direct\n';
+    const BTF = 'sys/kernel/btf/vmlinux';
+    const marks = (...names: string[]): Written['files'] => ({
+      [BTF]: ['', 'iommu_group_alloc', ...names, ''].join('\0'),
+    });
+    const answers = (files: Written['files'] = {}, release = EL9): string[] =>
+      group([bound(nic)], {files, regions: DIRECT, spec: {release}}).assignable.obstacles.map(
+        ({call, errno, certain, exact}) =>
+          `${call} ${errno ?? ''}${certain ? '' : ', not certain'}${exact ? '' : ', not exact'}`,
+      );
+
+    it('is exact where the names in the kernel tell', () => {
+      assert.deepEqual(answers(marks()), ['VFIO_SET_IOMMU EPERM']);
+      assert.deepEqual(answers(marks('iommu_group_claim_dma_owner')), ['VFIO_GROUP_SET_CONTAINER EPERM']);
+      assert.deepEqual(answers(marks('iommu_group_claim_dma_owner', 'require_direct')), [
+        'VFIO_GROUP_SET_CONTAINER EINVAL',
+      ]);
+    });
+
+    it('is certain of what all versions refuse, and not exact of how', () => {
+      assert.deepEqual(answers(), ['VFIO_GROUP_SET_CONTAINER EPERM, not exact']);
+      assert.deepEqual(answers({}, '5.14.21-150500.55.39-default'), ['VFIO_SET_IOMMU EPERM, not exact']);
+      const held = group([bound(nic), device('0000:01:00.1', {driver: 'igb'})], {
+        spec: {release: '5.14.0-70.el9_0.x86_64'},
+      });
+      assert.equal(judged(held), 'no drivers EINVAL; after bind yes');
+    });
+
+    it('is not certain of what some versions refuse', () => {
+      const of = (release: string): string =>
+        judged(group([bound(nic, {unit: 'ivhd0'})], {regions: DIRECT, spec: {release}}));
+      assert.equal(of('6.5.0'), 'yes; after bind yes');
+      assert.equal(of(EL9), 'unknown direct-region EINVAL?; after bind unknown');
+      assert.equal(of('6.8.0'), 'no direct-region EINVAL; after bind no');
+    });
+
+    it('is as exact as of any kernel where versions do not differ', () => {
+      assert.equal(judged(group([bound(nic)], {spec: {release: EL9}})), 'yes; after bind yes');
+      const [obstacle] = group([device(nic)], {spec: {release: EL9}}).assignable.obstacles;
+      assert.deepEqual([obstacle?.check, obstacle?.certain, obstacle?.exact], ['bound', true, true]);
+    });
+  });
+
   describe('by the isolation of interrupts', () => {
     const with_ = (interrupts: string | null, commandLine = 'quiet', files = {}): string =>
       judged(group([bound(nic)], {files, spec: {interrupts, commandLine}}));
