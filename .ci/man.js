@@ -1,6 +1,7 @@
-// Writes the man page, from the commands themselves as --help is: node .ci/man.js [FILE]. Needs dist/.
+// Writes the man pages, one for each command and one that leads to them, from the commands themselves as --help is:
+// node .ci/man.js [FOLDER]. Needs dist/.
 import {mkdirSync, writeFileSync} from 'node:fs';
-import {dirname} from 'node:path';
+import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Config} from '@oclif/core';
 import {EXIT_MEANINGS} from '../dist/cli/exit-meanings.js';
@@ -8,7 +9,7 @@ import {HELP_MAP, ROUND} from '../dist/cli/help-map.js';
 import {EXIT_CODES} from '../dist/failure.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const file = process.argv[2] ?? 'dist/man/kvfio.1';
+const folder = process.argv[2] ?? 'dist/man';
 
 const config = await Config.load({root, ignoreManifest: true});
 const commands = config.commands
@@ -45,14 +46,14 @@ const capital = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 const paragraphs = (words) =>
   words.split(/\n\s*\n/).flatMap((part) => ['.PP', text(part.replaceAll('\n', ' '))]);
 
-const usage = (command) => {
-  const own = [command.usage ?? []].flat()[0];
-  if (own !== undefined) return `${bold('kvfio')} ${text(rendered(own, command.id))}`;
+const usages = (command) => {
+  const own = [command.usage ?? []].flat();
+  if (own.length > 0) return own.map((line) => `${bold('kvfio')} ${text(rendered(line, command.id))}`);
   const args = Object.values(command.args).map(({name, required}) => {
     const word = italic(name.toUpperCase());
     return required ? word : `[${word}]`;
   });
-  return [bold(`kvfio ${command.id}`), ...args, `[${italic('FLAGS')}]`].join(' ');
+  return [[bold(`kvfio ${command.id}`), ...args, `[${italic('FLAGS')}]`].join(' ')];
 };
 
 const flag = (each) => {
@@ -76,25 +77,70 @@ const example = (each, id) => {
   ];
 };
 
-const section = (command) => {
+const date = new Date(Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000) * 1000);
+
+/** Name, date and version of a page, and the line that `apropos` shows. */
+const head = (name, about) => [
+  `.TH ${name.toUpperCase()} 1 "${date.toISOString().slice(0, 10)}" "kvfio ${config.version}" "User Commands"`,
+  '.SH NAME',
+  text(`${name} - ${about}`),
+];
+
+const globalFlags = () => ['.SH GLOBAL FLAGS', ...[...globals.values()].flatMap(flag)];
+
+const exitStatus = () => [
+  '.SH EXIT STATUS',
+  '.TP',
+  '0',
+  'Done, or nothing needed doing.',
+  ...Object.entries(EXIT_CODES).flatMap(([kind, code]) => [
+    '.TP',
+    String(code),
+    text(sentence(capital(EXIT_MEANINGS[kind]))),
+  ]),
+];
+
+const uncapital = (words) =>
+  /^[A-Z][a-z]/.test(words) ? words.charAt(0).toLowerCase() + words.slice(1) : words;
+
+/** Flags as --help puts them: those without a group first, then each group under its name. */
+const flagSections = (flags) => {
+  const groups = new Map([['', []]]);
+  for (const each of flags)
+    groups.set(each.helpGroup ?? '', [...(groups.get(each.helpGroup ?? '') ?? []), each]);
+  return [...groups]
+    .filter(([, members]) => members.length > 0)
+    .flatMap(([name, members]) => [`.SH ${name} FLAGS`.replace('  ', ' '), ...members.flatMap(flag)]);
+};
+
+const commandPage = (command) => {
   const flags = Object.values(command.flags).filter(
     ({hidden, helpGroup}) => !hidden && helpGroup !== 'GLOBAL',
   );
   const args = Object.values(command.args).filter(({hidden}) => !hidden);
   const examples = [command.examples ?? []].flat();
+  const summary = rendered(command.summary ?? '', command.id).replace(/\.$/, '');
   return [
-    `.SS ${text(`kvfio ${command.id}`)}`,
-    usage(command),
+    ...head(`kvfio-${command.id}`, uncapital(summary)),
+    '.SH SYNOPSIS',
+    ...usages(command).flatMap((line, at) => (at === 0 ? [line] : ['.br', line])),
     ...command.aliases.flatMap((alias) => ['.PP', `${bold(`kvfio ${alias}`)} ${text('is the same.')}`]),
-    ...paragraphs(rendered(sentence(command.summary ?? ''), command.id)),
+    '.SH DESCRIPTION',
+    ...paragraphs(sentence(summary)),
     ...(command.description === undefined ? [] : paragraphs(rendered(command.description, command.id))),
+    ...(args.length === 0 ? [] : ['.SH ARGUMENTS']),
     ...args.flatMap(({name, description = '', options}) => [
       '.TP',
       italic(options?.join('|') ?? name.toUpperCase()),
       text(sentence(capital(description))),
     ]),
-    ...flags.flatMap(flag),
+    ...flagSections(flags),
+    ...(Object.values(command.flags).some(({helpGroup}) => helpGroup === 'GLOBAL') ? globalFlags() : []),
+    ...(examples.length === 0 ? [] : ['.SH EXAMPLES']),
     ...examples.flatMap((each) => example(each, command.id)),
+    ...exitStatus(),
+    '.SH SEE ALSO',
+    '.BR kvfio (1)',
   ];
 };
 
@@ -105,12 +151,8 @@ const globals = new Map(
     .map((each) => [each.name, each]),
 );
 
-const date = new Date(Number(process.env['SOURCE_DATE_EPOCH'] ?? Date.now() / 1000) * 1000);
-
-const lines = [
-  `.TH KVFIO 1 "${date.toISOString().slice(0, 10)}" "kvfio ${config.version}" "User Commands"`,
-  '.SH NAME',
-  text('kvfio - IOMMU groups, and the KVM-VFIO device of any VM'),
+const mainPage = () => [
+  ...head('kvfio', 'IOMMU groups, and the KVM-VFIO device of any VM'),
   '.SH SYNOPSIS',
   `${bold('kvfio')} ${italic('COMMAND')} [${italic('FLAGS')}]`,
   '.SH DESCRIPTION',
@@ -129,18 +171,13 @@ const lines = [
   '.fi',
   '.RE',
   '.SH COMMANDS',
-  ...commands.flatMap(section),
-  '.SH GLOBAL FLAGS',
-  ...[...globals.values()].flatMap(flag),
-  '.SH EXIT STATUS',
-  '.TP',
-  '0',
-  'Done, or nothing needed doing.',
-  ...Object.entries(EXIT_CODES).flatMap(([kind, code]) => [
+  ...commands.flatMap(({id, summary}) => [
     '.TP',
-    String(code),
-    text(sentence(capital(EXIT_MEANINGS[kind]))),
+    `\\fBkvfio\\-${text(id)}\\fR(1)`,
+    text(sentence(rendered(summary ?? '', id))),
   ]),
+  ...globalFlags(),
+  ...exitStatus(),
   '.SH ENVIRONMENT',
   '.TP',
   bold('NO_COLOR'),
@@ -163,5 +200,11 @@ const lines = [
   '.BR kcmp (2)',
 ];
 
-mkdirSync(dirname(file), {recursive: true});
-writeFileSync(file, `${lines.join('\n')}\n`);
+mkdirSync(folder, {recursive: true});
+const write = (name, lines) => {
+  // a section begins with a paragraph of its own
+  const needed = lines.filter((line, at) => line !== '.PP' || !lines[at - 1]?.startsWith('.SH'));
+  writeFileSync(join(folder, `${name}.1`), `${needed.join('\n')}\n`);
+};
+write('kvfio', mainPage());
+for (const command of commands) write(`kvfio-${command.id}`, commandPage(command));

@@ -32,7 +32,7 @@ export const HELP_MAP: readonly HelpSection[] = [
       [['vm'], 'a minimal VM to try the rest on'],
     ],
   },
-  {title: 'shell', entries: [[['completion', 'help'], 'completion for bash and zsh; help of a command']]},
+  {title: 'shell', entries: [[['completion', 'help'], 'completion for bash, zsh, fish; help of a command']]},
 ];
 
 /** The typical round, and what each line is for. */

@@ -1,15 +1,25 @@
 import {Args} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
+import type {CompletedCommand} from '../cli/completion/model.js';
+
+const SHELLS = ['bash', 'zsh', 'fish'] as const;
+type Shell = (typeof SHELLS)[number];
 
 /** What `kvfio completion --json` prints. */
 export interface CompletionDocument {
   schemaVersion: 1;
-  shell: 'bash' | 'zsh';
+  shell: Shell;
   script: string;
 }
 
+const SCRIPTS: Record<Shell, (commands: readonly CompletedCommand[]) => Promise<string>> = {
+  bash: async (commands) => (await import('../cli/completion/bash.js')).bashCompletion(commands),
+  zsh: async (commands) => (await import('../cli/completion/zsh.js')).zshCompletion(commands),
+  fish: async (commands) => (await import('../cli/completion/fish.js')).fishCompletion(commands),
+};
+
 export default class Completion extends BaseCommand {
-  static override summary = 'Print a script that completes command lines in bash or zsh.';
+  static override summary = 'Print a script that completes command lines in bash, zsh or fish.';
 
   static override description = `Completes commands, flags and their values, among them what this host has at the moment: IOMMU groups, PCI addresses, drivers, and the processes that have a VM. The script reads those itself and starts no kvfio.`;
 
@@ -17,23 +27,24 @@ export default class Completion extends BaseCommand {
     {description: 'In ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)'},
     {description: 'In ~/.zshrc, behind compinit', command: 'source <(<%= config.bin %> completion zsh)'},
     {
+      description: 'For fish',
+      command: '<%= config.bin %> completion fish > ~/.config/fish/completions/kvfio.fish',
+    },
+    {
       description: 'For all users',
       command: '<%= config.bin %> completion bash > /usr/share/bash-completion/completions/kvfio',
     },
   ];
 
   static override args = {
-    shell: Args.option({options: ['bash', 'zsh'] as const})({required: true, description: 'the shell'}),
+    shell: Args.option({options: SHELLS})({required: true, description: 'the shell'}),
   };
 
   async run(): Promise<CompletionDocument> {
     const {args} = await this.parse(Completion);
     const {completedCommands} = await import('../cli/completion/model.js');
     const commands = completedCommands(this.config.commands);
-    const script =
-      args.shell === 'bash'
-        ? (await import('../cli/completion/bash.js')).bashCompletion(commands)
-        : (await import('../cli/completion/zsh.js')).zshCompletion(commands);
+    const script = await SCRIPTS[args.shell](commands);
     if (!this.jsonEnabled()) process.stdout.write(script);
     return {schemaVersion: 1, shell: args.shell, script};
   }

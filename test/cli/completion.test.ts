@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
 import {existsSync, readdirSync, writeFileSync} from 'node:fs';
+import {Config} from '@oclif/core';
+import {completedCommands} from '../../src/cli/completion/model.js';
+import {FLAG_KINDS} from '../../src/cli/flag-kinds.js';
 import Completion from '../../src/commands/completion.js';
 import {Kvm} from '../../src/linux/kvm.js';
 import {needs} from '../support/needs.js';
 import {SLOWNESS} from '../support/pace.js';
-import {run, start} from '../support/run.js';
+import {PROJECT, run, start} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
 
@@ -142,9 +145,99 @@ for (const shell of ['bash', 'zsh'] as const) {
   });
 }
 
+describe('completion of fish', function () {
+  this.timeout(60_000);
+  let script: string;
+  before(async function () {
+    needs(this, 'fish', 'build');
+    ({stdout: script} = await run(Completion, ['fish']));
+  });
+
+  /** What fish offers for the last word of a line. */
+  const offered = (line: string): string[] => {
+    using folder = scratch();
+    writeFileSync(folder.path('kvfio.fish'), script);
+    const {stdout, stderr, status} = spawnSync(
+      'fish',
+      ['--no-config', '--command', 'source kvfio.fish; complete -C "$LINE"'],
+      {cwd: folder.path('.'), env: {...process.env, LINE: line, HOME: folder.path('.')}, encoding: 'utf8'},
+    );
+    assert.deepEqual([status, stderr], [0, '']);
+    return stdout
+      .trim()
+      .split('\n')
+      .map((each) => each.split('\t')[0] ?? '');
+  };
+
+  for (const [line, expected] of [
+    ['kvfio snap', ['snapshot']],
+    ['kvfio groups --expl', ['--explain']],
+    ['kvfio groups --snoop not', ['not-enforced']],
+    ['kvfio groups --snoop=not', ['--snoop=not-enforced']],
+    ['kvfio groups --columns group,addr', ['group,address']],
+    ['kvfio doctor --for pass', ['passthrough']],
+    ['kvfio completion f', ['fish']],
+    ['kvfio help doc', ['doctor']],
+    ['kvfio groups --sysroot kvf', ['kvfio.fish']],
+    ['kvfio lab --kernel 6.', ['6.1', '6.12']],
+    ['kvfio bind --driver ', ['auto', 'vfio-pci']],
+  ] as const) {
+    it(`offers ${expected.join(', ')} for "${line}"`, () => {
+      assert.deepEqual(offered(line), expected);
+    });
+  }
+
+  it('completes the program that runs in the lab as its own', () => {
+    assert.ok(offered('kvfio lab -- ech').includes('echo'));
+    assert.ok(!offered('kvfio lab -- ').includes('--iommu'));
+  });
+
+  it('knows the PCI devices of this host', function () {
+    const devices = listed('/sys/bus/pci/devices');
+    if (devices.length === 0) return skip(this, 'this host has no PCI devices');
+    assert.deepEqual(offered('kvfio bind --device ').sort(), devices);
+  });
+
+  it('knows the processes that have a VM', function () {
+    needs(this, 'kvm');
+    using kvm = Kvm.open();
+    using vm = kvm.createVm();
+    assert.ok(vm.fd > 0);
+    assert.ok(offered('kvfio status --pid ').includes(String(process.pid)));
+  });
+});
+
+describe('what is completed', () => {
+  it('is something for every flag with a value that is no number, size, or word of another program', async () => {
+    const {commands} = await Config.load({root: PROJECT, ignoreManifest: true});
+    const free = completedCommands(commands).flatMap(({id, flags}) =>
+      flags.filter(({values}) => values?.kind === 'text').map(({names}) => `${id} ${names[0] ?? ''}`),
+    );
+    const isNumber = (text: string): boolean =>
+      ['number', 'seconds'].includes(FLAG_KINDS[text.split(' --')[1] ?? ''] ?? '');
+    assert.deepEqual([...new Set(free.filter((text) => !isNumber(text)))].sort(), [
+      'lab --append',
+      'lab --pci',
+      'probe --dirty',
+      'wbinvd-probe --dirty',
+    ]);
+  });
+
+  it('is described with all that help says of it', async () => {
+    const {commands} = await Config.load({root: PROJECT, ignoreManifest: true});
+    const described = completedCommands(commands).find(({id}) => id === 'bind');
+    const driver = described?.flags.find(({names}) => names.includes('--driver'));
+    assert.match(
+      driver?.summary ?? '',
+      /^driver of VFIO .*; without it vfio-pci gets what no driver of VFIO has$/,
+    );
+    assert.equal(described?.summary, 'Give whole IOMMU groups, or single devices, to vfio-pci');
+  });
+});
+
 describe('kvfio completion', () => {
   it('refuses a shell that it does not know', function () {
     needs(this, 'build');
-    assert.equal(start(['completion', 'fish']).exit, 2);
+    assert.equal(start(['completion', 'tcsh']).exit, 2);
   });
 });

@@ -15,6 +15,7 @@ export const PACKAGES = {
   chrt: 'util-linux',
   dmsetup: 'dmsetup',
   driverctl: 'driverctl',
+  fish: 'fish',
   ip: 'iproute2',
   lspci: 'pciutils',
   lvm: 'lvm2',

@@ -94,6 +94,7 @@ const LIVE: Record<Source, string> = {
   devices: 'command ls /sys/bus/pci/devices 2> /dev/null',
   drivers: '{ echo none; command ls /sys/bus/pci/drivers; } 2> /dev/null',
   vms: 'find /proc/[0-9]*/fd -maxdepth 1 -lname anon_inode:kvm-vm 2> /dev/null | cut -d / -f 3 | sort -nu',
+  cpus: 'command ls -d /sys/devices/system/cpu/cpu[0-9]* 2> /dev/null | sed "s/.*cpu//" | sort -n',
   users: 'cut -d : -f 1 /etc/passwd 2> /dev/null',
 };
 

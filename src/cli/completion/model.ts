@@ -31,24 +31,28 @@ export type Values =
   /** Nothing that could be guessed. */
   | {kind: 'text'};
 
-/** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, listening unix sockets, names of users. */
-export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'sockets', 'users'] as const;
+/** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, listening unix sockets, names of users, CPUs. */
+export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'sockets', 'users', 'cpus'] as const;
 export type Source = (typeof SOURCES)[number];
 
-/** By name, since a flag of one name means the same with every command. */
+/** By name, since a flag of one name means the same with every command, but for those after a command's. */
 const VALUES: Record<string, Values> = {
+  'bind driver': {kind: 'words', words: ['auto', 'vfio-pci']},
   group: {kind: 'live', source: 'groups'},
   device: {kind: 'live', source: 'devices'},
+  cdev: {kind: 'live', source: 'devices'},
   driver: {kind: 'live', source: 'drivers'},
+  cpu: {kind: 'live', source: 'cpus'},
   pid: {kind: 'live', source: 'vms'},
-  against: {kind: 'live', source: 'vms'},
   user: {kind: 'live', source: 'users'},
   'vm-sock': {kind: 'files', words: [], source: 'sockets'},
   sock: {kind: 'files', words: []},
   sysroot: {kind: 'files', words: []},
   out: {kind: 'files', words: []},
   log: {kind: 'files', words: []},
-  kernel: {kind: 'files', words: ['host', '6.1', '6.12']},
+  kernel: {kind: 'files', words: []},
+  svg: {kind: 'files', words: []},
+  compare: {kind: 'files', words: []},
   file: {kind: 'files', words: []},
 };
 
@@ -69,16 +73,16 @@ const completedCommand = (command: Command.Loadable, ids: readonly string[]): Co
   const usage = [command.usage ?? ''].flat().join(' ');
   return {
     id: command.id,
-    summary: firstSentence(command.summary ?? command.description ?? ''),
+    summary: whole(command.summary ?? command.description ?? ''),
     flags: [
       ...flags.flatMap((flag): CompletedFlag[] => {
         const {name, char, description = ''} = flag;
-        const summary = firstSentence(flag.summary ?? description);
+        const summary = whole(flag.summary ?? description);
         const isBoolean = flag.type === 'boolean';
         const own: CompletedFlag = {
           names: [`--${name}`, ...(char === undefined ? [] : [`-${char}`])],
           summary,
-          values: isBoolean ? null : valuesOf(name, flag.options, columns),
+          values: isBoolean ? null : valuesOf(command.id, flag, columns),
           multiple: !isBoolean && (flag.multiple ?? false),
         };
         return isBoolean && flag.allowNo
@@ -92,25 +96,40 @@ const completedCommand = (command: Command.Loadable, ids: readonly string[]): Co
         ? {kind: 'words', words: ids}
         : argument === undefined
           ? null
-          : valuesOf(argument.name, argument.options, columns),
+          : valuesOf(command.id, argument, columns),
     passesOn: /\[-- COMMAND/.test(usage),
   };
 };
 
 const valuesOf = (
-  name: string,
-  options: readonly string[] | undefined,
+  command: string,
+  {name, options, helpValue = ''}: Taker,
   columns: readonly string[],
 ): Values => {
   if (options !== undefined) return {kind: 'words', words: options};
   if (name === 'columns') return {kind: 'list', words: columns};
   if (name === 'sort') return {kind: 'words', words: columns};
-  return VALUES[name.toLowerCase()] ?? {kind: 'text'};
+  const values = VALUES[`${command} ${name}`] ?? VALUES[name.toLowerCase()] ?? {kind: 'text'};
+  return values.kind === 'files' ? {...values, words: [...values.words, ...fixedWords(helpValue)]} : values;
 };
+
+/** What takes a value: a flag or an argument. */
+interface Taker {
+  name: string;
+  options?: readonly string[] | undefined;
+  helpValue?: string | string[] | undefined;
+}
+
+/** Of `host|6.1|PATH` those that are meant as they stand: `host` and `6.1`. */
+const fixedWords = (helpValue: string | string[]): string[] =>
+  [helpValue]
+    .flat()
+    .flatMap((each) => each.split('|'))
+    .filter((word) => /^[a-z\d.]+$/.test(word));
 
 /** The help of --columns (table-flags.ts) names them all. */
 const columnsOf = (description: string): string[] =>
   /: ([a-z]+(?:, [a-z]+)+)$/.exec(description)?.[1]?.split(', ') ?? [];
 
-const firstSentence = (text: string): string =>
-  (text.replaceAll('<%= config.bin %>', 'kvfio').split(/[;\n]|: /, 1)[0] ?? '').replace(/\.$/, '').trim();
+const whole = (text: string): string =>
+  text.replaceAll('<%= config.bin %>', 'kvfio').replaceAll(/\s+/g, ' ').trim().replace(/\.$/, '');

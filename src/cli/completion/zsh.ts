@@ -40,6 +40,7 @@ const LIVE: Record<Source, string> = {
     values+=("$pid:\${$(< /proc/$pid/comm)//:/ }")
   done 2> /dev/null
   _describe -t processes 'process with a VM' values`,
+  cpus: 'values=(/sys/devices/system/cpu/cpu<->(Nn:t)); values=(${values#cpu}); _wanted cpus expl CPU compadd -V cpus -a values',
   users: '_users',
 };
 
