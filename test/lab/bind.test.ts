@@ -10,6 +10,7 @@ import {made} from '../support/made.js';
 import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
+import {unfolded} from '../support/unfolded.js';
 import {scratch} from '../vm/vmm.js';
 
 const NIC = '0000:01:00.0';
@@ -101,12 +102,12 @@ describe('changing drivers for real (lab)', function () {
   this.timeout(1_200_000);
 
   const provisioned = (text: (name: string) => string): void => {
-    const said = `${text('provision.out')}${text('provision.err')}`;
+    const said = `${unfolded(text('provision.out'))}${text('provision.err')}`;
     assert.equal(text('provision.exit').trim(), '0', said);
-    assert.match(text('provision.out'), /^group \d+: viable, \/dev\/vfio\/\d+ owned by root$/m);
-    assert.match(text('provision.out'), /^group \d+: added, snoop control not enforced/m);
-    assert.match(text('provision.out'), /^group \d+: registered, /m);
-    assert.match(text('provision.out'), new RegExp(`^${NIC} .*: vfio-pci -> e1000e$`, 'm'));
+    assert.match(unfolded(text('provision.out')), /^group \d+: viable, \/dev\/vfio\/\d+ owned by root$/m);
+    assert.match(unfolded(text('provision.out')), /^group \d+: added, snoop control not enforced/m);
+    assert.match(unfolded(text('provision.out')), /^group \d+: registered, /m);
+    assert.match(unfolded(text('provision.out')), new RegExp(`^${NIC} .*: vfio-pci -> e1000e$`, 'm'));
     assert.match(text('provision.driver'), /\/e1000e\n\(null\)\n/);
     assert.ok(!text('provision.driver').includes('.json'), text('provision.driver'));
   };

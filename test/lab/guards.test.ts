@@ -6,6 +6,7 @@ import {lab} from '../support/lab.js';
 import {made} from '../support/made.js';
 import {needs} from '../support/needs.js';
 import {documentOf} from '../support/schema.js';
+import {unfolded} from '../support/unfolded.js';
 import {scratch} from '../vm/vmm.js';
 
 const VGA = '0000:00:01.0';
@@ -227,8 +228,8 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
   it('loads vfio-pci when it is not there, and says so', () => {
     assert.deepEqual(documentOf<BindDocument>(text('unloaded.out'), 'bind').modules, ['vfio-pci']);
     assert.match(said('loaded', 0), /^kvfio: loaded the module vfio-pci, which stays loaded$/m);
-    assert.match(said('loaded', 0), /e1000e -> vfio-pci\ngroup \d+: viable/);
-    assert.match(said('returned', 0), /vfio-pci -> e1000e/);
+    assert.match(unfolded(said('loaded', 0)), /e1000e -> vfio-pci\ngroup \d+: viable/);
+    assert.match(unfolded(said('returned', 0)), /vfio-pci -> e1000e/);
     assert.deepEqual(changed('before', 'returned'), []);
   });
 
@@ -236,7 +237,7 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
     assert.deepEqual(changed('before', 'killed'), [`${NIC}  vfio-pci`]);
     assert.match(text('killed.journals'), /json/);
     assert.match(said('interrupted', 5), /half-way between two drivers.*kvfio unbind --recover/s);
-    const recovered = said('recovered', 0);
+    const recovered = unfolded(said('recovered', 0));
     assert.match(recovered, new RegExp(`^${NIC} .*: no driver \\(override vfio-pci\\) -> e1000e$`, 'm'));
     assert.match(recovered, new RegExp(`^${PF} .*: left alone, it is as it was$`, 'm'));
     assert.deepEqual(changed('before', 'recovered'), []);
@@ -258,7 +259,7 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
       'nvmeNn1p6 is a member of a RAID array (md)',
     ]);
     assert.match(said('disk', 5), /--force-mounted --force-swap --force-storage\.$/m);
-    assert.match(said('freed', 0), /nvme -> vfio-pci/);
+    assert.match(unfolded(said('freed', 0)), /nvme -> vfio-pci/);
   });
 
   it('names the process that has a node open by which it commands a device', () => {
@@ -318,13 +319,13 @@ describe('bind, its guards and its recovery on a real kernel (lab)', function ()
   });
 
   it('refuses a physical function while it has virtual ones, as vfio-pci does', () => {
-    assert.match(said('function', 0), /no driver -> vfio-pci\ngroup \d+: viable/);
+    assert.match(unfolded(said('function', 0)), /no driver -> vfio-pci\ngroup \d+: viable/);
     assert.deepEqual(refused('functions'), [
       'it has 2 virtual functions: 0000:01:00.1 (vfio-pci), 0000:01:00.2 (no driver)',
     ]);
     assert.match(said('functions-forced', 9), /answered EBUSY: 0000:01:00\.0 has 2 virtual functions\./);
     assert.ok(text('functions-forced.state').includes(`${PF} nvme (null)\n`));
-    assert.match(said('no-functions', 0), /nvme -> vfio-pci/);
+    assert.match(unfolded(said('no-functions', 0)), /nvme -> vfio-pci/);
     assert.deepEqual(changed('before', 'last').sort(), [
       `${DISK} vfio-pci vfio-pci`,
       `${PF} vfio-pci vfio-pci`,

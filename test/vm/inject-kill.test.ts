@@ -4,7 +4,7 @@ import {setTimeout} from 'node:timers/promises';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
-import {rounds} from '../support/pace.js';
+import {STRIDE, rounds} from '../support/pace.js';
 import {firstLine, runChild, startChild} from './inject-child.js';
 import {sweep, tidy} from './inject-sweep.js';
 import {Arena, type Victim} from './victim.js';
@@ -99,7 +99,7 @@ describe('An owner whose kvfio is killed', function () {
       assert.equal(answer.failure?.code, 'OWNER_SECCOMP_CALL');
       const requests = answer.requests?.length ?? 0;
       assert.ok(requests > 0);
-      for (let dieAfter = 1; dieAfter <= requests; dieAfter += 1) {
+      for (let dieAfter = 1; dieAfter <= requests; dieAfter += STRIDE) {
         await runChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'create', dieAfter});
         await victim.isWell();
       }

@@ -1,14 +1,18 @@
 import assert from 'node:assert/strict';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import {STRIDE} from '../support/pace.js';
 import {runChild, type Task} from './inject-child.js';
 import type {Arena, Victim} from './victim.js';
 
 /** Calls that the kernel fails with EINTR when a process is stopped, before kvfio can do anything about it. */
 const FAIL_WHEN_STOPPED = ['epoll', 'sigwait'];
 
+let sweeps = 0;
+
 /**
- * Lets kvfio die after its first request, its second, and so on, each time with another victim.
+ * Lets kvfio die after its first request, its second, and so on, each time with another victim. At a smaller scale it dies
+ * after some of them, and after others in the next sweep.
  *
  * @param prepare - brings about what the work needs
  * @returns how many requests the work has
@@ -20,7 +24,8 @@ export const sweep = async (
   prepare: (owner: InjectedOwner, vmFd: number) => Partial<Task>,
   program = 'victim',
 ): Promise<number> => {
-  for (let dieAfter = 1; ; dieAfter += 1) {
+  sweeps += 1;
+  for (let dieAfter = 1 + (sweeps % STRIDE); ; dieAfter += STRIDE) {
     const victim = await arena.victim(args, {program});
     const {vmFd} = victim.report;
     const before = victim.descriptors();
