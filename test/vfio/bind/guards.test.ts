@@ -328,7 +328,7 @@ describe('guards', () => {
 
     it('name the process that has a character device open, by which it commands a disk, a display or RDMA', () => {
       // which nobody else on the machine is likely to have open
-      const fds = ['/dev/full', '/dev/zero'].map((path) => openSync(path, constants.O_RDONLY));
+      const fds = ['/dev/random', '/dev/zero'].map((path) => openSync(path, constants.O_RDONLY));
       try {
         const comm = readFileSync('/proc/self/comm', 'utf8').trim();
         for (const [guard, kind, name] of [
@@ -346,7 +346,7 @@ describe('guards', () => {
             files.link(`${path}/subsystem`, `sys/class/${kind}`);
             files.link(`sys/dev/char/${number}`, path);
           };
-          node(`${FOLDER}/${kind}/a`, '1:7');
+          node(`${FOLDER}/${kind}/a`, '1:8');
           // one that nobody has open, and one of another device
           node(`${FOLDER}/${kind}/b`, '4095:7');
           node('sys/devices/virtual/c', '1:5');
