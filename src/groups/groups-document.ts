@@ -14,7 +14,7 @@ import {
   type GroupAssessment,
   type Obstacle,
 } from '../vfio/eligibility/assess.js';
-import {assessAlike} from '../vfio/eligibility/assess-alike.js';
+import {assessEach} from '../vfio/eligibility/assess-alike.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 
 /** A device, and whether the filters of the call select it. */
@@ -133,12 +133,10 @@ function* listedGroups(
   wanted: ((device: Device) => boolean) | null,
   {explain, regions, examined}: DocumentOptions,
 ): Generator<ListedGroup> {
-  const assess = examined === null ? (): GroupAssessment => NOT_ASKED : assessAlike(examined);
-  for (const group of groups) {
+  // without a filter an empty group is shown, too
+  const shown = wanted === null ? groups : filtered(groups, ({devices}) => devices.some(wanted));
+  for (const [group, assessment] of examined === null ? unjudged(shown) : assessEach(examined, shown)) {
     const matches = group.devices.map((device) => wanted?.(device) ?? true);
-    // without a filter an empty group is shown, too
-    if (wanted !== null && !matches.includes(true)) continue;
-    const assessment = assess(group);
     const explanation = explain ? explainGroup(machine, group, assessment.group) : null;
     const devices = group.devices.map((device, at) =>
       Object.assign(device, {
@@ -154,6 +152,14 @@ function* listedGroups(
       reservedRegions: regions ? group.reservedRegions : null,
     });
   }
+}
+
+function* filtered<T>(items: Iterable<T>, test: (item: T) => boolean): Generator<T> {
+  for (const item of items) if (test(item)) yield item;
+}
+
+function* unjudged(groups: Iterable<Group>): Generator<[Group, GroupAssessment]> {
+  for (const group of groups) yield [group, NOT_ASKED];
 }
 
 const UNKNOWN: DeviceAssignability = {verdict: 'unknown', afterBind: 'unknown', checks: []};

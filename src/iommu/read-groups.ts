@@ -19,7 +19,7 @@ export interface HelperTask {
 }
 
 /** What is known of a machine before its groups are read. */
-export type GroupFacts = Omit<GroupContext, 'attributes' | 'ids' | 'interned' | 'hops'>;
+export type GroupFacts = Omit<GroupContext, 'attributes' | 'ids' | 'interned' | 'hops' | 'regionsOf'>;
 
 /** Some groups that follow each other. */
 export interface Part {
@@ -75,10 +75,12 @@ export const claim = (progress: Int32Array): number => Atomics.add(progress, NEX
 
 export const readPart = (context: GroupContext, ids: readonly number[], at: number): Part => {
   const {result, warnings} = context.attributes.apart(() =>
-    ids
-      .slice(at * PART, (at + 1) * PART)
-      .map((id) => readGroup(context, id))
-      .filter((group) => group !== null),
+    context.attributes.tree.near(() =>
+      ids
+        .slice(at * PART, (at + 1) * PART)
+        .map((id) => readGroup(context, id))
+        .filter((group) => group !== null),
+    ),
   );
   return {groups: result, warnings};
 };

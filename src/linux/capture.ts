@@ -65,6 +65,10 @@ export class CaptureTree implements HostTree {
     return own(this.#capture.links, path) ?? this.#refusal('readlink', path);
   }
 
+  near<T>(look: () => T): T {
+    return look();
+  }
+
   /** Whether the capture says anything of a path, be it that there is no such file. */
   knows(path: string): boolean {
     const {texts, parts, links, directories, refusals} = this.#capture;
@@ -114,6 +118,10 @@ export class RecordingTree implements HostTree {
 
   link(path: string): string | SyscallError {
     return this.#record(this.capture.links, path, this.#source.link(path));
+  }
+
+  near<T>(look: () => T): T {
+    return this.#source.near(look);
   }
 
   #record<T>(shelf: Record<string, T>, path: string, answer: T | SyscallError): T | SyscallError {

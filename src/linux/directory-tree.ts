@@ -1,7 +1,10 @@
 import {closeSync, constants, lstatSync, openSync, readdirSync, readlinkSync, readSync} from 'node:fs';
 import {constants as os} from 'node:os';
+import {isAbsolute} from 'node:path';
+import {callLog} from './call-log.js';
 import {SyscallError} from './errno.js';
 import {TEXT_LIMIT, type HostTree, type Origin, type ReadAt} from './host-tree.js';
+import {NearNames} from './near-names.js';
 import {RootedPaths} from './rooted-paths.js';
 
 // A tree from elsewhere may hold pipes and terminals: opening one must neither block nor take it over.
@@ -19,6 +22,8 @@ export class DirectoryTree implements HostTree {
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
   // of its own: who looks at one file may read another as text meanwhile
   #part = Buffer.allocUnsafe(4096);
+  /** While many files are read that lie near to each other. */
+  #near: NearNames | null = null;
   /** Names of files of which the last that was asked for was missing. */
   readonly #missing = new Set<string>();
 
@@ -52,7 +57,7 @@ export class DirectoryTree implements HostTree {
   }
 
   list(path: string): string[] | SyscallError {
-    return answer('readdir', path, () => readdirSync(this.#paths === null ? path : this.#paths.target(path)));
+    return answer('readdir', path, () => readdirSync(this.#folder(path)));
   }
 
   link(path: string): string | SyscallError {
@@ -63,8 +68,37 @@ export class DirectoryTree implements HostTree {
     return target;
   }
 
+  near<T>(look: () => T): T {
+    // lines of the log are about whole paths, and a relative root is one of the working directory
+    const mayMove = this.#near === null && callLog === null && (this.root === '' || isAbsolute(this.root));
+    const near = mayMove ? NearNames.enter(this.root) : null;
+    if (near === null) return look();
+    this.#near = near;
+    try {
+      return look();
+    } finally {
+      this.#near = null;
+      near.leave();
+    }
+  }
+
+  #folder(path: string): string {
+    const near = isAttribute(path) ? this.#near?.folder(path) : null;
+    return near ?? (this.#paths === null ? path : this.#paths.target(path));
+  }
+
+  /** @throws {@link SyscallError} */
   #entry(path: string): string {
-    return this.#paths === null ? path : this.#paths.entry(path);
+    const place = this.#place(path);
+    if (place === null) throw ordinary('open', path);
+    return place;
+  }
+
+  /** Null for what is missing for certain. */
+  #place(path: string): string | null {
+    const near = isAttribute(path) ? (this.#near?.file(path) ?? null) : null;
+    if (near === null) return this.#paths === null ? path : this.#paths.entry(path);
+    return near === 'missing' ? null : near.name;
   }
 
   /**
@@ -74,7 +108,10 @@ export class DirectoryTree implements HostTree {
   #isMissing(syscall: string, path: string): SyscallError | null {
     const name = nameOf(path);
     if (!this.#missing.has(name)) return null;
-    const found = answer(syscall, path, () => lstatSync(this.#entry(path), MAY_BE_MISSING));
+    const found = answer(syscall, path, () => {
+      const place = this.#place(path);
+      return place === null ? undefined : lstatSync(place, MAY_BE_MISSING);
+    });
     if (found instanceof SyscallError) return found;
     if (found === undefined) return ordinary(syscall, path);
     this.#missing.delete(name);
@@ -86,9 +123,8 @@ export class DirectoryTree implements HostTree {
   }
 
   #open(path: string): number {
-    const attribute = isAttribute(path);
-    if (this.#paths === null) return openSync(path, attribute ? OPEN_ATTRIBUTE : OPEN);
-    return openSync(attribute ? this.#paths.entry(path) : this.#paths.target(path), OPEN_ATTRIBUTE);
+    if (isAttribute(path)) return openSync(this.#entry(path), OPEN_ATTRIBUTE);
+    return this.#paths === null ? openSync(path, OPEN) : openSync(this.#paths.target(path), OPEN_ATTRIBUTE);
   }
 
   #reading<T>(path: string, read: (fd: number) => T): T | SyscallError {

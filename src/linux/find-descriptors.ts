@@ -1,5 +1,6 @@
-import {closeSync, constants, openSync, readdirSync, readlinkSync} from 'node:fs';
+import {readdirSync, readlinkSync} from 'node:fs';
 import {isProgram} from './is-program.js';
+import {openHome} from './working-folder.js';
 
 export interface DescriptorSearch {
   /** Processes that have such a descriptor, by ascending id. */
@@ -39,31 +40,6 @@ export const findDescriptors = (wanted: string, proc = '/proc'): DescriptorSearc
   search.pids.sort((a, b) => a - b);
   return search;
 };
-
-/** The working directory, by a descriptor; null for one that its user may not enter (again). */
-const openHome = (): (Disposable & {comeBack: () => void}) | null => {
-  let fd: number | undefined;
-  try {
-    fd = openSync('.', O_PATH | constants.O_DIRECTORY);
-    const place = `/proc/self/fd/${fd}`; // also where the folder's name is gone
-    process.chdir(place);
-    const opened = fd;
-    return {
-      comeBack: () => {
-        process.chdir(place);
-      },
-      [Symbol.dispose]: () => {
-        closeSync(opened);
-      },
-    };
-  } catch {
-    if (fd !== undefined) closeSync(fd);
-    return null;
-  }
-};
-
-/** include/uapi/asm-generic/fcntl.h; it needs no permission to read the folder. */
-const O_PATH = 0o10000000;
 
 const lookInto = (
   search: DescriptorSearch,

@@ -29,6 +29,11 @@ export interface HostTree {
   list(path: string): string[] | SyscallError;
   /** The text of a symbolic link. */
   link(path: string): string | SyscallError;
+  /**
+   * Has `look` read many files, of which those of one folder follow each other, which is faster so. It may use no relative path, and
+   * nothing else runs meanwhile.
+   */
+  near<T>(look: () => T): T;
 }
 
 /** What {@link HostTree.text} accepts unless told otherwise, in bytes. */

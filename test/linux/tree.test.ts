@@ -186,6 +186,92 @@ describe('a folder as a machine', () => {
     assert.deepEqual([missing.syscall, missing.path], ['open', '/sys/b/f']);
   });
 
+  describe('whose files are read near to each other', () => {
+    const PATHS = [
+      '/sys/devices/a/uevent',
+      '/sys/devices/a/power/status',
+      '/sys/devices/a/tsm/bound',
+      '/sys/devices/type',
+      '/sys/devices/a',
+      '/sys/devices/b/link',
+      '/sys/devices/linked/uevent',
+      '/sys/devices/b/linked/uevent',
+      '/sys/devices/out/secret',
+      '/sys/devices/b/out/secret',
+      '/sys/devices/none/uevent',
+      '/sys/devices/b/.',
+      '/sys/devices/b/..',
+      '/sys',
+      '/proc/file',
+      '/sys/a\0b/c',
+    ];
+    let outside: string;
+
+    beforeEach(() => {
+      outside = mkdtempSync(join(tmpdir(), 'kvfio-outside-'));
+      writeFileSync(join(outside, 'secret'), 'secret');
+      for (const folder of ['a/power', 'b']) mkdirSync(join(root, 'sys/devices', folder), {recursive: true});
+      for (const file of ['a/uevent', 'a/power/status', 'type']) write(`/sys/devices/${file}`, file);
+      write('/proc/file', 'file');
+      symlinkSync('x', join(root, 'sys/devices/b/link'));
+      for (const place of ['', 'b/']) {
+        symlinkSync('/sys/devices/a', join(root, `sys/devices/${place}linked`));
+        symlinkSync(outside, join(root, `sys/devices/${place}out`));
+      }
+    });
+    afterEach(() => {
+      rmSync(outside, {recursive: true});
+    });
+
+    const all = (): unknown[] =>
+      PATHS.flatMap((path) => [
+        tree.text(path),
+        tree.inspect(path, (at) => at(0, 9).toString()),
+        tree.link(path),
+        tree.list(path),
+      ]).map((answer) =>
+        answer instanceof SyscallError ? `${answer.syscall} ${answer.path ?? ''} ${answer.code}` : answer,
+      );
+
+    for (const [name, named] of [
+      ['a folder', () => root],
+      [
+        'a folder behind a link',
+        () => {
+          symlinkSync(root, join(outside, 'root'));
+          return join(outside, 'root');
+        },
+      ],
+    ] as const)
+      it(`answers the same, and comes back: ${name}`, () => {
+        const before = [process.cwd(), descriptors()];
+        tree = new DirectoryTree(named());
+        const plain = [...all(), ...all()];
+        assert.ok(!JSON.stringify(plain).includes('"secret"'));
+        tree = new DirectoryTree(tree.root);
+        assert.deepEqual(
+          tree.near(() => [...all(), ...tree.near(all)]),
+          plain,
+        );
+        assert.deepEqual([process.cwd(), descriptors()], before);
+        assert.throws(() => tree.near(() => assert.fail('mine')), /mine/);
+        assert.deepEqual([process.cwd(), descriptors()], before);
+      });
+
+    it('finds that a folder has gone, and another that came in its place', () => {
+      tree.near(() => {
+        assert.equal(tree.text('/sys/devices/a/uevent'), 'a/uevent');
+        rmSync(join(root, 'sys/devices/a'), {recursive: true});
+        assert.equal(code(tree.text('/sys/devices/a/uevent')), 'ENOENT');
+        assert.equal(code(tree.list('/sys/devices/a')), 'ENOENT');
+        mkdirSync(join(root, 'sys/devices/a'));
+        write('/sys/devices/a/uevent', 'new');
+        tree.list('/sys/devices');
+        assert.equal(tree.text('/sys/devices/a/uevent'), 'new');
+      });
+    });
+  });
+
   it('does not wait at a pipe', () => {
     assert.equal(spawnSync('mkfifo', [join(root, 'sys/pipe')]).status, 0);
     assert.equal(tree.text('/sys/pipe'), '');

@@ -28,4 +28,8 @@ export class WatchedTree implements HostTree {
   link(path: string): string | SyscallError {
     return this.#before(path) ?? this.#source.link(path);
   }
+
+  near<T>(look: () => T): T {
+    return this.#source.near(look);
+  }
 }

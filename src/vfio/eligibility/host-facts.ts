@@ -44,6 +44,11 @@ export class HostFacts {
     return this.#parameters.get(path) ?? null;
   }
 
+  /** Has `look` ask for files of many devices, one device after the other. */
+  near<T>(look: () => T): T {
+    return this.#attributes.tree.near(look);
+  }
+
   /** A file of a device; null when it has none. */
   of(path: string, file: string): string | null {
     return this.#attributes.text(`${path}/${file}`);
