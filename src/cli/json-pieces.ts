@@ -3,7 +3,7 @@ import {printableJson} from './printable.js';
 
 /**
  * The text of `printableJson(document, 2)` and a line end, in pieces: the items of the document's own lists, which may be made
- * as they are asked for, are put into words a few at a time. So a document of 100 MB never is one text in memory.
+ * as they are asked for, are put into words one by one. So a document of 100 MB never is one text in memory.
  */
 export function* jsonPieces(document: object): Generator<string> {
   let before = '{\n';
@@ -23,21 +23,13 @@ const isList = (value: unknown): value is Iterable<unknown> =>
 
 function* listPieces(head: string, list: Iterable<unknown>): Generator<string> {
   const json = new JsonText();
-  let piece = '';
-  let items = 0;
   let before = head;
   for (const item of list) {
-    piece += `${before}\n    ${json.of(item, '\n    ')}`;
+    yield `${before}\n    ${json.of(item, '\n    ')}`;
     before = ',';
-    if (++items % ITEMS > 0) continue;
-    yield piece;
-    piece = '';
   }
-  yield before === ',' ? `${piece}\n  ]` : `${head}]`;
+  yield before === ',' ? '\n  ]' : `${head}]`;
 }
-
-/** So many groups of one device make about 100 KB. */
-const ITEMS = 40;
 
 /** What stands between the braces, which are on lines of their own. */
 const inner = (value: object): string => printableJson(value, 2).slice('{\n'.length, -'\n}'.length);

@@ -42,6 +42,8 @@ export interface GroupContext extends DeviceContext {
   allUnits: readonly Unit[];
   /** Whether to read reserved regions. */
   regions: boolean;
+  /** Those that have been read, by the text of their file; not to be changed. */
+  regionsOf: Map<string, ReservedRegion[]>;
 }
 
 /** Numbers of the machine's groups in ascending order; gaps are usual. Null when the kernel has no groups folder. */
@@ -63,6 +65,9 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
   const folder = `${GROUPS}/${id}`;
   const members = attributes.names(`${folder}/devices`, 'expected');
   if (members === null) return null;
+  // while its files are near
+  const type = context.details ? attributes.text(`${folder}/type`) : null;
+  const reservedRegions = context.regions ? readRegions(context, `${folder}/reserved_regions`) : null;
   const devices = members
     // On a name clash the kernel appends a number, so an entry's name may not be its device's: the link tells.
     .map((name) => attributes.resolve(`${folder}/devices`, name))
@@ -70,7 +75,6 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
     .filter((device) => device !== null)
     .sort((a, b) => compareAddresses(a.address, b.address));
   const inTheWay = blockers(devices, context.version);
-  const type = context.details ? attributes.text(`${folder}/type`) : null;
   return {
     id,
     type: type === null ? null : interned.text(type),
@@ -78,7 +82,7 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
     snoopControl: groupSnoopControl(devices, context.rule, context.allUnits, context.version),
     viable: inTheWay.length === 0,
     blockers: exact(inTheWay),
-    reservedRegions: context.regions ? readRegions(attributes, `${folder}/reserved_regions`) : null,
+    reservedRegions,
     devices: exact(devices),
   };
 };
@@ -95,9 +99,13 @@ const mayHaveName = ({units}: GroupContext, devices: readonly Device[]): boolean
 
 const NAMELESS = new Set<UnitType>(['intel-vt-d', 'amd-vi', 'virtio-iommu']);
 
-/** Lines of `0xSTART 0xEND kind` (drivers/iommu/iommu.c, iommu_group_show_resv_regions). */
-const readRegions = (attributes: Attributes, file: string): ReservedRegion[] =>
-  (attributes.text(file)?.split('\n') ?? []).filter(Boolean).flatMap((line) => {
+/** Lines of `0xSTART 0xEND kind` (drivers/iommu/iommu.c, iommu_group_show_resv_regions). Most groups have the same ones. */
+const readRegions = ({attributes, regionsOf}: GroupContext, file: string): ReservedRegion[] => {
+  const text = attributes.text(file) ?? '';
+  const known = regionsOf.get(text);
+  if (known !== undefined) return known;
+  const lines = text.split('\n').filter(Boolean);
+  const regions = lines.flatMap((line) => {
     const match = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (\S+)$/.exec(line);
     if (match === null) {
       attributes.malformed(file, `"${line.slice(0, 60)}" is no reserved region`);
@@ -106,3 +114,6 @@ const readRegions = (attributes: Attributes, file: string): ReservedRegion[] =>
     const [, start = '', end = '', kind = ''] = match;
     return [{start, end, kind}];
   });
+  if (regions.length === lines.length) regionsOf.set(text, regions);
+  return regions;
+};

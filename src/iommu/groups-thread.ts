@@ -13,6 +13,7 @@ const context = {
   ids: PciIds.NONE,
   interned: new Interned(),
   hops: new Map<never, never>(),
+  regionsOf: new Map<never, never>(),
 };
 const count = partsOf(task.ids);
 try {

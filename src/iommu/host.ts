@@ -78,6 +78,7 @@ export const openHost = (tree: HostTree, options: HostOptions = {}): OpenHost =>
     noSnoop: options.noSnoop ?? true,
     interned: new Interned(),
     hops: new Map(),
+    regionsOf: new Map(),
     version,
     rule: kernel,
   };

@@ -60,6 +60,7 @@ const contextOf = (tree: DirectoryTree, facts: Partial<GroupFacts> = {}): GroupC
   ids: PciIds.NONE,
   interned: new Interned(),
   hops: new Map(),
+  regionsOf: new Map(),
   ...FACTS,
   ...facts,
 });
