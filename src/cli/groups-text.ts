@@ -7,6 +7,7 @@ import {printable} from './printable.js';
 import {manyCsvLines, manyTableLines, sorted} from './table.js';
 import type {TableChoice} from './table-flags.js';
 import {wrapped} from './wrap.js';
+import {listed} from '../words.js';
 
 export interface GroupsTextOptions {
   table: TableChoice<GroupsRow>;
@@ -43,7 +44,8 @@ function* explanations(
   {groups, ungrouped}: GroupsDocument,
   look: Pick<GroupsTextOptions, 'paint' | 'width'>,
 ): Generator<string> {
-  for (const group of groups) yield* explanationLines(group, look);
+  const said = new SaidBefore();
+  for (const group of groups) yield* explanationLines(group, said, look);
   for (const {address, explanation} of ungrouped) {
     yield look.paint.bold(`Device ${printable(address)}: in no group`);
     yield* paragraphs(explanation, look.width);
@@ -53,13 +55,37 @@ function* explanations(
 
 const explanationLines = (
   group: ListedGroup,
+  said: SaidBefore,
   {paint, width}: Pick<GroupsTextOptions, 'paint' | 'width'>,
 ): string[] => [
   paint.bold(`Group ${group.id}: ${headline(group.snoopControl)}`),
-  ...paragraphs(group.explanation, width),
+  ...paragraphs(said.shortened(group), width),
   ...(group.reservedRegions === null ? [] : regionLines([group])),
   '',
 ];
+
+/** Paragraphs that are true of several groups, such as how the kernel decides. The first of these groups has them whole. */
+class SaidBefore {
+  readonly #groupOf = new Map<string, number>();
+
+  /** The group's paragraphs; of those that an earlier one has, only how they begin and which group that is. */
+  shortened({id, explanation}: ListedGroup): string[] {
+    const fresh: string[] = [];
+    const repeated = new Map<number, string[]>();
+    for (const text of explanation ?? []) {
+      const before = this.#groupOf.get(text);
+      if (before === undefined) fresh.push(text);
+      else repeated.set(before, [...(repeated.get(before) ?? []), beginning(text)]);
+      // what names a device is true of no other group, and there may be very many
+      if (before === undefined && !PCI_ADDRESS.test(text)) this.#groupOf.set(text, id);
+    }
+    return [...fresh, ...[...repeated].map(([group, texts]) => `As for group ${group}: ${listed(texts)}.`)];
+  }
+}
+
+const beginning = (text: string): string => `"${text.split(' ').slice(0, 6).join(' ')} …"`;
+
+const PCI_ADDRESS = /\b[\da-f]{2}:[\da-f]{2}\.[0-7]\b/;
 
 const paragraphs = (texts: readonly string[] | null, width: number | null): string[] =>
   (texts ?? []).flatMap((text) => wrapped(printable(text), width, '  '));

@@ -104,10 +104,10 @@ const describe = (device: Device): string => {
   return `${device.address}${name ? ` ${name}` : ''} (${device.driver ?? 'no driver'}${reset})`;
 };
 
-/** One paragraph for each unit that serves members, and one for those that none serves. */
+/** Whom each unit serves and, which holds for other groups too, what the unit says; and whom none serves. */
 const served = (host: Machine, group: Group): string[] => {
   const byUnit = groupBy(group.devices, (device) => device.iommu);
-  return [...byUnit].map(([name, devices]) => {
+  return [...byUnit].flatMap(([name, devices]) => {
     const who = listed(devices.map((device) => device.address));
     if (name === null) {
       return `No IOMMU unit serves ${who}: ${statements(conjunctionOf(devices))}.`;
@@ -115,7 +115,10 @@ const served = (host: Machine, group: Group): string[] => {
     const unit = host.units.find((candidate) => candidate.name === name);
     if (unit === undefined)
       return `The IOMMU unit ${name} serves ${who}, but it is not among the units of the machine.`;
-    return `The IOMMU unit ${name} (${UNIT_NAMES[unit.type]}) serves ${who}. ${says(unit)}${others(host, unit)}`;
+    return [
+      `The IOMMU unit ${name} (${UNIT_NAMES[unit.type]}) serves ${who}.`,
+      `${says(unit)}${others(host, unit)}`,
+    ];
   });
 };
 
@@ -126,7 +129,7 @@ const says = (unit: Unit): string => {
     return `${capital(fact?.statement ?? 'nothing is known of it')}.`;
   const can = unit.snoopControl.verdict === 'enforced';
   return (
-    `Its Extended Capability Register reads ${fact.value} (${fact.file ?? ''}; set: ${ecap?.flags.join(' ') ?? ''}): ` +
+    `The Extended Capability Register of ${unit.name} reads ${fact.value} (${fact.file ?? ''}; set: ${ecap?.flags.join(' ') ?? ''}): ` +
     `bit 7, SC (Snoop Control), is ${can ? 'set' : 'clear'}, so the unit can${can ? '' : 'not'} force No-Snoop requests to snoop the CPU caches.`
   );
 };
@@ -259,15 +262,37 @@ const noSnoop = (group: Group): string | null => {
   return sentences.length === 0 ? null : sentences.join(' ');
 };
 
-/** The way to each device that is behind a port; ports that are members themselves are on the way to others. */
+/** The ways to the devices that are behind ports; ports that are members themselves are on the way to others. */
 const paths = (group: Group): string[] => {
-  const shown = group.devices.filter(
-    (device) =>
-      device.hops !== null &&
-      device.hops.length > 1 &&
-      (!isPciBridge(device.classCode) || group.devices.length === 1),
+  const shown = group.devices.flatMap(({address, hops, classCode}): Way[] =>
+    hops !== null && hops.length > 1 && (!isPciBridge(classCode) || group.devices.length === 1)
+      ? [{address, ports: hops.slice(0, -1).map(hopName), end: hopName(hops.at(-1) as Hop)}]
+      : [],
   );
-  return shown.map(({address, hops}) => `Path of ${address}: ${(hops ?? []).map(hopName).join(' > ')}.`);
+  return [...groupBy(shown, ({ports}) => ports[0])].map(([, ways]) => pathOf(ways));
+};
+
+/** Names of the ports from the root on, and of the device. */
+interface Way {
+  address: string;
+  ports: string[];
+  end: string;
+}
+
+/** What several ways begin with is said once. */
+const pathOf = (ways: readonly Way[]): string => {
+  const [first, ...others] = ways;
+  const ports = first?.ports ?? [];
+  const differs = ports.findIndex((port, at) => others.some((other) => other.ports[at] !== port));
+  const common = ports.slice(0, differs === -1 ? ports.length : differs);
+  const branches = groupBy(ways, (way) => way.ports.slice(common.length).join(' > '));
+  const ends = [...branches].map(([name, members]) =>
+    [...(name === '' ? [] : [name]), listed(members.map(({end}) => end))].join(' > '),
+  );
+  const who = listed(ways.map(({address}) => address));
+  return ends.length === 1
+    ? `Path of ${who}: ${[...common, ...ends].join(' > ')}.`
+    : `Path of ${who}: ${common.join(' > ')}; from there ${listed(ends)}.`;
 };
 
 const isolation = (kernel: Kernel, group: Group): string | null => {

@@ -15,6 +15,9 @@ import {documentOf} from '../support/schema.js';
 import {STEERING} from '../support/steering.js';
 import {scratch} from '../vm/vmm.js';
 
+/** A guest of the lab whose devices are all behind one unit. */
+const LAB = join(PROJECT, 'test/fixtures/lab-intel.json');
+
 const PC = MACHINES['a PC whose graphics has an IOMMU unit of its own'] ?? {};
 
 const groups = async (...argv: string[]): Promise<{exit: number; lines: string[]; stderr: string}> => {
@@ -95,6 +98,22 @@ describe('kvfio groups', () => {
         'enforced (group: not-enforced), exact (group: by-type)',
         'not-enforced, by-type',
       ]);
+    });
+
+    it('explains once what is true of several groups, and says which has it', async () => {
+      const {stdout} = await run(Groups, ['--sysroot', LAB, '--explain']);
+      for (const pattern of [/decides by the VFIO container/g, /Capability Register of dmar0 reads 0x/g])
+        assert.equal(stdout.match(pattern)?.length, 1, String(pattern));
+      assert.match(
+        stdout,
+        /^Group 12: .*\n(.*\n)+ {2}As for group 0: "The Extended Capability Register of dmar0 …", "Kernel 6\.1\.0-\S+ decides by the VFIO …"/m,
+      );
+      const {stdout: json} = await run(Groups, ['--sysroot', LAB, '--explain', '--json']);
+      for (const {explanation} of (JSON.parse(json) as GroupsDocument).groups)
+        assert.ok(
+          explanation?.some((text) => text.includes('decides by the VFIO container')),
+          'whole in JSON',
+        );
     });
 
     it('explains a device in no group', async () => {

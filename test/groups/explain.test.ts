@@ -11,7 +11,21 @@ describe('the explanation of a group', () => {
   it('names unit, register, value and bit', () => {
     assert.match(
       one({}, {dmar0: intel('29a00f0505e')}),
-      /dmar0 \(Intel VT-d\) serves 0000:01:00\.0\. .* reads 0x29a00f0505e \(\/sys\/class\/iommu\/dmar0\/intel-iommu\/ecap.*bit 7, SC \(Snoop Control\), is clear/,
+      /dmar0 \(Intel VT-d\) serves 0000:01:00\.0\.\nThe .* reads 0x29a00f0505e \(\/sys\/class\/iommu\/dmar0\/intel-iommu\/ecap.*bit 7, SC \(Snoop Control\), is clear/,
+    );
+  });
+
+  it('says once what the ways to several devices have in common', () => {
+    const root = port('0000:00:1c.0', {unit: 'dmar0'});
+    const under = (slot: string) => {
+      const down = port(`0000:02:${slot}.0`, {unit: 'dmar0', parent: folderOf(root), pcie: 6});
+      return [down, pci(`0000:${slot}:00.0`, {unit: 'dmar0', parent: folderOf(down)})];
+    };
+    const text = explain({units: {dmar0: intel('f00f4a')}, groups: {3: [...under('05'), ...under('06')]}});
+    assert.equal(text.match(/0000:00:1c\.0 \(root port/g)?.length, 1);
+    assert.match(
+      text,
+      /^Path of 0000:05:00\.0 and 0000:06:00\.0: 0000:00:1c\.0 .*; from there 0000:02:05\.0 .* > 0000:05:00\.0.* and 0000:02:06\.0 .* > 0000:06:00\.0/m,
     );
   });
 
