@@ -21,7 +21,10 @@ describe('the explanation of a group', () => {
       const down = port(`0000:02:${slot}.0`, {unit: 'dmar0', parent: folderOf(root), pcie: 6});
       return [down, pci(`0000:${slot}:00.0`, {unit: 'dmar0', parent: folderOf(down)})];
     };
-    const text = explain({units: {dmar0: intel('f00f4a')}, groups: {3: [...under('05'), ...under('06')]}});
+    const text = explain({
+      units: {dmar0: intel('f00f4a')},
+      groups: {3: [...under('05'), ...under('06')], 4: [root]},
+    });
     assert.equal(text.match(/0000:00:1c\.0 \(root port/g)?.length, 1);
     assert.match(
       text,
