@@ -4,18 +4,32 @@ import {folderOf, intel, machine, pci, port, type DeviceSpec, type Machine} from
 import {buildOnce} from '../support/run.js';
 import type {Benchmark, Figure, Line} from './benchmark.js';
 import {KVFIO} from './commands.js';
-import {milliseconds, paired, timesOf, type Command, type Paired} from './turns.js';
+import {cost, milliseconds, paired, timesOf, type Command, type Paired} from './turns.js';
 
 const SMALL = 5000;
 const LARGE = 50_000;
+/** From so many groups on a thread helps. */
+const HELPED = 1000;
 
-/** Compares kvfio with lspci on the same large machines: both sizes, the growth between them, and memory. */
+const LSPCI = 'lspci -Dvmmnnk';
+const ONE = 'one CPU';
+
+/**
+ * Compares kvfio with lspci on the same large machines, both sizes, the growth between them, and memory: by the clock, and by what
+ * processors do, on one of them.
+ */
 export const benchmark: Benchmark = {
-  needs: ['lspci'],
+  needs: ['lspci', 'taskset'],
   lines: () => [
+    {what: `groups --json, ${SMALL} devices, CPU time, ${ONE}`, against: LSPCI, unit: 'x', most: 1},
+    {what: `groups, ${SMALL} devices, CPU time, ${ONE}`, against: LSPCI, unit: 'x', most: 0.7},
+    {what: `groups --json, ${SMALL} devices, ${ONE}`, against: LSPCI, unit: 'x', most: null},
     ...[SMALL, LARGE].map((size): Line => ({
-      ...{what: `groups --json, ${size} devices`, against: 'lspci -Dvmmnnk', unit: 'x', most: 0.7},
+      ...{what: `groups --json, ${size} devices`, against: LSPCI, unit: 'x', most: 0.7},
     })),
+    {what: `groups --json, ${HELPED} groups`, against: ONE, unit: 'x', most: null},
+    {what: `snapshot, ${SMALL} devices`, against: 'groups --json', unit: 'x', most: 1.3},
+    {what: `snapshot, ${SMALL} devices, CPU time, ${ONE}`, against: 'groups --json', unit: 'x', most: null},
     {what: `time per device, ${LARGE} devices`, against: `${SMALL} devices`, unit: 'x', most: 1.1},
     ...['groups --json', 'groups'].map((command): Line => ({
       ...{what: `memory of ${command}, ${LARGE} devices`, against: '', unit: 'MB', most: 150},
@@ -24,33 +38,65 @@ export const benchmark: Benchmark = {
   measure: (effort) => {
     buildOnce();
     const [pairs, pairsOfLarge] = effort === 'large' ? [15, 5] : [3, 1];
-    const small = ofSize(SMALL, (built) => against(built, ['--json'], pairs));
+    const clock = (command: Command) => (): number => milliseconds(command);
+    const work = (command: Command) => (): number => cost(command, {one: true}).cpu;
+    const [json, text, whole] = [['groups', '--json'], ['groups'], ['snapshot', '-', '--quiet']];
+    const small = ofSize(SMALL, (built) => {
+      const [ours, others] = [kvfio(built, json), lspci(built)];
+      return {
+        work: paired(work(ours), work(others), pairs),
+        text: paired(work(kvfio(built, text)), work(others), pairs),
+        alone: paired(
+          () => cost(ours, {one: true}).wall,
+          () => cost(others, {one: true}).wall,
+          pairs,
+        ),
+        clock: paired(clock(ours), clock(others), pairs),
+        snapshot: paired(clock(kvfio(built, whole)), clock(ours), pairs),
+        snapshotWork: paired(work(kvfio(built, whole)), work(ours), pairs),
+      };
+    });
+    const helped = ofSize(HELPED, (built) =>
+      paired(
+        () => cost(kvfio(built, json)).wall,
+        () => cost(kvfio(built, json), {one: true}).wall,
+        pairs,
+      ),
+    );
     const large = ofSize(LARGE, (built) => ({
-      ...against(built, ['--json'], pairsOfLarge),
-      json: peak([...kvfio(built), '--json']),
-      text: peak(kvfio(built)),
+      ...paired(clock(kvfio(built, json)), clock(lspci(built)), pairsOfLarge),
+      peaks: [json, text].map((command) => peak(kvfio(built, command))),
     }));
     const each = (size: number, {own}: Paired): number => (own / size) * 1000;
-    const growth = [each(LARGE, large), each(SMALL, small)] as const;
+    const growth = [each(LARGE, large), each(SMALL, small.clock)] as const;
+    const figure = (times: Paired): Figure => ({value: times.ratio, detail: timesOf(times)});
     return [
-      ...[small, large].map((times) => ({value: times.ratio, detail: timesOf(times)})),
+      ...[
+        small.work,
+        small.text,
+        small.alone,
+        small.clock,
+        large,
+        helped,
+        small.snapshot,
+        small.snapshotWork,
+      ].map(figure),
       {
         value: growth[0] / growth[1],
         detail: `${growth[0].toFixed(0)} µs / ${growth[1].toFixed(0)} µs`,
       },
-      ...[large.json, large.text].map((value): Figure => ({value, detail: 'maximum resident set'})),
+      ...large.peaks.map((value): Figure => ({value, detail: 'maximum resident set'})),
     ];
   },
 };
 
-const against = (built: Machine, flags: readonly string[], pairs: number): Paired =>
-  paired(
-    () => milliseconds([...kvfio(built), ...flags]),
-    () => milliseconds(lspci(built)),
-    pairs,
-  );
-
-const kvfio = (built: Machine): Command => [...KVFIO, 'groups', '--sysroot', built.root];
+const kvfio = (built: Machine, [command = '', ...flags]: readonly string[]): Command => [
+  ...KVFIO,
+  command,
+  '--sysroot',
+  built.root,
+  ...flags,
+];
 
 const lspci = (built: Machine): Command => [
   'lspci',

@@ -37,7 +37,7 @@ export const rowsOf = ({lines, place, where, ending}: Ran): Row[] => {
     const figure = figures[index];
     if (figure === undefined) return [];
     // ratios are side by side in the guest, too; the time of an emulated processor says nothing of kvfio
-    const most = place === 'lab' && line.unit === 'ms' ? null : line.most;
+    const most = place === 'lab' && (line.unit === 'ms' || line.unit === 'us') ? null : line.most;
     return [{...line, ...figure, most, where}];
   });
 };

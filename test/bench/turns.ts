@@ -1,5 +1,6 @@
 /** Commands in turns, so that all meet the same load. */
 import {spawnSync} from 'node:child_process';
+import {readFileSync} from 'node:fs';
 
 export type Command = readonly string[];
 
@@ -20,6 +21,37 @@ export const milliseconds = ([program = '', ...argv]: Command, accepted: readonl
       `${program} ${argv.slice(0, 3).join(' ')} exited with ${status ?? 'a signal'}: ${String(stderr)}`,
     );
   return time;
+};
+
+/** Milliseconds of a command: by the clock, and of processors, in user and kernel mode, its threads' among them. */
+export interface Cost {
+  wall: number;
+  cpu: number;
+}
+
+/**
+ * What a command costs, whose answer goes nowhere. `one`: on one CPU alone, where threads and what else runs bring nothing.
+ */
+export const cost = (command: Command, {one = false}: {one?: boolean} = {}): Cost => {
+  const env: NodeJS.ProcessEnv = {...process.env, LC_ALL: 'C', TIMEFORMAT: 'cost %3R %3U %3S'};
+  delete env['NODE_EXTRA_CA_CERTS'];
+  const shell = ['bash', '-c', 'time "$@" 2>/dev/null >/dev/null', 'time', ...command];
+  const [program = '', ...argv] = one ? ['taskset', '-c', String(firstCpu()), ...shell] : shell;
+  const {status, stderr} = spawnSync(program, argv, {
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  const [, wall, user, system] = /^cost (\S+) (\S+) (\S+)$/m.exec(stderr) ?? [];
+  if (status !== 0 || system === undefined)
+    throw new Error(`${command.slice(0, 4).join(' ')} exited with ${status ?? 'a signal'}: ${stderr}`);
+  return {wall: Number(wall) * 1000, cpu: (Number(user) + Number(system)) * 1000};
+};
+
+/** The first CPU that this process may run on. */
+const firstCpu = (): number => {
+  const list = /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
+  return Number(list ?? 0);
 };
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5);

@@ -28,6 +28,7 @@ export const PACKAGES = {
   script: 'bsdutils',
   setpriv: 'util-linux',
   strace: 'strace',
+  taskset: 'util-linux',
   unshare: 'util-linux',
   xz: 'xz-utils',
   zsh: 'zsh',
