@@ -5,7 +5,7 @@ import type {HostTree} from '../../linux/host-tree.js';
 import {capital} from '../../words.js';
 import type {Examined} from '../eligibility/check.js';
 import {parentInGroup} from '../eligibility/driver-domain.js';
-import {probeRefusal} from '../eligibility/probe-checks.js';
+import {probeRefusal, vgpuOf} from '../eligibility/probe-checks.js';
 import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
 import {VFIO_PCI, type DriverChoice, type DriverChooser, type DriverWish} from './driver-choice.js';
 import type {JournalEntry} from './journal.js';
@@ -129,6 +129,14 @@ const reasonToLeave = (
   const cannotBind = refusalFor(address, choice.driver);
   if (device.boundToVfio && (!isWished || bus !== 'pci' || driver === choice.driver))
     return `${driver ?? 'VFIO'} has it already`;
+  const vgpu = device.boundToVfio ? vgpuOf(examined.facts, device) : null;
+  if (vgpu !== null) {
+    if (!named) return `${vgpu.driver} gives it to VMs as a vGPU of type ${vgpu.type}`;
+    throw cannotBind(
+      `It is a vGPU of type ${vgpu.type}, which its driver ${vgpu.driver} gives to VMs itself.`,
+      `Leave it to ${vgpu.driver}, or write 0 to ${vgpu.file} first.`,
+    );
+  }
   const blocks = group?.blockers.some((blocker) => blocker.address === address) ?? true;
   if (bus !== 'pci') {
     if (!blocks) return 'it is no PCI device, and VFIO accepts it';

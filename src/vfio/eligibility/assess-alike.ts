@@ -136,6 +136,10 @@ class NotedFacts implements Facts {
     return look();
   }
 
+  get vfioPci(): Facts['vfioPci'] {
+    return this.#facts.vfioPci;
+  }
+
   parameter(module: string, name: string): string | null {
     return this.#facts.parameter(module, name);
   }

@@ -1,10 +1,33 @@
 import type {Attributes, Warning} from '../../iommu/attributes.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import type {Kernel} from '../../iommu/kernel.js';
+import {parsePciAddress} from '../../iommu/pci-address.js';
 import {isSilent, readNoSnoop} from '../../iommu/pci-config.js';
 import {SyscallError} from '../../linux/errno.js';
 import {readFramebuffers, type Framebuffer} from './framebuffers.js';
 import {readInterrupts, type InterruptIsolation} from './interrupts.js';
+
+/** How the driver vfio-pci is there. */
+export interface Loaded {
+  /** Whether it is part of the kernel: its folder lacks what kernel/module/sysfs.c adds for a module that was loaded. */
+  isBuiltIn: boolean;
+  /** Whether somebody has a device of it open, so that modprobe does not unload it. */
+  isInUse: boolean;
+  /** What it has, and loses when it is unloaded. */
+  devices: string[];
+}
+
+const readVfioPci = (attributes: Attributes): Loaded => {
+  const files = attributes.names('/sys/module/vfio_pci');
+  const references = Number(attributes.text('/sys/module/vfio_pci/refcnt') ?? 0);
+  return {
+    isBuiltIn: files !== null && !files.includes('refcnt') && !files.includes('initstate'),
+    isInUse: references > 0,
+    devices: (attributes.names('/sys/bus/pci/drivers/vfio-pci') ?? []).filter(
+      (name) => parsePciAddress(name) !== null,
+    ),
+  };
+};
 
 /** What the checks ask of a machine. */
 export type Facts = Pick<HostFacts, keyof HostFacts>;
@@ -15,6 +38,7 @@ export class HostFacts {
   readonly #kernel: Kernel;
   #interrupts: InterruptIsolation | undefined;
   #framebuffers: readonly Framebuffer[] | undefined;
+  #vfioPci: Loaded | undefined;
   readonly #parameters = new Map<string, string | null>();
 
   constructor(attributes: Attributes, kernel: Kernel) {
@@ -47,6 +71,11 @@ export class HostFacts {
   /** Has `look` ask for files of many devices, one device after the other. */
   near<T>(look: () => T): T {
     return this.#attributes.tree.near(look);
+  }
+
+  /** What keeps vfio-pci from being loaded anew. */
+  get vfioPci(): Loaded {
+    return (this.#vfioPci ??= readVfioPci(this.#attributes));
   }
 
   /** A file of a device; null when it has none. */

@@ -1,3 +1,4 @@
+import {listed} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import type {Group} from '../../iommu/group.js';
@@ -11,6 +12,7 @@ import {
   type Examined,
   type Found,
 } from './check.js';
+import type {Loaded} from './host-facts.js';
 
 /** A device that a VFIO driver has is past all of this. */
 const unlessBound =
@@ -26,6 +28,19 @@ const DSA_AND_IAX = new Set(['8086:0b25', '8086:0cfe']);
 
 const DENYLIST_SOURCE = 'drivers/vfio/pci/vfio_pci.c, vfio_pci_is_denylisted()';
 
+/** The parameter can only be set while the module is loaded (0444 in drivers/vfio/pci/vfio_pci.c). */
+const howToLoad = (isThere: boolean, {isBuiltIn, isInUse, devices}: Loaded): string => {
+  const load = 'modprobe vfio-pci disable_denylist=1';
+  if (!isThere) return `"${load}"`;
+  if (isBuiltIn)
+    return 'it is part of this kernel: boot with vfio-pci.disable_denylist=1 on the kernel command line';
+  const anew = `"modprobe -r vfio-pci && ${load}"`;
+  if (isInUse) return `${anew} when no VM has a device of it any more, ${listed(devices)} now`;
+  return devices.length === 0
+    ? anew
+    : `${anew} after "kvfio unbind" has taken from it what it has, ${listed(devices)}`;
+};
+
 /** @param sure whether every kernel of the row has `ids` on its list */
 const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'] =>
   unlessBound(({address, vendorId, deviceId}, _group, {facts}) => {
@@ -38,7 +53,7 @@ const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'
       // a module that is not loaded may get the parameter from modprobe.d
       certain: parameter === 'N' && sure,
       found: `{} is ${id}, which is on vfio-pci's denylist for known errata${sure ? '' : ' from Linux 6.10 on, and in some stable kernels before it'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
-      cure: `load it with disable_denylist=1 ("${parameter === null ? '' : 'modprobe -r vfio-pci && '}modprobe vfio-pci disable_denylist=1"), at the risk that a guest makes the device hang the host`,
+      cure: `load it with disable_denylist=1 (${howToLoad(parameter !== null, facts.vfioPci)}), at the risk that a guest makes the device hang the host`,
     };
   });
 
@@ -53,16 +68,15 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
     call: 'use',
     errno: null,
     source: 'the vendor driver, current_vgpu_type',
-    look: unlessBound(({address, path, driver}, _group, {facts}) => {
-      if (driver !== 'nvidia') return null;
-      const type = facts.of(path, VGPU_TYPE);
-      return type === null || type === '0'
+    look: unlessBound((device, _group, {facts}) => {
+      const vgpu = vgpuOf(facts, device);
+      return vgpu === null
         ? null
         : {
-            device: address,
+            device: device.address,
             certain: true,
-            found: `{} carries the vGPU type ${type} of its driver, ${driver}: VMs get it through that driver, and vfio-pci would take it from there`,
-            cure: `leave it to ${driver}, or write 0 to ${path}/${VGPU_TYPE} first`,
+            found: `{} carries the vGPU type ${vgpu.type} of its driver, ${vgpu.driver}: VMs get it through that driver, and vfio-pci would take it from there`,
+            cure: `leave it to ${vgpu.driver}, or write 0 to ${vgpu.file} first`,
           };
     }),
   },
@@ -234,7 +248,21 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
 export const allowsNoIommu = (facts: Examined['facts']): boolean =>
   facts.parameter('vfio', 'enable_unsafe_noiommu_mode') === 'Y';
 
-const VGPU_TYPE = 'nvidia/current_vgpu_type';
+/**
+ * The vGPU that a virtual function is, by the framework of vendors that gives such to VMs without mdev: the type that was chosen, in a
+ * folder with the name of the driver. Null where none was, or another driver has the device.
+ */
+export const vgpuOf = (
+  facts: Pick<Examined['facts'], 'of'>,
+  {path, driver}: Pick<Device, 'path' | 'driver'>,
+): {driver: string; type: string; file: string} | null => {
+  if (driver === null || !VGPU_DRIVERS.has(driver)) return null;
+  const file = `${driver}/current_vgpu_type`;
+  const type = facts.of(path, file);
+  return type === null || type === '0' ? null : {driver, type, file: `${path}/${file}`};
+};
+
+const VGPU_DRIVERS = new Set(['nvidia', 'xe']);
 
 /** What keeps vfio-pci from a device for certain, `except` for some checks; null when it may take it. */
 export const probeRefusal = (

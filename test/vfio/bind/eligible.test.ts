@@ -10,12 +10,13 @@ interface Asked {
   dryRun?: boolean;
   files?: Record<string, string>;
   regions?: string;
+  driver?: string;
 }
 
 /** Binds group 8 of a machine, or one device; `files` are written beside those of the machine. */
 const bind = async (
   members: readonly DeviceSpec[],
-  {devices, dryRun = true, files = {}, regions}: Asked = {},
+  {devices, dryRun = true, files = {}, regions, driver}: Asked = {},
 ): Promise<{answer: BindDocument | Failure; writes: string[]}> => {
   const group = regions === undefined ? members : {devices: members, regions};
   using built = machine({units: {dmar0: intel('f050da')}, groups: {8: group}});
@@ -23,7 +24,7 @@ const bind = async (
   for (const [path, text] of Object.entries(files)) built.write(path, text);
   const bus = new SimulatedBus(built, {});
   const request = devices === undefined ? {groups: [8], devices: []} : {groups: [], devices};
-  const answer = await bindDevices(request, bindOptions(bus, {dryRun})).catch((error: unknown) => {
+  const answer = await bindDevices(request, bindOptions(bus, {dryRun, driver})).catch((error: unknown) => {
     if (error instanceof Failure) return error;
     throw error;
   });
@@ -38,6 +39,8 @@ const document = async (...asked: Parameters<typeof bind>): Promise<BindDocument
 
 const member = (address: string, options: Parameters<typeof pci>[1] = {}): DeviceSpec =>
   pci(address, {unit: 'dmar0', driver: 'e1000e', ...options});
+
+const VF = '0000:3d:00.4';
 
 const vmd = member('0000:00:0e.0', {classCode: '010400', driver: 'vmd'});
 const behind = member('10000:e1:00.0', {
@@ -65,6 +68,21 @@ describe('bind of what VFIO does not take, or a VM cannot have', () => {
       refused.map(({guard, device}) => [guard, device]),
       [['display', '10000:e1:00.0']],
     );
+  });
+
+  it('leaves a vGPU to the driver that gives it to VMs, whichever driver is asked for', async () => {
+    const plain = member(VF, {driver: 'nvidia', vendor: '10de', classCode: '030200', vfio: ['vfio0']});
+    const vgpu = {...plain, files: {...plain.files, 'nvidia/current_vgpu_type': '531\n'}};
+    for (const driver of ['vfio-pci', 'auto']) {
+      const {devices, steps} = await document([vgpu], {driver});
+      assert.deepEqual(steps, []);
+      assert.match(devices[0]?.reason ?? '', /^nvidia gives it to VMs as a vGPU of type 531$/);
+      const {answer} = await bind([vgpu], {driver, devices: [VF]});
+      assert.ok(answer instanceof Failure);
+      assert.match(answer.why, /is a vGPU of type 531, which its driver nvidia gives to VMs itself/);
+    }
+    const {devices} = await document([vgpu]);
+    assert.match(devices[0]?.reason ?? '', /^nvidia has it already$/);
   });
 
   it('refuses a device of such a domain by itself, and one on the denylist, before anything is written', async () => {

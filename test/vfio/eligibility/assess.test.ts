@@ -311,6 +311,34 @@ describe('whether a VM can have a group', () => {
       );
     });
 
+    it('says how vfio-pci is loaded anew, as far as that can be done', () => {
+      const module = 'sys/module/vfio_pci';
+      const cureOf = (files: Record<string, string>, others: readonly DeviceSpec[] = []): string => {
+        const {groups} = readDocument({units: UNITS, groups: {7: [qat], 8: others}}, files);
+        return groups[0]?.assignable.obstacles.find(({check}) => check === 'denylist')?.cure ?? '';
+      };
+      const loaded = {...denylist('N').files, [`${module}/initstate`]: 'live\n', [`${module}/refcnt`]: '0\n'};
+      const anew = '"modprobe -r vfio-pci && modprobe vfio-pci disable_denylist=1"';
+      const risk = ', at the risk';
+      assert.ok(
+        cureOf({}).startsWith('load it with disable_denylist=1 ("modprobe vfio-pci disable_denylist=1")'),
+      );
+      assert.ok(cureOf(loaded).startsWith(`load it with disable_denylist=1 (${anew})${risk}`));
+      const other = bound('0000:09:00.0');
+      const has = {'sys/bus/pci/drivers/vfio-pci/0000:09:00.0/uevent': ''};
+      assert.match(
+        cureOf({...loaded, ...has}, [other]),
+        /after "kvfio unbind" has taken from it what it has, 0000:09:00\.0\)/,
+      );
+      assert.match(
+        cureOf({...loaded, ...has, [`${module}/refcnt`]: '2\n'}, [other]),
+        /when no VM has a device of it any more, 0000:09:00\.0 now\)/,
+      );
+      const builtIn = cureOf({...denylist('N').files, ...has}, [other]);
+      assert.match(builtIn, /boot with vfio-pci\.disable_denylist=1 on the kernel command line/);
+      assert.doesNotMatch(builtIn, /modprobe/);
+    });
+
     it('is no for QAT since 5.9, the first kernel with a denylist', () => {
       const of = (release: string): string => judged(group([qat], {...denylist('N'), spec: {release}}));
       assert.equal(of('5.8.18'), 'no bound ENOENT drivers EINVAL; after bind yes');
@@ -549,6 +577,15 @@ describe('whether a VM can have a group', () => {
     };
     assert.equal(of('531'), 'no vgpu - bound ENOENT drivers EPERM; after bind no');
     assert.equal(of('0'), 'no bound ENOENT drivers EPERM; after bind yes');
+    const graphics = device(nic, {driver: 'xe', vendor: '8086', classCode: '030000'});
+    const with_ = (type: string): DeviceSpec => ({
+      ...graphics,
+      files: {...graphics.files, 'xe/current_vgpu_type': `${type}\n`},
+    });
+    assert.equal(judged(group([with_('3')])), 'no vgpu - bound ENOENT drivers EPERM; after bind no');
+    assert.equal(judged(group([with_('0')])), 'no bound ENOENT drivers EPERM; after bind yes');
+    // the driver has told VFIO of it
+    assert.equal(judged(group([{...with_('3'), vfio: ['vfio3']}])), 'yes; after bind yes');
   });
 
   it('is no for a device in no group, now and after binding, also where VFIO would make one up', () => {
