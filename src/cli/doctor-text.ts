@@ -17,7 +17,8 @@ export const doctorLines = (
         : [check.matters, check.remedy === null ? null : `To cure it, ${check.remedy}`];
     return [
       ...wrapped(
-        printable(`${check.title}: ${check.seen}`),
+        // to fail is said by the label, and a note has none of that
+        printable(`${label === 'note' ? check.otherwise : check.title}: ${check.seen}`),
         width,
         INDENT,
         COLOURS[label](label.padEnd(INDENT.length), paint),

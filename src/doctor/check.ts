@@ -21,6 +21,8 @@ export interface Check {
   /** Stable name, which scripts may compare. */
   id: string;
   title: string;
+  /** The same where it does not hold. */
+  otherwise: string;
   /** Why it matters, one sentence without a full stop. */
   matters: string;
   /** What cannot be done when it fails; empty for what is good to know. */

@@ -32,6 +32,8 @@ export interface CheckResult extends Finding {
   /** Stable name. */
   id: string;
   title: string;
+  /** The same where it does not hold. */
+  otherwise: string;
   state: CheckState;
   /** Why it matters. */
   matters: string;
@@ -57,10 +59,10 @@ const checksOf = (machine: Machine): Check[] =>
 
 /** Examines a machine for a purpose or for all of them. Changes nothing. */
 export const diagnose = (purpose: Purpose | null, machine: Machine): DoctorDocument => {
-  const checks = checksOf(machine).map(({id, title, matters, neededFor, look}): CheckResult => {
+  const checks = checksOf(machine).map(({id, title, otherwise, matters, neededFor, look}): CheckResult => {
     const needed = purpose === null ? neededFor.length > 0 : neededFor.includes(purpose);
     const {state, seen, remedy} = look(machine);
-    return {id, title, state, needed, seen, matters, remedy};
+    return {id, title, otherwise, state, needed, seen, matters, remedy};
   });
   const failed = checks.filter(({state, needed}) => state === 'fail' && needed).length;
   return {

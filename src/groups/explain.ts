@@ -51,7 +51,7 @@ export const explainUngrouped = (host: Pick<Host, 'kernel' | 'noGroups'>, device
       : [`${ignored} on the command line switches off the unit of the integrated graphics.`]),
     ...(ignored === undefined && mayBeLeftOut(host, device)
       ? [
-          'A kernel that is built with CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF, as those of Debian are, leaves the integrated graphics out unless it is booted with intel_iommu=on.',
+          'A kernel that is built with CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF, as those of Debian are, leaves the integrated graphics out unless it is booted with intel_iommu=on: out of translation (an identity domain), which by itself keeps it in a group.',
         ]
       : []),
     'VFIO does not take it, except without any protection (noiommu), and KVM would then take the VM for non-coherent.',

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import {Chalk} from 'chalk';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import type {Purpose} from '../../src/doctor/check.js';
+import {doctorLines} from '../../src/cli/doctor-text.js';
 import {CHECKS, diagnose, type CheckResult, type DoctorDocument} from '../../src/doctor/doctor.js';
 import type {KvmAnswers} from '../../src/doctor/kvm-answers.js';
 import {machineOf, type Live, type NodeOwner, type User} from '../../src/doctor/machine.js';
@@ -878,6 +880,29 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'fail',
     /pgtbl_v2/,
   ],
+  ['trap-sibling', 'a kernel that refuses the driver', {}, 'pass', /6\.12/],
+  ['trap-sibling', 'an older kernel', {release: '5.10.0-46-amd64'}, 'fail', /5\.10\.0.*whole groups/],
+  [
+    'trap-sibling',
+    "an older kernel of a vendor's",
+    {release: '5.14.0-70.13.1.el9_0.x86_64'},
+    'unknown',
+    /RHEL 9 may have newer code/,
+  ],
+  [
+    'trap-coherency-rule',
+    "an older kernel of a vendor's",
+    {release: '5.14.0-70.13.1.el9_0.x86_64'},
+    'unknown',
+    /RHEL 9 may have newer code/,
+  ],
+  [
+    'trap-release-on-close',
+    "an older kernel of a vendor's",
+    {release: '5.14.0-70.13.1.el9_0.x86_64'},
+    'unknown',
+    /RHEL 9 may have newer code/,
+  ],
   ['trap-amd-page-tables', 'version 1 page tables', {units: {ivhd0: amd()}}, 'pass', /version 1/],
   [
     'trap-acs-override',
@@ -899,6 +924,12 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
         'ro',
         /unless it is booted with intel_iommu=on .*; add intel_iommu=on/,
       ],
+      [
+        'that the command line leaves out',
+        'intel_iommu=on,intgpu_off',
+        /booted with intel_iommu=on,intgpu_off\).*; put intel_iommu=on in place of intel_iommu=on,intgpu_off into/,
+      ],
+      ['of which the last word counts', 'intel_iommu=intgpu_off,on', /in no group; hand out another/],
       ['that an old chip has', 'intel_iommu=on', /hand out another/],
     ] as const
   ).map(([what, commandLine, text]): (typeof TABLE)[number] => [
@@ -922,6 +953,29 @@ describe('examining a machine', () => {
       [],
     );
     assert.deepEqual([ready, failed], [true, 0]);
+  });
+
+  it('says in a note what does not hold, and leaves that to the label of what is needed', () => {
+    const lines = doctorLines(
+      examineOdd({
+        units: {dmar0: intel('c40660442')},
+        interrupts: UNREMAPPED,
+        files: without('proc/interrupts'),
+      }),
+      {
+        paint: new Chalk({level: 0}),
+        width: null,
+      },
+    );
+    assert.ok(lines.includes('note  not all DMA is forced to be coherent: dmar0 cannot'));
+    assert.ok(
+      lines.some((line) => line.startsWith('FAIL  interrupts of devices are isolated: nothing remaps')),
+    );
+    const titles = examineOdd().checks.map(({title, otherwise}) => [title, otherwise]);
+    assert.deepEqual(
+      titles.filter(([title, otherwise]) => title === otherwise),
+      [],
+    );
   });
 
   for (const [id, what, odd, state, text] of TABLE) {

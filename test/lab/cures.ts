@@ -83,7 +83,7 @@ const CURES: readonly Row[] = [
     () => boot(() => ({kernel: '6.12'})),
   ],
   [/^put devices behind a unit that can/, () => boot(() => ({iommu: 'intel-snoop'}))],
-  [/or use Linux 6\.(?:1\.9|2) or newer$/, () => boot(() => ({kernel: '6.12'}))],
+  [/or use Linux (?:6\.(?:1\.9|2)|5\.19) or newer$/, () => boot(() => ({kernel: '6.12'}))],
   [/or use a kernel from 6\.6 on that is built with CONFIG_IOMMUFD/, () => boot(() => ({kernel: 'iommufd'}))],
   [
     /^move one to another slot, below a port with ACS/,

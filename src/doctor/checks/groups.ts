@@ -17,6 +17,7 @@ export const obstacleChecks = (machine: Machine): Check[] => {
   return [...groupBy(found, ({check}) => check)].map(([check, each]) => ({
     id: `assignable-${check}`,
     title: 'VFIO gives out every group',
+    otherwise: 'VFIO does not give out every group',
     matters: matters(each),
     neededFor: [],
     look: () => refusal(each),
@@ -27,6 +28,7 @@ export const GROUP_CHECKS: readonly Check[] = [
   {
     id: 'assignable',
     title: 'a VM can have a group',
+    otherwise: 'a VM can have no group',
     matters: 'VMs get devices by group, and some groups cannot be given to any',
     neededFor: ['passthrough'],
     look: (machine) => {
@@ -45,6 +47,7 @@ export const GROUP_CHECKS: readonly Check[] = [
   {
     id: 'shared-groups',
     title: 'each slot has a group of its own',
+    otherwise: 'slots share a group',
     matters: 'devices of one group go to a VM together, or none of them does',
     neededFor: [],
     look: (machine) => {

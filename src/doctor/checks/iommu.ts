@@ -14,6 +14,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
   {
     id: 'iommu',
     title: 'an IOMMU is on',
+    otherwise: 'an IOMMU is not on',
     matters: 'VFIO hands out devices by IOMMU group, and without groups there is nothing to hand out',
     neededFor: ['attach', 'passthrough'],
     look: (machine) => {
@@ -38,6 +39,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
   {
     id: 'interrupt-remapping',
     title: 'interrupts of devices are isolated',
+    otherwise: 'interrupts of devices are not isolated',
     matters:
       'VFIO refuses a group whose devices could raise interrupts of others (VFIO_SET_IOMMU answers EPERM)',
     neededFor: ['passthrough'],
@@ -46,6 +48,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
   {
     id: 'snoop-control',
     title: 'the IOMMU forces DMA to be coherent',
+    otherwise: 'not all DMA is forced to be coherent',
     matters:
       'KVM executes WBINVD of a guest for real, and honours its memory types, when it gets a device of a unit without snoop control',
     neededFor: [],

@@ -9,6 +9,7 @@ export const KVM_CHECKS: readonly Check[] = [
   {
     id: 'cpu-virtualization',
     title: 'the processor can virtualize',
+    otherwise: 'the processor cannot virtualize',
     matters: 'KVM needs VT-x or SVM of the processor, or a back end that does without',
     neededFor: ['probe', 'passthrough'],
     look: (machine) => {
@@ -27,6 +28,7 @@ export const KVM_CHECKS: readonly Check[] = [
   {
     id: 'kvm',
     title: 'KVM runs',
+    otherwise: 'KVM does not run',
     matters: 'without /dev/kvm there are no VMs that kvfio could manage or measure',
     neededFor: ['attach', 'probe', 'passthrough'],
     look: (machine) => {
@@ -45,6 +47,7 @@ export const KVM_CHECKS: readonly Check[] = [
   {
     id: 'kvm-access',
     title: 'you may use KVM',
+    otherwise: 'you may not use KVM',
     matters: 'creating a VM needs read and write access to /dev/kvm',
     neededFor: ['probe', 'passthrough'],
     look: ofLive(kvmAccess),
@@ -52,6 +55,7 @@ export const KVM_CHECKS: readonly Check[] = [
   {
     id: 'kvm-device-control',
     title: 'KVM makes devices (KVM_CREATE_DEVICE)',
+    otherwise: 'KVM makes no devices (KVM_CREATE_DEVICE)',
     matters: 'the kvm-vfio device is created through this interface',
     neededFor: ['attach', 'passthrough'],
     look: ofLive(({distribution}, {kvm}) => {
@@ -64,6 +68,7 @@ export const KVM_CHECKS: readonly Check[] = [
   {
     id: 'kvm-vfio',
     title: 'KVM makes kvm-vfio devices',
+    otherwise: 'KVM makes no kvm-vfio devices',
     matters:
       'without one KVM is not told of VFIO groups, and a VM with such a device may be coherent only in name',
     neededFor: ['attach', 'passthrough'],

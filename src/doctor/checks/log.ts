@@ -60,6 +60,7 @@ export const logChecks = (machine: Machine): Check[] =>
       {
         id,
         title: 'the kernel log has no refusal',
+        otherwise: 'the kernel log has a refusal',
         matters,
         neededFor: [],
         look: () => fail(`it says "${line}"${more}`, remedy),

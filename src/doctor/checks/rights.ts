@@ -7,6 +7,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
   {
     id: 'memlock',
     title: 'you may lock the memory of a VM',
+    otherwise: 'you may not lock the memory of a VM',
     matters: 'VFIO pins all memory of a VM that has a device, and counts it as locked by the user',
     neededFor: ['passthrough'],
     look: ofLive((_machine, {user}) => {
@@ -21,6 +22,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
   {
     id: 'ptrace',
     title: 'you may trace VMMs',
+    otherwise: 'you may not trace VMMs',
     matters:
       'a VMM without an agent is made to act by tracing one of its threads for less than a millisecond',
     neededFor: [],
@@ -41,6 +43,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
   {
     id: 'tracefs',
     title: 'you may read the trace events of KVM',
+    otherwise: 'you may not read the trace events of KVM',
     matters: '"kvfio probe --against" counts the WBINVD exits of a VM with them',
     neededFor: [],
     look: ofLive((machine, {user}) => {

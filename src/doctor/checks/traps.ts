@@ -2,12 +2,14 @@ import {closeReleases, refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
 import type {Check} from '../check.js';
 import {fail, pass, unknown, type Finding} from '../check.js';
 import type {Machine} from '../machine.js';
+import {isAtLeast} from '../../linux/kernel-release.js';
 
 /** What this kernel, as it was booted, does differently than one expects. None of it is needed for anything. */
 export const TRAPS: readonly Check[] = [
   {
     id: 'trap-release-on-close',
     title: 'closing a kvm-vfio device lets its groups go',
+    otherwise: 'closing a kvm-vfio device does not let its groups go',
     matters:
       'where it does not, a device that was closed keeps its groups and its place until the VM ends, and a new one is answered EBUSY',
     neededFor: [],
@@ -26,6 +28,7 @@ export const TRAPS: readonly Check[] = [
   {
     id: 'trap-coherency-rule',
     title: 'KVM asks devices, not containers, for coherency',
+    otherwise: 'KVM asks more than the devices for coherency',
     matters:
       'before Linux 6.2 a group counts as coherent while it is in no container, and one group taints all of its container',
     neededFor: [],
@@ -47,6 +50,7 @@ export const TRAPS: readonly Check[] = [
   {
     id: 'trap-refused-delete',
     title: 'a DEL that is refused has KVM look at coherency again',
+    otherwise: 'a DEL that is refused does not have KVM look at coherency again',
     matters: 'where it does not, only an ADD or DEL that succeeds takes notice of members that came or went',
     neededFor: [],
     look: ({version, host: {kernel}}) => {
@@ -60,8 +64,28 @@ export const TRAPS: readonly Check[] = [
     },
   },
   {
+    id: 'trap-sibling',
+    title: 'a driver that is given a member of a group in use is only refused',
+    otherwise: 'a driver that is given a member of a group in use stops the kernel',
+    matters:
+      'before Linux 5.19 a driver of the host that takes another member of a group which a VM has, by hotplug or by hand, is a BUG() of the kernel (drivers/vfio/vfio.c, vfio_iommu_group_notifier()); since then the driver is answered EBUSY',
+    neededFor: [],
+    look: ({examined: {version, mayBeNewer}, host: {kernel}}) => {
+      if (version === null) return unknown(NO_VERSION);
+      const seen = `Linux ${kernel.release ?? ''}`;
+      if (isAtLeast(version, 5, 19)) return pass(seen);
+      return mayBeNewer
+        ? unknown(`${seen}, and ${kernel.vendor ?? ''} may have newer code of VFIO`)
+        : fail(
+            seen,
+            'give whole groups to VFIO ("kvfio bind --group" does), also members without a driver, or use Linux 5.19 or newer',
+          );
+    },
+  },
+  {
     id: 'trap-amd-page-tables',
     title: 'AMD-Vi can force coherency with its page tables',
+    otherwise: 'AMD-Vi cannot force coherency with its page tables',
     matters: 'with amd_iommu=pgtbl_v2 the driver claims so, but version 2 page tables have no such bit',
     neededFor: [],
     look: ({host}) => {
@@ -79,6 +103,7 @@ export const TRAPS: readonly Check[] = [
   {
     id: 'trap-acs-override',
     title: 'groups are as isolated as they look',
+    otherwise: 'groups are less isolated than they look',
     matters:
       'pcie_acs_override, of a patched kernel, makes groups of devices that can reach each other past the IOMMU',
     neededFor: [],
@@ -93,6 +118,7 @@ export const TRAPS: readonly Check[] = [
   {
     id: 'trap-graphics-unit',
     title: 'the graphics of an Intel processor has an IOMMU',
+    otherwise: 'the graphics of an Intel processor has no IOMMU',
     matters:
       'with intel_iommu=igfx_off, and by a list of old chips, its unit is ignored: it is in no group and cannot be handed out',
     neededFor: [],
@@ -108,32 +134,35 @@ function graphicsUnit({host, distribution, config}: Machine): Finding {
   );
   if (!isIntel || left === undefined) return pass('no graphics device of Intel is left out');
   const seen = `${left.address} is in no group`;
-  const word = host.kernel.parameters?.find((parameter) =>
-    /^intel_iommu=(?:.*,)?(?:igfx|intgpu)_off\b/.test(parameter),
-  );
+  const words = (host.kernel.parameters ?? []).filter((parameter) => parameter.startsWith('intel_iommu='));
+  const word = words.find((each) => valuesOf(each).includes('igfx_off'));
   if (word !== undefined) {
     // what stands beside it may be what switches the IOMMU on
-    const rest = word
-      .slice('intel_iommu='.length)
-      .split(',')
-      .filter((each) => !/^(?:igfx|intgpu)_off$/.test(each));
+    const rest = valuesOf(word).filter((each) => each !== 'igfx_off');
     const remedy =
       rest.length === 0
         ? distribution.replaceParameter(word, 'intel_iommu=on')
         : distribution.replaceParameter(word, `intel_iommu=${rest.join(',')}`);
     return fail(`${seen}, and the kernel was booted with ${word}`, remedy);
   }
-  const asked =
-    host.kernel.parameters?.some((parameter) => /^intel_iommu=(?:.*,)?on\b/.test(parameter)) ?? true;
-  return config?.option(INTGPU_OFF) === 'y' && !asked
-    ? fail(
-        `${seen}: this kernel leaves the integrated graphics out unless it is booted with intel_iommu=on (${INTGPU_OFF})`,
-        distribution.addParameter('intel_iommu=on'),
-      )
-    : fail(seen, 'hand out another graphics device');
+  // the last of them counts (intel_iommu_setup())
+  const last = words.flatMap(valuesOf).findLast((each) => each === 'on' || each === 'intgpu_off');
+  const byDefault = config?.option(INTGPU_OFF) === 'y' && host.kernel.parameters !== null;
+  if (last === 'intgpu_off' || (last === undefined && byDefault))
+    return fail(
+      `${seen}: this kernel leaves the integrated graphics out unless it is booted with intel_iommu=on (${last === undefined ? INTGPU_OFF : `booted with ${words.join(' ')}`}), by its source of translation only, and not of a group`,
+      `${last === undefined ? distribution.addParameter('intel_iommu=on') : distribution.replaceParameter(words.at(-1) ?? '', 'intel_iommu=on')}, to rule that out; if it is in no group then, hand out another graphics device: its unit is ignored, or the firmware describes none (DMAR)`,
+    );
+  return fail(seen, 'hand out another graphics device');
 }
 
-/** As Debian builds its kernels (drivers/iommu/intel/Kconfig). */
+const valuesOf = (parameter: string): string[] => parameter.slice(parameter.indexOf('=') + 1).split(',');
+
+/**
+ * As Debian builds its kernels (drivers/iommu/intel/Kconfig, of a patch of Debian's). The integrated graphics then has an identity
+ * domain by default (device_def_domain_type(), IDENTMAP_INTGPU), and is in a group all the same: VFIO may have it. With igfx_off its unit
+ * is ignored (init_no_remapping_devices()), and there is no group.
+ */
 const INTGPU_OFF = 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF';
 
 const NO_VERSION = "the kernel's version cannot be read";

@@ -10,6 +10,7 @@ export const VFIO_CHECKS: readonly Check[] = [
   {
     id: 'vfio-modules',
     title: 'the kernel has VFIO',
+    otherwise: 'the kernel lacks VFIO, or a part of it',
     matters: 'devices are given to the driver vfio-pci, and vfio_iommu_type1 maps memory for them',
     neededFor: ['attach', 'passthrough'],
     look: vfioModules,
@@ -17,6 +18,7 @@ export const VFIO_CHECKS: readonly Check[] = [
   {
     id: 'vfio-nodes',
     title: 'you may open the groups that VFIO has',
+    otherwise: 'you may not open the groups that VFIO has',
     matters:
       'a group is opened through its node below /dev/vfio, by whoever starts the VM or attaches the group',
     neededFor: ['attach', 'passthrough'],
@@ -47,6 +49,7 @@ export const VFIO_CHECKS: readonly Check[] = [
   {
     id: 'vfio-cdev',
     title: 'the kernel has the interface by device (cdev, IOMMUFD)',
+    otherwise: 'the kernel lacks the interface by device (cdev, IOMMUFD)',
     matters: 'newer VMMs can use it in place of groups, since Linux 6.6',
     neededFor: [],
     look: cdevs,
