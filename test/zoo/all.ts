@@ -55,7 +55,7 @@ const folder = mkdtempSync(join(tmpdir(), 'kvfio-zoo-'));
 const cells: Cell[] = [];
 try {
   mkdirSync(join(folder, 'tmp'));
-  await compilePrograms(folder, ['zoo/one.ts']);
+  await compilePrograms(folder, ['zoo/one.ts', 'zoo/resident.ts']);
   const missing = new Map<ZooProgram, string | undefined>();
   for (const {program} of kinds)
     if (!missing.has(program)) missing.set(program, makeProgram(folder, program));
@@ -138,10 +138,10 @@ const shown = (cell: Cell | undefined): string =>
 console.log(
   plainTable([
     ['owner', ...columns, 'why'],
-    ...kinds.map(({name, refused}) => [
+    ...kinds.map(({name, refused, isInterruptedByDeath}) => [
       name,
       ...columns.map((place) => shown(cellIn(name, place))),
-      refused ?? '',
+      refused ?? (isInterruptedByDeath === true ? 'EINTR if kvfio is killed as it stops it' : ''),
     ]),
   ]),
 );

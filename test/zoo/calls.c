@@ -19,6 +19,7 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -58,6 +59,14 @@ static long make_six(long number, long a, long b, long c, long d, long e, long f
 }
 #define MAKE(number, ...) MAKE_(number, ##__VA_ARGS__, 0, 0, 0, 0, 0, 0)
 #define MAKE_(number, a, b, c, d, e, f, ...) make_six(number, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* A socket counts its time in ticks, and an emulated processor gets many of them late, all at once: the coarse clock stands as long. */
+static uint64_t ticks_now(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
 
 /* Each of these waits once, and returns what it was not to answer, or 0. */
 static long expect(long wanted, long answer) { return answer == wanted ? 0 : answer ? answer : -4711; }
@@ -205,6 +214,10 @@ static long wait_for_time(void)
 		if (is("sendto, time limit")) return expect(-EAGAIN, MAKE(SYS_sendto, pair[0], bytes, 1, 0));
 		if (is("sendmsg, time limit")) return expect(-EAGAIN, MAKE(SYS_sendmsg, pair[0], &message, 0));
 		off_t offset = 0;
+		/* before Linux 6.5 a socket takes more of these than it has room for (unix_stream_sendpage) */
+		fcntl(pair[0], F_SETFL, O_NONBLOCK);
+		while (sendfile(pair[0], file, NULL, 1) > 0) ;
+		fcntl(pair[0], F_SETFL, 0);
 		return expect(-EAGAIN, MAKE(SYS_sendfile, pair[0], file, &offset, 1));
 	}
 	return -ENOSYS;
@@ -369,15 +382,16 @@ int main(int argc, char **argv)
 	if (has_other) pthread_create(&thread, NULL, wait_beside, NULL);
 	report->ready = 1;
 	for (;;) {
-		uint64_t begun = nanoseconds();
+		uint64_t begun = nanoseconds(), tick = ticks_now();
 		long wrong = work();
 		if (wrong == -ENOSYS) wrong = wait_for_time();
 		int by_other = wrong == -ENOSYS;
 		if (by_other) wrong = wait_for_other();
 		if (wrong) BROKEN(-wrong);
 		if (made.lost) BROKEN(made.lost);
-		/* a jiffy is no more than 10 ms; what others end may be ended sooner than this began to wait */
-		if (!by_other && nanoseconds() - begun < WAIT_NS - 10000000) BROKEN(nanoseconds() - begun);
+		/* a tick is no more than 10 ms; what others end may be ended sooner than this began to wait */
+		uint64_t waited = nanoseconds() - begun, waited_ticks = ticks_now() - tick;
+		if (!by_other && waited < WAIT_NS - 10000000 && waited_ticks < WAIT_NS - 20000000) BROKEN(waited);
 		if (!is("rt_sigsuspend")) check(&self);
 		if (!has_other) report->ticks++;
 	}

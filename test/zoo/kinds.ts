@@ -16,6 +16,8 @@ export interface Kind {
   mayBeServed?: true;
   /** kvfio is also killed after each of its ptrace requests. */
   killed?: true;
+  /** Waits in a call that fails with EINTR, as after a signal, if kvfio is killed before it has had it made again. */
+  isInterruptedByDeath?: true;
 }
 
 const STACKS = ['bss', 'heap', 'mmap', 'array', 'other'];
@@ -66,10 +68,16 @@ export const KINDS: readonly Kind[] = [
   {name: 'JVM', program: 'java', args: ['all'], killed: true},
   {name: 'vfork children of its only thread', program: 'children', args: ['first'], killed: true},
   {name: 'vfork children of another thread', program: 'children', args: ['other']},
-  // not killed: what fails by the stop itself is made again by kvfio only
-  {name: 'io_uring', program: 'uring', args: ['plain']},
-  {name: 'io_uring, polled by the kernel', program: 'uring', args: ['polled']},
-  {name: "io_uring, with the kernel's workers", program: 'uring', args: ['workers']},
+  ...(
+    [
+      ['io_uring', 'plain'],
+      ['io_uring, polled by the kernel', 'polled'],
+      ["io_uring, with the kernel's workers", 'workers'],
+    ] as const
+  ).map(([name, how]): Kind => ({
+    name,
+    ...{program: 'uring', args: [how], killed: true, isInterruptedByDeath: true},
+  })),
   {name: 'pid namespace', program: 'threads', args: ['busy'], wrap: alone('--pid')},
   {
     name: 'user namespace',
@@ -97,7 +105,11 @@ export const KINDS: readonly Kind[] = [
     {name: `seccomp ${action}, suspended`, program: 'filters', args: [action], flags: ['--suspend-seccomp']},
   ]),
   {name: 'seccomp strict', program: 'filters', args: ['strict'], refused: 'OWNER_SECCOMP_STRICT'},
-  ...WORKING.map((call): Kind => ({name: `works in ${call}`, program: 'calls', args: [call]})),
+  // where it is slow it may never be seen but where it cannot be interrupted
+  ...WORKING.map((call): Kind => ({
+    name: `works in ${call}`,
+    ...{program: 'calls', args: [call], refused: 'OWNER_NO_THREAD', mayBeServed: true},
+  })),
   ...STOPPABLE.map((call): Kind => ({name: `waits in ${call}`, program: 'calls', args: [call]})),
   ...NOT_STOPPABLE.flatMap((call): Kind[] => [
     {

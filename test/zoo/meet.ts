@@ -42,8 +42,11 @@ export const meet = async ({arena, folder, kvfio, effort}: Meeting, kind: Kind):
     await isWell(owner, 'before anything was done');
     const served = await serve(owner, kind, {kvfio, rounds: effort.rounds});
     if (served.ending !== 'undisturbed' || !effort.kills || kind.killed !== true) return served;
-    const requests = await killAfterEach(owner);
-    return {...served, detail: `${served.detail}; kvfio killed after each of ${requests} requests`};
+    const requests = await killAfterEach(owner, kind);
+    const interrupted = owner.interrupted();
+    const seen =
+      interrupted === 0 ? '' : `, ${interrupted} calls saw EINTR of a kvfio that died as it stopped them`;
+    return {...served, detail: `${served.detail}; kvfio killed after each of ${requests} requests${seen}`};
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     return {ending: error instanceof Harmed ? 'harmed' : 'failed', detail};
@@ -57,12 +60,14 @@ class Harmed extends Error {}
 /** Seconds in which whatever lives shows it, also in a guest on a busy host. */
 const PATIENCE = 120;
 
-const isWell = async (owner: Owner, when: string): Promise<void> => {
+/** @param mayBeInterrupted - how many calls of it may have failed with EINTR by now */
+const isWell = async (owner: Owner, when: string, mayBeInterrupted = 0): Promise<void> => {
   try {
     await within(owner.isWell(), {
       ...{seconds: PATIENCE, signal: undefined},
       expired: () => new Error(`it does not go on within ${PATIENCE} s`),
     });
+    if (owner.interrupted() > mayBeInterrupted) throw new Error('a call was interrupted');
   } catch (error) {
     throw new Harmed(`${when}: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -75,6 +80,7 @@ const serve = async (
 ): Promise<Ending> => {
   const where = ['--pid', String(owner.pid), '--vm-fd', String(owner.vmFd), '--json', ...flags];
   const refusals = new Map<string, number>();
+  const reasons = new Set<string>();
   for (let round = 0; round < rounds; round += 1) {
     for (const command of [['create'], ['detach', '--all', '--close-device']]) {
       const device = devicesOf(owner).flatMap((fd) => ['--device-fd', String(fd)]);
@@ -84,6 +90,7 @@ const serve = async (
         const {code, message} = failureOf(ending.stdout) ?? {code: null, message: ending.why};
         if (code === null) return {ending: 'failed', detail: `exit ${ending.exit ?? 'none'}: ${message}`};
         refusals.set(code, (refusals.get(code) ?? 0) + 1);
+        reasons.add(message);
         break;
       }
       const hasDevice = await isLike(() => devicesOf(owner).length > 0, command[0] === 'create');
@@ -96,10 +103,11 @@ const serve = async (
   }
   if (refusals.size === 0) return {ending: 'undisturbed', detail: `${rounds} rounds`};
   const [[code = '', times] = []] = refusals;
-  if (refusals.size === 1 && times === rounds) return {ending: 'refused', detail: code};
+  const why = [...reasons].join('; ');
+  if (refusals.size === 1 && times === rounds) return {ending: 'refused', detail: `${code}: ${why}`};
   return {
     ending: 'refused',
-    detail: `${[...refusals].map(([each, count]) => `${each} in ${count}`).join(', ')} of ${rounds} rounds`,
+    detail: `${[...refusals].map(([each, count]) => `${each} in ${count}`).join(', ')} of ${rounds} rounds: ${why}`,
   };
 };
 
@@ -121,10 +129,13 @@ const devicesOf = ({pid}: Owner): number[] =>
   [...new Process(pid).descriptors()].filter(([, link]) => link === 'anon_inode:kvm-vfio').map(([fd]) => fd);
 
 /** Lets kvfio die after its first request, its second, and so on. @returns how many it has */
-const killAfterEach = async (owner: Owner): Promise<number> => {
+const killAfterEach = async (owner: Owner, {isInterruptedByDeath}: Kind): Promise<number> => {
+  const armed = isInterruptedByDeath === true ? await requestThatArms(owner) : 0;
   for (let dieAfter = 1; ; dieAfter += 1) {
+    const before = owner.interrupted();
     const {requests, failure} = await runChild({pid: owner.pid, vmFd: owner.vmFd, work: 'create', dieAfter});
-    await isWell(owner, `after a kvfio that died after request ${dieAfter}`);
+    const mayBeInterrupted = dieAfter < armed ? before + 1 : before;
+    await isWell(owner, `after a kvfio that died after request ${dieAfter}`, mayBeInterrupted);
     if (failure !== undefined)
       throw new Error(`before request ${dieAfter}: ${failure.code} ${failure.why ?? ''}`);
     if (devicesOf(owner).length > 1) throw new Error('there are two devices');
@@ -132,8 +143,15 @@ const killAfterEach = async (owner: Owner): Promise<number> => {
       const closed = await runChild({pid: owner.pid, fd, work: 'close'});
       if (closed.failure !== undefined)
         throw new Error(`closing: ${closed.failure.code} ${closed.failure.why ?? ''}`);
-      await isWell(owner, `after the device that it left, with request ${dieAfter}, was closed`);
+      const when = `after the device that it left, with request ${dieAfter}, was closed`;
+      await isWell(owner, when, mayBeInterrupted);
     }
     if (requests !== undefined) return requests.length;
   }
+};
+
+/** The number of the request from which on a thread restores itself when kvfio dies: its registers are set, and its mask is next. */
+const requestThatArms = async (owner: Owner): Promise<number> => {
+  const {requests = []} = await runChild({pid: owner.pid, work: 'nothing'});
+  return requests.indexOf('PTRACE_SETSIGMASK');
 };

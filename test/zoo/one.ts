@@ -15,11 +15,12 @@ export type Met = Ending & {name: string};
 
 const [, program = '', given = '', ...names] = process.argv;
 const effort = JSON.parse(given) as Effort;
-using resident = effort.resident ? new Resident() : null;
+const folder = dirname(program);
+using resident = effort.resident ? await Resident.start(folder) : null;
 for (const kind of KINDS) {
   if (!names.includes(kind.name)) continue;
   using arena = new Arena();
-  const meeting = {arena, folder: dirname(program), kvfio: resident?.run ?? oneEach, effort};
+  const meeting = {arena, folder, kvfio: resident?.run ?? oneEach, effort};
   const met: Met = {
     name: kind.name,
     ...(await meet(meeting, kind).catch((error: unknown) => ({

@@ -107,6 +107,9 @@ func main() {
 		os.Exit(2)
 	}
 	vm, _, errno := syscall.Syscall(syscall.SYS_IOCTL, uintptr(kvm), createVM, 0)
+	for errno == syscall.EINTR { // by a signal of Go's own (mm_take_all_locks in the kernel)
+		vm, _, errno = syscall.Syscall(syscall.SYS_IOCTL, uintptr(kvm), createVM, 0)
+	}
 	if errno != 0 {
 		os.Exit(2)
 	}
