@@ -170,6 +170,7 @@ const lookAhead = (
   {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
 ): void => {
   using owner = plan.steps.length === 0 ? null : vm.open();
+  owner?.foresee?.();
   if (owner !== null) KnownFiles.of(owner, foundFiles(plan, facts))[Symbol.dispose]();
   for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
   const refusal = foreseenRefusal({facts, targets, plan}, vm.way);

@@ -39,4 +39,12 @@ export interface Owner extends Disposable {
 
   /** Runs calls that belong together with as few interruptions of the owner as this way can: one, where it stops it. */
   together<T>(work: () => T): T;
+
+  /**
+   * Throws what the calls would, because of the owner, as far as that shows while it is not disturbed. An owner that only has to be
+   * asked has no such method.
+   *
+   * @throws {@link Failure}
+   */
+  foresee?(): void;
 }

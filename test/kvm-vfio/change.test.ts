@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {once} from 'node:events';
 import {join} from 'node:path';
 import type {Change} from '../../src/kvm-vfio/account.js';
 import {changeVm, type ChangeOptions} from '../../src/kvm-vfio/change.js';
@@ -52,6 +54,24 @@ describe('changing a VM that several processes have, or that is one of several',
     const status = await vmStatus({socket: vmm.socket}, {...options(), verify: true});
     assert.deepEqual([status.vm.pid, status.device.fd], [vmm.pid, created.device.fd]);
     assert.deepEqual(descriptors(), before);
+  });
+
+  it('foresees in a dry run that the owner cannot be made to act, and leaves it alone', async () => {
+    compile(join(PROJECT, 'test/vm/stacks-and-limits.c'), folder.path('limited'));
+    const child = spawn('prlimit', ['--as=1073741824', folder.path('limited'), 'plain'], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      const vmFd = Number(String((await once(child.stdout, 'data'))[0]));
+      for (const dryRun of [true, false])
+        await failsWith(
+          changeVm({pid: child.pid ?? -1, vmFd}, CREATE, options({dryRun})),
+          'OWNER_ADDRESS_SPACE_LIMIT',
+          5,
+        );
+    } finally {
+      child.kill('SIGKILL');
+    }
   });
 
   it('says that a process did not create the VM when only that one is asked', async () => {

@@ -18,8 +18,42 @@ import {Arena} from './victim.js';
 
 const NOBODY = 65534;
 
-/** The failure of creating a device in a process. */
+/** What does not show while a process is not stopped. */
+const UNFORESEEN = [
+  'OWNER_SECCOMP_SIGRETURN',
+  'OWNER_SECCOMP_CALL',
+  'OWNER_USER_DISPATCH',
+  'OWNER_NO_THREAD',
+  'OWNER_ONLY_VCPUS',
+];
+
+/** The failure that is foreseen, without a stop; null for none. */
+const foreseen = (pid: number): Failure | null => {
+  let requests = 0;
+  try {
+    using owner = InjectedOwner.open(pid, {observe: () => (requests += 1)});
+    owner.foresee();
+  } catch (error) {
+    if (error instanceof Failure) return error;
+    throw error;
+  } finally {
+    assert.equal(requests, 0);
+  }
+  return null;
+};
+
+/** The failure of creating a device in a process. What can be foreseen is, and is the same. */
 const refusalOf = (pid: number, vmFd = 4): Failure => {
+  const ahead = foreseen(pid);
+  const failure = refused(pid, vmFd);
+  if (ahead !== null || !UNFORESEEN.includes(failure.code)) {
+    assert.equal(ahead?.code, failure.code);
+    assert.deepEqual([ahead.what, ahead.why, ahead.hint], [failure.what, failure.why, failure.hint]);
+  }
+  return failure;
+};
+
+const refused = (pid: number, vmFd: number): Failure => {
   try {
     using owner = InjectedOwner.open(pid);
     owner.createDevice(vmFd, 4);
@@ -190,6 +224,9 @@ describe('An owner that is not made to execute anything', function () {
       return stack === undefined ? 0n : stack.end - stack.start;
     };
     const createAndClose = ({pid, vmFd}: {pid: number; vmFd: number}): void => {
+      const before = stackOf(pid);
+      assert.equal(foreseen(pid), null);
+      assert.equal(stackOf(pid), before);
       using owner = InjectedOwner.open(pid);
       owner.closeDescriptor(owner.createDevice(vmFd, 4));
     };
@@ -217,6 +254,26 @@ describe('An owner that is not made to execute anything', function () {
       createAndClose(await start(['--memlock=65536'], ['locked']));
     });
 
+    it('is not one that has limited what it may have when kvfio has added to its stack already', async () => {
+      const owner = await start(['--as=unlimited'], ['plain']);
+      createAndClose(owner);
+      execFileSync('prlimit', ['--pid', String(owner.pid), '--as=1073741824']);
+      createAndClose(owner);
+    });
+
+    it('has something mapped where kvfio would have memory added, or right below', async () => {
+      for (const depth of [8192 + 64, 8192 + 128 + 512]) {
+        const {pid, vmFd} = await start(['--stack=8388608'], ['roomless', String(depth * 1024)]);
+        const before = stackOf(pid);
+        assert.match(refusalOf(pid, vmFd).why, /something is mapped right below where its stack may grow to/);
+        assert.equal(stackOf(pid), before);
+      }
+    });
+
+    it('is not one that has something mapped further below', async () => {
+      createAndClose(await start(['--stack=8388608'], ['roomless', String((8192 + 128 + 1024 + 64) * 1024)]));
+    });
+
     it('has a first thread that has overflown its stack into what kvfio had added to that', async () => {
       for (const depth of [8 * 1024 * 1024 + 8192, 8 * 1024 * 1024 + 64 * 1024]) {
         const owner = await start(['--stack=8388608'], ['overflown', String(depth)]);
@@ -230,7 +287,9 @@ describe('An owner that is not made to execute anything', function () {
         };
         while (!isBelow()) await setTimeout(1);
         const grown = stackOf(owner.pid);
-        assert.match(refusalOf(owner.pid, owner.vmFd).why, /no-stack/);
+        const {code, why} = refusalOf(owner.pid, owner.vmFd);
+        assert.equal(code, 'OWNER_NO_THREAD');
+        assert.match(why, /its first thread uses more of its stack than its limit allows/);
         assert.equal(stackOf(owner.pid), grown);
       }
     });

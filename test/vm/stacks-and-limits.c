@@ -3,8 +3,10 @@
  *
  *   locked     with all its memory locked
  *   overflown  with its first thread as far down in its stack as argument 2 says, in bytes, once it gets SIGUSR1
+ *   roomless   with something mapped below where its stack may grow to, as far down as argument 2 says, in bytes
  *   plain      with nothing special
  */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +27,18 @@ static void wait_below(void)
 		:: "r"(depth) : "rax", "rbx", "rcx", "r11", "memory");
 }
 
+/* An address so far below the end of the stack. */
+static void *below_stack(void)
+{
+	unsigned long end = 0;
+	char line[256];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	while (fgets(line, sizeof line, maps))
+		if (strstr(line, "[stack]")) sscanf(line, "%*x-%lx", &end);
+	fclose(maps);
+	return (void *)(end - depth);
+}
+
 int main(int argc, char **argv)
 {
 	sigset_t set;
@@ -40,6 +54,8 @@ int main(int argc, char **argv)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	if (!strcmp(argv[1], "locked") && mlockall(MCL_CURRENT | MCL_FUTURE))
 		return 3;
+	if (!strcmp(argv[1], "roomless") && mmap(below_stack(), 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
+		return 4;
 	printf("%d\n", vm);
 	fflush(stdout);
 	sigwait(&set, &number);

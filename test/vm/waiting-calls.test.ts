@@ -58,9 +58,9 @@ describe('An owner whose only thread waits in', function () {
   }
 
   for (const call of WORKING) {
-    it(`nothing, and works in ${call}, is served, and sees no end of that which is not its own`, async () => {
+    it(`nothing, and works in ${call}, is served or refused, and sees no end of that which is not its own`, async () => {
       const victim = await arena.victim([call], {program: 'calls'});
-      for (let round = 0; round < 20; round += 1) assert.ok(serve(victim));
+      for (let round = 0; round < 20; round += 1) serve(victim);
       await victim.isWell();
     });
   }
@@ -85,7 +85,7 @@ describe('An owner whose only thread waits in', function () {
 
   it('a sleep that cannot say what is left of its time sees nothing of a stop at any time', async () => {
     const victim = await arena.victim(['nanosleep, constant rest'], {program: 'calls'});
-    for (let round = 0; round < rounds(100); round += 1) {
+    for (let round = 0; round < rounds(20); round += 1) {
       await setTimeout(Math.random() * 8);
       serve(victim);
       await victim.isWell();

@@ -117,6 +117,10 @@ export class InjectedOwner implements Owner {
     return this.#whileStopped(work);
   }
 
+  foresee(): void {
+    this.#process.foresee();
+  }
+
   [Symbol.dispose](): void {
     this.#process[Symbol.dispose]();
   }

@@ -11,16 +11,24 @@ import {pause} from '../../linux/pause.js';
 import {Pidfd} from '../../linux/pidfd.js';
 import {Process} from '../../linux/process.js';
 import type {PtraceObserver} from '../../linux/ptrace.js';
-import {SECCOMP_MODE_STRICT, candidates, hasShadowStack, readTask, type Candidate} from './candidates.js';
+import {
+  SECCOMP_MODE_STRICT,
+  candidates,
+  hasShadowStack,
+  readTask,
+  type Candidate,
+  type Task,
+} from './candidates.js';
 import {findCodeSites, type CodeSites} from './code-sites.js';
 import {KVM_RUN} from './interrupted-call.js';
 import {permissionFailure} from './permission.js';
 import {refusal, refuse, unanswered, unread, type Reason, type Subject} from './refusals.js';
 import {RunningThreads} from './running-threads.js';
-import {spareMemory, type NoSpare, type SpareMemory} from './spare-memory.js';
-import {stopThread, type Unsuitable} from './stop-thread.js';
-import {StoppedThread} from './stopped-thread.js';
+import {spareMemory, whyNoSpare, type NoSpare, type SpareMemory} from './spare-memory.js';
+import {stopThread} from './stop-thread.js';
+import type {StoppedThread} from './stopped-thread.js';
 import {AnswerUnread, NoAnswer, ThreadGone, whileThere} from './thread-errors.js';
+import {LASTING, NO_SPARE, noUsableThread, type Unusable} from './unusable.js';
 
 interface Manner {
   /** Milliseconds. */
@@ -147,31 +155,68 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  /** Tries threads, again where one was at a bad moment, for as long as there is hope. */
   #stop(memory: ProcessMemory): StoppedThread {
+    return this.#firstThat(
+      () => this.#orRefused(whileThere(() => spareMemory(this.process, memory))),
+      (task, spare) => this.#tryToStop(task, memory, spare),
+    );
+  }
+
+  /**
+   * Throws what {@link whileStopped} would, as far as that shows while nothing is stopped and nothing changed: not what seccomp filters
+   * forbid, and not who uses syscall user dispatch.
+   */
+  foresee(): void {
+    whileReading(this.#subject, () => {
+      using memory = this.#memory();
+      this.#firstThat(
+        () => this.#orRefused(whileThere(() => whyNoSpare(this.process, memory))),
+        (task) => (isFiltered(task) && !maySuspendSeccomp() ? 'filtered' : task),
+      );
+    });
+  }
+
+  #orRefused<T>(found: T | NoSpare): T {
+    if (typeof found === 'string') throw refuse(this.#subject, NO_SPARE[found as NoSpare]);
+    return found;
+  }
+
+  /**
+   * Tries threads, again where one was at a bad moment, for as long as there is hope.
+   *
+   * @param prepare - for each time
+   */
+  #firstThat<T extends object, P>(
+    prepare: () => P,
+    attempt: (task: Candidate, prepared: P) => T | Unusable,
+  ): T {
     const giveUp = performance.now() + HOPE;
-    const options = {gathers: (fd: number) => this.#gathers(fd), running: new RunningThreads()};
+    let tries = 0;
+    const isOver = (): boolean => tries >= TRIES && performance.now() > giveUp;
+    const running = new RunningThreads();
+    const gathers = (fd: number): boolean => this.#gathers(fd);
     for (;;) {
+      tries += 1;
       this.#checkState(true);
       const reasons = new Set<Unusable>();
-      const spare = whileThere(() => spareMemory(this.process, memory));
-      if (typeof spare === 'string') throw refuse(this.#subject, NO_SPARE[spare]);
-      for (const task of candidates(this.process, options)) {
-        const isReady = task.syscall?.kind === 'syscall' || options.running.mayStop(task.tid);
+      const prepared = prepare();
+      for (const task of candidates(this.process, {gathers, running})) {
+        const isReady = task.syscall?.kind === 'syscall' || running.mayStop(task.tid);
         const outcome = isReady
           ? this.#unlessEnded(task.tid, () =>
-              shareDescriptors(this.pid, task.tid) ? this.#tryToStop(task, memory, spare) : null,
+              shareDescriptors(this.pid, task.tid) ? attempt(task, prepared) : null,
             )
           : 'not-watched';
         if (outcome === null) continue;
-        if (outcome instanceof StoppedThread) return outcome;
+        if (typeof outcome === 'object') return outcome;
         reasons.add(outcome);
-        if (performance.now() > giveUp) break;
+        if (isReady) tries += 1;
+        if (isOver()) break;
       }
       if (reasons.has('other-code')) this.#sites = this.#findCode();
       if (this.pidfd.exited) throw refuse(this.#subject, refusal.gone());
       const hopeless = reasons.size > 0 && [...reasons].every((reason) => LASTING.has(reason));
-      if (hopeless || performance.now() > giveUp) throw refuse(this.#subject, this.#whyNone(reasons));
+      if (hopeless || isOver()) throw refuse(this.#subject, this.#whyNone(reasons));
       pause(1);
     }
   }
@@ -202,12 +247,9 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  #tryToStop(
-    {tid, status, mayStillBe}: Candidate,
-    memory: ProcessMemory,
-    spare: SpareMemory,
-  ): StoppedThread | Exclude<Unusable, 'ended' | 'not-watched'> {
-    const filtered = (status.seccomp ?? 0) !== 0;
+  #tryToStop(task: Candidate, memory: ProcessMemory, spare: SpareMemory): StoppedThread | Unusable {
+    const {tid, mayStillBe} = task;
+    const filtered = isFiltered(task);
     if (filtered && !maySuspendSeccomp()) return 'filtered';
     try {
       return stopThread({
@@ -303,12 +345,14 @@ export class OwnerProcess implements Disposable {
       ({syscall}) => syscall?.kind === 'syscall' && syscall.args[1] === BigInt(KVM_RUN),
     );
     if (reasons.has('kvm-run') || (reasons.size === 0 && inKvmRun)) return refusal.onlyVcpus();
-    return refusal.noThread(reasons.size === 0 ? 'none can be interrupted' : [...reasons].join(', '));
+    return noUsableThread(reasons);
   }
 }
 
 /** Milliseconds for what passes by itself: an unlucky moment of a thread. */
 const HOPE = 1000;
+/** Tries that are made also where they take longer than that. */
+const TRIES = 20;
 
 /** Milliseconds that a tracer may take to be seen to have let go, such as a kvfio that was killed. */
 const TRACED = 3000;
@@ -319,36 +363,10 @@ const ENDING = 200;
 /** Milliseconds in which other kvfios have done their work with an owner, also where they have to wait for a CPU. */
 const WORKED_ON = 10_000;
 
-/** Why a thread is not used. */
-type Unusable =
-  | Unsuitable
-  /** It is another's to trace at the moment. */
-  | 'traced'
-  /** It has filters, which kvfio may not suspend. */
-  | 'filtered'
-  /** It runs, and has not been seen for long enough to tell what it waits in at other times. */
-  | 'not-watched'
-  /** It has ended since it was found. */
-  | 'ended';
-
-/** What does not pass by itself. */
-const LASTING: ReadonlySet<Unusable> = new Set([
-  'filtered',
-  'sigreturn-filtered',
-  'call-filtered',
-  'compat-mode',
-  'user-dispatch',
-]);
-
-const NO_SPARE: Readonly<Record<NoSpare, Reason>> = {
-  'no-stack': refusal.noThread('no-stack'),
-  'own-limit': refusal.ownStackLimit(),
-  'address-space': refusal.addressSpaceLimit(),
-  'locked-memory': refusal.lockedMemoryLimit(),
-};
-
 /** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */
 const CODE_AND_MARK = 128;
+
+const isFiltered = ({status}: Task): boolean => (status.seccomp ?? 0) !== 0;
 
 /** Suspending filters needs a privilege that tracing does not (check_ptrace_options in kernel/ptrace.c). */
 const maySuspendSeccomp = (): boolean => {

@@ -12,6 +12,8 @@ export type Reason = [code: string, kind: FailureKind, why: string, hint: string
 
 const AGENT = 'or have the VM served by a VMM that speaks the agent protocol (--via agent)';
 
+const lowerFirst = (sentence: string): string => `${sentence.charAt(0).toLowerCase()}${sentence.slice(1)}`;
+
 /** Why an owner is not made to execute anything. Nothing has been changed then. */
 export const refusal = {
   /** kvfio runs on another architecture. */
@@ -117,11 +119,18 @@ export const refusal = {
     `None of its threads can be stopped and continued without a trace: ${reasons}.`,
     `Try again, ${AGENT}.`,
   ],
+  /** @param cause - a sentence */
+  noMemory: (cause: string): Reason => [
+    'OWNER_NO_THREAD',
+    'refused',
+    `A thread of it needs 128 KiB for a signal frame that nothing in it uses, and there is none: ${lowerFirst(cause)}`,
+    `Start the VMM anew, with a usual stack and stack limit, ${AGENT}.`,
+  ],
   ownStackLimit: (): Reason => [
     'KVFIO_STACK_LIMIT',
     'refused',
-    "kvfio's own hard limit for stacks (ulimit -Hs) is no higher than the owner's, so the kernel does not let it add memory for a signal frame below the owner's stack.",
-    `Run kvfio with a higher hard limit (LimitSTACK= of systemd, limits.conf) or with CAP_SYS_RESOURCE, ${AGENT}.`,
+    "A thread of it needs 128 KiB for a signal frame, below where its stack may grow to. The kernel adds that only as far as kvfio's own limit for stacks goes, and kvfio may not raise its limit (ulimit -Hs) so far.",
+    `Run kvfio as root with CAP_SYS_RESOURCE, or with a hard limit that is 1 MiB above the owner's (LimitSTACK= of systemd, limits.conf), ${AGENT}.`,
   ],
   addressSpaceLimit: (): Reason => [
     'OWNER_ADDRESS_SPACE_LIMIT',

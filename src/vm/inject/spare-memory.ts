@@ -35,8 +35,14 @@ export interface SpareMemory {
 
 /** Why there is none. */
 export type NoSpare =
-  /** There is no `[stack]` mapping, no room below it, or the first thread is beyond its limit. */
+  /** There is no `[stack]` mapping as the kernel made it. */
   | 'no-stack'
+  /** The first thread is beyond its limit. */
+  | 'overflown'
+  /** Something is mapped right below where it would be. */
+  | 'no-room'
+  /** The kernel did not add it, for none of the other reasons. */
+  | 'not-added'
   /** kvfio may not have a stack grow so far (RLIMIT_STACK). */
   | 'own-limit'
   /** The owner's address space is limited, and this would take some of it. */
@@ -48,6 +54,40 @@ export type NoSpare =
  * Finds such memory, or has the kernel make it. The owner does nothing for that, and is not stopped.
  */
 export const spareMemory = (owner: Process, memory: ProcessMemory): SpareMemory | NoSpare => {
+  const place = placeIn(owner, memory);
+  if (typeof place === 'string') return place;
+  const {spare, stack} = place;
+  if (place.kind === 'left') {
+    // by a kvfio that was killed, and has not seen the thread go
+    if (place.isMarkedAsUsed) leave(memory, spare);
+    return spare;
+  }
+  const reason = reasonAgainstGrowing(owner, stack) ?? grow(owner, memory, place);
+  if (reason !== null) return reason;
+  // somebody else's mapping may have come there first
+  const grown = stackOf(owner);
+  if (grown?.end !== stack.end || grown.start > startOf(spare)) return 'no-room';
+  leave(memory, spare);
+  return spare;
+};
+
+/** Why {@link spareMemory} would find none, as far as that shows while nothing is changed; null when it would. */
+export const whyNoSpare = (owner: Process, memory: ProcessMemory): NoSpare | null => {
+  const place = placeIn(owner, memory);
+  if (typeof place === 'string') return place;
+  if (place.kind === 'left') return null;
+  return (
+    reasonAgainstGrowing(owner, place.stack) ??
+    withHighestStackLimit((limit) => reasonForNoGrowth(owner, place, limit))
+  );
+};
+
+/** Where spare memory is, or is to be. */
+type Found =
+  | {kind: 'left'; spare: SpareMemory; stack: Mapping; isMarkedAsUsed: boolean}
+  | {kind: 'to be added'; spare: SpareMemory; stack: Mapping};
+
+const placeIn = (owner: Process, memory: ProcessMemory): Found | NoSpare => {
   const stack = stackOf(owner);
   if (stack === null) return 'no-stack';
   const limit = owner.limit('stack size');
@@ -61,18 +101,15 @@ export const spareMemory = (owner: Process, memory: ProcessMemory): SpareMemory 
     first?.kind === 'syscall' && first.sp >= stack.start && first.sp < max(end + RED_ZONE, reach);
 
   const lowest = spare(stack.start + SIZEOF_SPARE);
-  if (lowest.end <= (isOutOfReach ? reach : stack.end) && isLeft(owner, memory, lowest))
-    return isOverflown(lowest.end) ? 'no-stack' : lowest;
+  const user = lowest.end <= (isOutOfReach ? reach : stack.end) ? userOf(memory, lowest) : null;
+  if (user !== null && (user === NOBODY || hasLeft(owner, lowest, user))) {
+    if (isOverflown(lowest.end)) return 'overflown';
+    return {kind: 'left', spare: lowest, stack, isMarkedAsUsed: user !== NOBODY};
+  }
   const top = isOutOfReach ? min(reach, stack.start) : stack.start - USUAL_LIMIT;
   const end = top - (top % PAGE);
-  if (isOverflown(end)) return 'no-stack';
-  const reason = reasonAgainstGrowing(owner, stack) ?? grow(memory, end - SIZEOF_SPARE, stack.end);
-  if (reason !== null) return reason;
-  // somebody else's mapping may have come there first
-  const grown = stackOf(owner);
-  if (grown === null || grown.end !== stack.end || grown.start > end - SIZEOF_SPARE) return 'no-stack';
-  leave(memory, spare(end));
-  return spare(end);
+  if (isOverflown(end)) return 'overflown';
+  return {kind: 'to be added', spare: spare(end), stack};
 };
 
 /** Bytes, of which the signal frame takes the upper ones; a signal handler has room in the others. */
@@ -81,7 +118,7 @@ export const SIZEOF_SPARE = 128n * 1024n;
 /** What is at the end of spare memory that nobody uses. */
 export const markOf = ({end}: SpareMemory): {address: bigint; bytes: Buffer} => ({
   address: end - BigInt(SIZEOF_MARK),
-  bytes: markFor(0),
+  bytes: markFor(NOBODY),
 });
 
 /** Notes that a thread is about to need the signal frame in spare memory. */
@@ -91,8 +128,11 @@ export const enter = (memory: ProcessMemory, spare: SpareMemory, user: number): 
 
 /** Notes that none does any more. */
 export const leave = (memory: ProcessMemory, spare: SpareMemory): void => {
-  enter(memory, spare, 0);
+  enter(memory, spare, NOBODY);
 };
+
+/** In place of a thread. */
+const NOBODY = 0;
 
 /** In place of a thread that may be in a signal handler before it needs the frame. */
 export const WHOEVER = -1;
@@ -137,18 +177,12 @@ const max = (a: bigint, b: bigint): bigint => (a > b ? a : b);
 const stackOf = (owner: Process): Mapping | null =>
   owner.maps().find(({name, readable, writable}) => name === '[stack]' && readable && writable) ?? null;
 
-/** Whether spare memory is of kvfio's making, and nobody needs it. */
-const isLeft = (owner: Process, memory: ProcessMemory, spare: SpareMemory): boolean => {
+/** The thread that may need spare memory of kvfio's making; null when it is not of that. */
+const userOf = (memory: ProcessMemory, spare: SpareMemory): number | null => {
   const {address, bytes: free} = markOf(spare);
   const mark = memory.read(address, SIZEOF_MARK);
-  if (!mark.subarray(0, USER_AT).equals(free.subarray(0, USER_AT))) return false;
-  const user = Number(mark.readBigInt64LE(USER_AT));
-  if (user !== 0) {
-    // a kvfio that was killed has not seen it leave
-    if (!hasLeft(owner, spare, user)) return false;
-    leave(memory, spare);
-  }
-  return true;
+  if (!mark.subarray(0, USER_AT).equals(free.subarray(0, USER_AT))) return null;
+  return Number(mark.readBigInt64LE(USER_AT));
 };
 
 /** Whether a thread that a killed kvfio let go has restored itself: it is no more, or waits in a call of its own. */
@@ -172,14 +206,35 @@ const reasonAgainstGrowing = (owner: Process, stack: Mapping): NoSpare | null =>
   return isLimited && owner.isLocked(stack) ? 'locked-memory' : null;
 };
 
-/** Has the kernel extend a stack down to an address, as any access there does. */
-const grow = (memory: ProcessMemory, address: bigint, endOfStack: bigint): NoSpare | null =>
+/** Has the kernel extend a stack down to spare memory, as any access there does. */
+const grow = (owner: Process, memory: ProcessMemory, place: Found): NoSpare | null =>
   withHighestStackLimit((limit) => {
     try {
-      memory.read(address, 1);
+      memory.read(startOf(place.spare), 1);
       return null;
     } catch (error) {
       if (!(error instanceof SyscallError && error.code === 'EIO')) throw error;
-      return limit < endOfStack - address ? 'own-limit' : 'no-stack';
+      return reasonForNoGrowth(owner, place, limit) ?? 'not-added';
     }
   });
+
+/**
+ * Why the kernel would not extend a stack down to spare memory (expand_downwards and acct_stack_growth in mm/mmap.c or mm/vma.c), as far
+ * as that shows.
+ *
+ * @param limit - of kvfio, for stacks
+ */
+const reasonForNoGrowth = (owner: Process, {spare, stack}: Found, limit: bigint): NoSpare | null => {
+  const start = startOf(spare);
+  if (limit < stack.end - start) return 'own-limit';
+  const isInTheWay = ({start: from, end: to, readable, writable, executable}: Mapping): boolean => {
+    const gap = readable || writable || executable ? GUARD_GAP : 0n;
+    return from < stack.start && to > start - gap;
+  };
+  return owner.maps().some(isInTheWay) ? 'no-room' : null;
+};
+
+const startOf = ({end}: SpareMemory): bigint => end - SIZEOF_SPARE;
+
+/** What the kernel keeps free below a stack (stack_guard_gap), unless it was booted with another number of pages. */
+const GUARD_GAP = 256n * PAGE;
