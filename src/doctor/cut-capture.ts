@@ -1,5 +1,6 @@
 import type {Capture} from '../linux/capture.js';
 import {cutKernelLog} from '../linux/kernel-log.js';
+import {cutGrub} from './grub.js';
 import {isTelling} from './log-lines.js';
 
 /** Keeps of the lines of captured files those that matter here. */
@@ -42,6 +43,7 @@ export const CUT_FOR_DOCTOR: readonly ((capture: Capture) => void)[] = [
   lines(/\/modprobe\.d\//, /^\s*(?:install|blacklist)\s+(?:kvm|vfio)/),
   settingsOfModprobe,
   modulesThatRun,
+  cutGrub,
   (capture) => {
     cutKernelLog(capture, isTelling);
   },

@@ -1,5 +1,6 @@
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
+import {readGrub} from './grub.js';
 
 /** How things are done on a distribution. Each sentence is without a full stop, to follow a "to cure it, …". */
 export interface Distribution {
@@ -101,8 +102,10 @@ const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
   const booted = bootedBy(tree);
   const isProxmox = exists('/etc/kernel/proxmox-boot-uuids');
   if (isProxmox && booted !== 'grub') return edit('/etc/kernel/cmdline', 'run "proxmox-boot-tool refresh"');
-  const grub = 'GRUB_CMDLINE_LINUX in /etc/default/grub';
-  if (exists('/etc/default/grub') && booted !== 'systemd-boot') {
+  const settings = booted === 'systemd-boot' ? null : readGrub(tree);
+  if (settings !== null) {
+    const grub = ({remove}: Change): string =>
+      remove === undefined ? settings.placeToAdd : settings.placeOf(remove);
     if (isProxmox) return edit(grub, 'run update-grub and "proxmox-boot-tool refresh"');
     if (family === 'debian') return edit(grub, 'run update-grub');
     if (TRANSACTIONAL.test(id)) return edit(grub, 'run "transactional-update grub.cfg"');
@@ -122,8 +125,10 @@ const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
 const TRANSACTIONAL = /micro/;
 
 const edit =
-  (file: string, then: string | null): Edit =>
-  ({add, remove}) => {
+  (where: string | ((change: Change) => string), then: string | null): Edit =>
+  (change) => {
+    const {add, remove} = change;
+    const file = typeof where === 'string' ? where : where(change);
     const what =
       add === undefined
         ? `remove ${remove ?? ''} from ${file}`

@@ -170,7 +170,9 @@ describe('kvfio snapshot', () => {
       'lib/modules/6.8.0-1-generic/modules.builtin': 'kernel/secret.ko\nkernel/kvm/kvm.ko\n',
       'etc/modprobe.d/secret.conf': 'options secret password=secret\n',
       'etc/modprobe.d/vfio.conf': 'options secret a=b\ninstall kvm_intel /bin/false\nblacklist vfio_pci\n',
-      'etc/default/grub': 'GRUB_CMDLINE_LINUX="secret"\n',
+      'etc/default/grub': 'GRUB_CMDLINE_LINUX="secret intremap=off"\nGRUB_TIMEOUT=secret\n',
+      'etc/default/grub.d/50-kept.cfg': 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX secret"\n',
+      'etc/default/grub.d/secret.cfg': 'GRUB_DISABLE_OS_PROBER=secret\n',
       'dev/kmsg':
         '[ 0.1] secret: started\n[ 0.2] kvm: disabled by bios\n[ 0.3] Kernel command line: secret\n[ 0.4] DMAR: Failed to map dmar0\n',
     };

@@ -123,6 +123,70 @@ const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string
   ['none', {}, 'other', /boot loader/, /servers/],
 ];
 
+describe('the settings of GRUB', () => {
+  const remedies = (files: Record<string, string>): {added: string; removed: string; replaced: string} => {
+    using made = machine({commandLine: 'BOOT_IMAGE=/vmlinuz ro quiet'});
+    for (const [path, text] of Object.entries({'etc/os-release': 'ID=debian\n', ...files})) {
+      mkdirSync(dirname(made.path(path)), {recursive: true});
+      writeFileSync(made.path(path), text);
+    }
+    const {addParameter, removeParameter, replaceParameter} = readDistribution(new DirectoryTree(made.root));
+    return {
+      added: addParameter('a=b'),
+      removed: removeParameter('intremap=off'),
+      replaced: replaceParameter('intel_iommu=igfx_off', 'intel_iommu=on'),
+    };
+  };
+  const MAIN = 'etc/default/grub';
+  const CLOUD = 'etc/default/grub.d/50-cloudimg-settings.cfg';
+
+  it('are changed in the variable that has the word, for every entry where it is added', () => {
+    const {added, removed, replaced} = remedies({
+      [MAIN]:
+        '# GRUB_CMDLINE_LINUX_DEFAULT="intremap=off"\nGRUB_CMDLINE_LINUX_DEFAULT="quiet intremap=off"\nGRUB_CMDLINE_LINUX=\'intel_iommu=igfx_off\'\n',
+    });
+    assert.equal(added, 'add a=b to GRUB_CMDLINE_LINUX in /etc/default/grub, run update-grub and reboot');
+    assert.match(
+      removed,
+      /^remove intremap=off from GRUB_CMDLINE_LINUX_DEFAULT in \/etc\/default\/grub, run/,
+    );
+    assert.match(replaced, / into GRUB_CMDLINE_LINUX in \/etc\/default\/grub, run/);
+  });
+
+  it('are those of a later file that has the word, or replaces what the first says', () => {
+    const {added, removed} = remedies({
+      [MAIN]: 'GRUB_CMDLINE_LINUX="quiet"\n',
+      [CLOUD]: 'GRUB_CMDLINE_LINUX="console=ttyS0 intremap=off"\n',
+      'etc/default/grub.d/README': 'GRUB_CMDLINE_LINUX="intremap=off"\n',
+    });
+    assert.match(
+      added,
+      /^add a=b to GRUB_CMDLINE_LINUX in \/etc\/default\/grub\.d\/50-cloudimg-settings\.cfg, run/,
+    );
+    assert.match(
+      removed,
+      /^remove intremap=off from GRUB_CMDLINE_LINUX in \/etc\/default\/grub\.d\/50-cloudimg/,
+    );
+    const {added: kept} = remedies({
+      [MAIN]: 'GRUB_CMDLINE_LINUX="quiet"\n',
+      [CLOUD]: 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX console=ttyS0"\n',
+    });
+    assert.match(kept, /^add a=b to GRUB_CMDLINE_LINUX in \/etc\/default\/grub, run/);
+  });
+
+  it('are named both where a word shows in neither, and all that have it', () => {
+    assert.match(
+      remedies({[MAIN]: 'GRUB_CMDLINE_LINUX="nointremap=off intremap=off,nosid"\n'}).removed,
+      /^remove intremap=off from GRUB_CMDLINE_LINUX or GRUB_CMDLINE_LINUX_DEFAULT in \/etc\/default\/grub, whichever has it, run update-grub/,
+    );
+    assert.match(
+      remedies({[MAIN]: 'GRUB_CMDLINE_LINUX=intremap=off\nGRUB_CMDLINE_LINUX_DEFAULT="intremap=off"\n'})
+        .removed,
+      /^remove intremap=off from GRUB_CMDLINE_LINUX in \S+ and GRUB_CMDLINE_LINUX_DEFAULT in /,
+    );
+  });
+});
+
 describe('the remedies of a distribution', () => {
   for (const [name, files, family, parameter, kernel] of TABLE) {
     it(`are those of ${name}`, () => {

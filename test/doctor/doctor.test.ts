@@ -410,7 +410,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'an IOMMU that is off, on Debian',
     {units: {}, groups: {}, commandLine: 'ro intel_iommu=off'},
     'fail',
-    /remove intel_iommu=off from GRUB_CMDLINE_LINUX in \/etc\/default\/grub, run update-grub/,
+    /remove intel_iommu=off from GRUB_CMDLINE_LINUX or GRUB_CMDLINE_LINUX_DEFAULT in \/etc\/default\/grub, whichever has it, run update-grub/,
   ],
   [
     'iommu',
