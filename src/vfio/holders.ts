@@ -9,7 +9,10 @@ export interface Holder {
   comm: string;
 }
 
-/** Who has device nodes open, by device number and so under whatever path. */
+/**
+ * Who has device nodes open, by device number and so under whatever path. kvfio is among them only where nobody else is: what
+ * it inherited is for whom it has it from to close.
+ */
 export interface OpenNodes {
   character: ReadonlyMap<number, readonly Holder[]>;
   block: ReadonlyMap<number, readonly Holder[]>;
@@ -41,8 +44,24 @@ export const readOpenNodes = (proc = '/proc'): OpenNodes => {
       if (isForbidden(error) && mayHaveFiles(owner)) hidden += 1;
     }
   }
-  return {...open, hidden};
+  return {
+    character: withoutInherited(open.character, process.pid),
+    block: withoutInherited(open.block, process.pid),
+    hidden,
+  };
 };
+
+/** @param own - the process id of kvfio */
+export const withoutInherited = (
+  open: ReadonlyMap<number, readonly Holder[]>,
+  own: number,
+): Map<number, readonly Holder[]> =>
+  new Map(
+    [...open].map(([number, holders]) => {
+      const others = holders.filter(({pid}) => pid !== own);
+      return [number, others.length === 0 ? holders : others];
+    }),
+  );
 
 /** Who has one of some character devices open, and how many processes kvfio may not look into. */
 export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hidden: number} => {

@@ -58,7 +58,7 @@ export const findVms = async ({
   // what makes system calls is loaded by those who have something to compare
   const compare =
     claims.length > 1 && proc === '/proc' ? (await import('../linux/kcmp.js')).compareFiles : null;
-  const vms = oneVmEach(claims, compare).map((of) => describeVm(of, debugfs));
+  const vms = oneVmEach(claims, compare).map((of) => describeVm(withoutInherited(of, proc), debugfs));
   const siblings = (pid: number): number => vms.filter(({owner}) => owner.pid === pid).length;
   return {
     hidden,
@@ -117,6 +117,12 @@ const order =
     const known = unlessRefused(() => compare(a.holder.owner.pid, a.fd, b.holder.owner.pid, b.fd));
     return known ?? (a.holder.owner.pid - b.holder.owner.pid || a.fd - b.fd);
   };
+
+/** What kvfio has of a VM that another process has, too, it has inherited from that. */
+const withoutInherited = (claims: readonly Claim[], proc: string): readonly Claim[] => {
+  const others = claims.filter(({holder}) => proc !== '/proc' || holder.owner.pid !== process.pid);
+  return others.length === 0 ? claims : others;
+};
 
 const describeVm = (claims: readonly Claim[], debugfs: string): Omit<FoundVm, 'siblings'> => {
   const isCreator = ({holder, fd}: Claim): boolean =>

@@ -9,6 +9,7 @@ import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
 import {Kvm} from '../../src/linux/kvm.js';
 import {amd, intel, machine, pci, type Machine, type MachineSpec} from '../support/machine.js';
 import {needs} from '../support/needs.js';
+import {PROJECT} from '../support/run.js';
 import {writeProcesses, type ProcessSpec} from '../support/processes.js';
 import {compile, scratch, startKvfioVm, startVmm} from '../vm/vmm.js';
 
@@ -273,6 +274,18 @@ describe('listing the VMs of this host', function () {
     assert.deepEqual(others, []);
     assert.equal(vm.pid, vmm.pid);
     assert.equal(vm.holders.length, 1);
+  });
+
+  it('is no holder itself of a VM whose descriptor it was started with', async () => {
+    using kvm = Kvm.open();
+    using one = kvm.createVm();
+    const child = spawn(process.execPath, [join(PROJECT, 'bin/run.js'), 'vms', '--json'], {
+      stdio: ['ignore', 'pipe', 'ignore', one.fd],
+    });
+    assert.ok(child.stdout);
+    const text = (await child.stdout.toArray()).join('');
+    const found = (JSON.parse(text) as VmsDocument).vms.find(({pid}) => pid === process.pid);
+    assert.deepEqual(found?.holders, []);
   });
 
   it('knows a real QEMU by its name, vCPUs and seccomp filter', async function () {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {chmodSync, closeSync, mkdirSync, openSync, symlinkSync, writeFileSync} from 'node:fs';
-import {holdersAmong, readOpenNodes} from '../../src/vfio/holders.js';
+import {holdersAmong, readOpenNodes, withoutInherited} from '../../src/vfio/holders.js';
 import {deviceNumber} from '../../src/vfio/group-node.js';
 import {needs} from '../support/needs.js';
 import {scratch} from '../vm/vmm.js';
@@ -36,6 +36,22 @@ describe('what processes have open', () => {
     } finally {
       for (const fd of fds) closeSync(fd);
     }
+  });
+
+  it('is not told of kvfio itself where it has inherited that, and is where it has it alone', () => {
+    const [own, other, another] = [4711, 12, 13].map((pid) => ({pid, comm: 'name'}));
+    assert.ok(own && other && another);
+    const open = new Map([
+      [ZERO, [other, own, another]],
+      [FULL, [own]],
+    ]);
+    assert.deepEqual(
+      withoutInherited(open, 4711),
+      new Map([
+        [ZERO, [other, another]],
+        [FULL, [own]],
+      ]),
+    );
   });
 
   it('counts processes that may not be looked into, but not kernel threads and what has ended', () => {
