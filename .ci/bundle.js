@@ -88,13 +88,29 @@ async function write(path, text) {
       ? "const {pathToFileURL} = require('node:url'), importMetaUrl = pathToFileURL(__filename).href, importMetaResolve = (id) => pathToFileURL(require.resolve(id)).href;"
       : '',
   });
+  const plain = withoutWrappers(unicode);
   // a regular expression has one; bundled-modules.ts reads ASCII, which takes a fraction of the time
-  const code = unicode.replaceAll(
+  const code = plain.replaceAll(
     /[^\0-\x7f]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
   mkdirSync(dirname(path), {recursive: true});
   writeFileSync(path, code);
+}
+
+/**
+ * What was a default import of a module of Node, of which esbuild copies each property when the bundle is loaded, so that also a
+ * module is loaded then that bundled-modules.ts would load when it is used.
+ */
+function withoutWrappers(text) {
+  return text.replaceAll(
+    /^(var (\w+) = )__toESM\((require\("(?:node:)?\w+(?:\/\w+)?"\))\);$/gm,
+    (whole, head, name, module) => {
+      const uses = text.match(new RegExp(`\\b${name}\\b`, 'g')).length - 1;
+      const defaults = (text.match(new RegExp(`\\b${name}\\.default\\b`, 'g')) ?? []).length;
+      return uses === defaults ? `${head}{default: ${module}};` : whole;
+    },
+  );
 }
 
 /** The modules are of another kind than those of the sources, and the thread finds its module among them. */
