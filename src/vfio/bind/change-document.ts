@@ -56,6 +56,7 @@ export const changeDocument = (
       ...host.warnings.map(({code, message}) => ({code, message})),
       ...doubts,
       ...plan.flatMap(takenFromHost),
+      ...plan.flatMap(withoutIommu),
     ],
   };
 };
@@ -67,6 +68,17 @@ const takenFromHost = ({member, before, goal}: PlannedDevice): BindDocument['war
     ? []
     : [{code: 'HOST_NEEDS', message: `${need}; a VM that has it can reach these, and the host cannot`}];
 };
+
+/** The warning of a device for which VFIO makes a group up. */
+const withoutIommu = ({member: {device, group}, goal}: PlannedDevice): BindDocument['warnings'] =>
+  group !== null || device.bus !== 'pci' || goal === null || goal === 'any' || !isVfio(goal.driver)
+    ? []
+    : [
+        {
+          code: 'NO_IOMMU',
+          message: `${device.address} is in no IOMMU group: VFIO makes one up without an IOMMU (noiommu), which taints the kernel, and no VM can have it`,
+        },
+      ];
 
 const isVfio = (driver: string | null): boolean => driver !== null && VFIO_DRIVER.test(driver);
 

@@ -70,6 +70,28 @@ describe('bind of what VFIO does not take, or a VM cannot have', () => {
     );
   });
 
+  it('warns of a device that VFIO has without an IOMMU, and refuses one that it does not take', async () => {
+    const of = async (value: string): Promise<BindDocument | Failure> => {
+      using built = machine({ungrouped: [pci('0000:02:00.0', {driver: 'igb'})]});
+      built.write('sys/bus/pci/drivers/vfio-pci/new_id', '');
+      built.write('sys/module/vfio/parameters/enable_unsafe_noiommu_mode', value);
+      const request = {groups: [], devices: ['0000:02:00.0']};
+      return await bindDevices(request, bindOptions(new SimulatedBus(built, {}), {dryRun: true})).catch(
+        (error: unknown) => {
+          if (error instanceof Failure) return error;
+          throw error;
+        },
+      );
+    };
+    const allowed = await of('Y\n');
+    assert.ok(!(allowed instanceof Failure));
+    const warning = allowed.warnings.find(({code}) => code === 'NO_IOMMU');
+    assert.match(warning?.message ?? '', /^0000:02:00\.0 is in no IOMMU group: .* no VM can have it$/);
+    const refused = await of('N\n');
+    assert.ok(refused instanceof Failure);
+    assert.match(refused.why, /in no IOMMU group: vfio-pci answers EINVAL/);
+  });
+
   it('leaves a vGPU to the driver that gives it to VMs, whichever driver is asked for', async () => {
     const plain = member(VF, {driver: 'nvidia', vendor: '10de', classCode: '030200', vfio: ['vfio0']});
     const vgpu = {...plain, files: {...plain.files, 'nvidia/current_vgpu_type': '531\n'}};
