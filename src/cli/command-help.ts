@@ -106,12 +106,12 @@ export class KvfioCommandHelp extends CommandHelp {
   /** What `--all` adds, by name. */
   #more(): string | null {
     const {flags, description = '', id} = this.command;
-    const hidden = Object.entries(flags).filter(
+    const later = Object.entries(flags).filter(
       ([, {hidden, helpGroup = ''}]) => hidden !== true && LATER.includes(helpGroup),
     );
-    if (hidden.length === 0 && !description.includes('\n\n')) return null;
+    if (later.length === 0 && !description.includes('\n\n')) return null;
     // what all commands have comes last
-    const names = hidden
+    const names = later
       .sort(([, a], [, b]) => Number(a.helpGroup === 'GLOBAL') - Number(b.helpGroup === 'GLOBAL'))
       .map(([name]) => `--${name}`);
     return this.wrap(`"kvfio ${id} --help --all" has more: ${names.join(', ')}.`, 0);

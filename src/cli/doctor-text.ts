@@ -1,4 +1,4 @@
-import {capital} from '../words.js';
+import {capital, listed} from '../words.js';
 import type {ChalkInstance} from 'chalk';
 import type {CheckResult, DoctorDocument} from '../doctor/doctor.js';
 import {printable} from './printable.js';
@@ -33,10 +33,22 @@ export const doctorLines = (
     ...(about.length === 0 ? [] : [printable(about.join(', '))]),
     ...checks.flatMap(line),
     '',
-    failed === 0
-      ? `${purpose === null ? 'No check fails' : `No check that ${purpose} needs fails`}${undecided === 0 ? '' : `; ${undecided} could not be decided`}.`
-      : `${failed} ${failed === 1 ? 'check fails' : 'checks fail'}${purpose === null ? '' : ` that ${purpose} needs`}.`,
+    ...wrapped(printable(summary({checks, failed, undecided, purpose})), width, ''),
   ];
+};
+
+/** What fails, by name: the lines about it may have left the screen. */
+const summary = ({
+  checks,
+  failed,
+  undecided,
+  purpose,
+}: Pick<DoctorDocument, 'checks' | 'failed' | 'undecided' | 'purpose'>): string => {
+  const unknown = undecided === 0 ? '' : `; ${undecided} could not be decided`;
+  const needs = purpose === null ? '' : ` that ${purpose} needs`;
+  if (failed === 0) return `No check${needs} fails${unknown}.`;
+  const names = checks.filter((check) => labelOf(check) === 'FAIL').map(({title}) => `"${title}"`);
+  return `${failed} ${failed === 1 ? 'check fails' : 'checks fail'}${needs}: ${listed(names)}${unknown}.`;
 };
 
 type Label = 'pass' | 'FAIL' | 'note' | '?';

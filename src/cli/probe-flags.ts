@@ -17,7 +17,7 @@ export const probeFlags = {
   })({
     helpValue: 'NAME',
     description:
-      'what to time: wbinvd; wbnoinvd, where the CPU has it; cpuid, an exit that flushes nothing; pio, an OUT that KVM itself answers (KVM_IOEVENTFD); empty, the bracket alone; several are interleaved',
+      'what to time: wbinvd, wbnoinvd, cpuid (flushes nothing), pio (an OUT that KVM itself answers), empty (the bracket alone); several are interleaved',
   }),
   samples: Flags.integer({
     min: 1,

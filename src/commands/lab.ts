@@ -34,7 +34,7 @@ const SIGNALLED = {SIGINT: 130, SIGPIPE: 141} as const;
 export default class Lab extends BaseCommand {
   static override summary = 'Try everything in a throw-away guest that has an emulated IOMMU, VFIO and KVM.';
 
-  static override description = `Boots a QEMU guest whose root is this host's own file tree, read-only, and runs COMMAND in it as root. kvfio is on its PATH. Without COMMAND it opens a shell on a terminal, and otherwise runs the script that it reads from stdin. The exit code is the command's.
+  static override description = `Boots a QEMU guest whose root is this host's own file tree, read-only, and runs COMMAND in it as root. kvfio is on its PATH. Without COMMAND it opens a shell on a terminal, and otherwise runs the script that it reads from stdin. The exit code is the command's. What it writes is gone with the guest, below /tmp too, but for --out.
 
 By default the guest has an NVMe disk and a NIC in IOMMU groups of their own, a PCIe switch without ACS behind which a NIC, a USB and a SATA controller share a group that is not viable, and a NIC that is bound to vfio-pci.
 
@@ -68,6 +68,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         'the emulated IOMMU, by default intel; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver, smmuv3 is that of arm64',
     })(),
     arch: Flags.option({
+      helpGroup: 'GUEST',
       options: LAB_ARCHES,
       default: 'amd64' as const,
       description:
@@ -75,7 +76,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
     })(),
     kernel: Flags.string({
       helpValue: 'host|5.10|6.1|6.12|7.3|PATH',
-      description: `the guest's kernel: the host's own (the default where its files are readable), a series of the distribution's packages (also of its other suites; downloaded, not installed), an image, or a folder with an unpacked kernel package`,
+      description: `the guest's kernel: the host's own (the default where its files are readable), a series of Debian's packages (downloaded, not installed), an image, or a folder with an unpacked package`,
     }),
     out: Flags.string({
       helpValue: 'DIR',

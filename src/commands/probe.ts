@@ -20,7 +20,7 @@ import {csvChunks} from '../probe/csv.js';
 import {readMachineRecord, type MachineRecord} from '../probe/machine-record.js';
 import {probeDocument, type ProbeDocument} from '../probe/probe-document.js';
 import {DIRTY_MAX, run, SAMPLES_MAX, type Run} from '../probe/run.js';
-import type {Operation} from '../probe/series.js';
+import type {Operation, Phase} from '../probe/series.js';
 import {drawingOfComparison, drawingOfExits, drawingOfRun} from '../probe/drawing/drawings.js';
 import {svgOf, type Drawing} from '../probe/drawing/svg.js';
 import {phaseWords} from '../probe/series-name.js';
@@ -30,7 +30,9 @@ export default class Probe extends BaseCommand {
 
   static override summary = 'Measure in a guest what a WBINVD costs, and what a group does to it.';
 
-  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices. The time is that of the guest, by its own time-stamp counter.
+  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices.
+
+The time is that of the guest, by its own time-stamp counter.
 
 --group measures three times in one VM: before the groups are added to its kvm-vfio device, with them, and after they are deleted. They are deleted and free afterwards, also after Ctrl-C. A WBINVD that is executed stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
 
@@ -97,6 +99,7 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
     const dirty = flags.dirty === undefined ? 0 : roundUp(parseSize(flags.dirty, 'dirty', DIRTY_MAX), 64);
     using ending = new EndingSignals();
     using progress = new Progress();
+    let isLong = false;
     const result = await run({
       operations,
       samples,
@@ -109,9 +112,15 @@ Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES
       groups,
       allowHostFlush: flags['allow-host-flush'],
       signal: ending.signal,
-      onProgress: (phase, taken, wanted) => {
+      onProgress: (phase, taken, wanted, secondsLeft) => {
+        if (!isLong && secondsLeft !== null && secondsLeft > LONG_SECONDS) {
+          isLong = true;
+          progress.clear();
+          this.note(longRun(secondsLeft, phase, flags));
+        }
         progress.show(
-          () => `${phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `}${taken} of ${wanted} samples`,
+          () =>
+            `${phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `}${taken} of ${wanted} samples${secondsLeft === null ? '' : `, about ${durationText(secondsLeft)} to go`}`,
         );
       },
       onNotice: (line) => {
@@ -178,6 +187,18 @@ const draw = ({svg, force}: DrawFlags, drawing: Drawing): void => {
 const operationsOf = (flags: ProbeFlags): Operation[] => [
   ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),
 ];
+
+/** Seconds after which whoever waits is told for how long. */
+const LONG_SECONDS = 15;
+
+const longRun = (seconds: number, phase: Phase, {dirty}: ProbeFlags): string => {
+  const which = phase === 'alone' ? 'this' : `the part ${phaseWords(phase).trim()}`;
+  const why = dirty === undefined ? '' : `, as the guest writes ${dirty} before each sample`;
+  return `${which} takes about ${durationText(seconds)} more${why}; less with smaller --samples, --warmup${dirty === undefined ? '' : ' or --dirty'}, or with --duration`;
+};
+
+const durationText = (seconds: number): string =>
+  seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`;
 
 const printSamples = async ({phases, clock}: Run): Promise<void> => {
   const series = phases.flatMap((phase) => phase.series);

@@ -40,7 +40,8 @@ export const readDistribution = (tree: HostTree): Distribution => {
           ? `"echo ${module} >> /etc/modules"`
           : `"echo ${module} > /etc/modules-load.d/${module}.conf"`
       }`,
-    otherKernel: (option) => `use a kernel with ${option}: ${KERNELS[family]}`,
+    otherKernel: (option) =>
+      `use a kernel with ${option}: ${KERNELS[family].replace('ARCH', debianName(tree))}`,
   };
 };
 
@@ -71,8 +72,15 @@ const FAMILIES: Record<string, Family> = {
 const familyOf = (ids: readonly string[]): Family =>
   ids.map((id) => FAMILIES[id]).find((family) => family !== undefined) ?? 'other';
 
+/** What Debian calls the machine's architecture. */
+const debianName = (tree: HostTree): string => {
+  const name = tree.text('/proc/sys/kernel/arch');
+  const kernel = typeof name === 'string' ? name.trim() : '';
+  return {x86_64: 'amd64', aarch64: 'arm64'}[kernel] ?? 'amd64 or linux-image-arm64';
+};
+
 const KERNELS: Record<Family, string> = {
-  debian: 'install linux-image-amd64 or linux-image-arm64; the images named "cloud" leave drivers out',
+  debian: 'install linux-image-ARCH; the images named "cloud" leave drivers out',
   fedora: 'install kernel and kernel-modules',
   suse: 'install kernel-default; kernel-default-base leaves drivers out',
   arch: 'install linux or linux-lts',

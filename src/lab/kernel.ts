@@ -29,16 +29,32 @@ const find = async (choice: string | undefined, source: KernelSource): Promise<L
     if (host === null) throw noHostKernel();
     return host;
   }
-  if (/^\d+\.\d+$/.test(choice)) return await debianKernel(choice, source);
+  if (isSeries(choice)) return await debianKernel(choice, source);
   if (choice.includes('/') || existsSync(choice)) return kernelOf(resolve(choice));
-  throw new Failure({
+  throw unknownWord(choice);
+};
+
+/**
+ * What can be said of a value of `--kernel` before anything is looked for.
+ *
+ * @throws {@link Failure}: usage when it is no choice at all, notFound when it is a path that is not there
+ */
+export const checkKernelWord = (choice: string | undefined): void => {
+  if (choice === undefined || choice === 'host' || isSeries(choice)) return;
+  if (!choice.includes('/') && !existsSync(choice)) throw unknownWord(choice);
+  kernelOf(resolve(choice));
+};
+
+const isSeries = (choice: string): boolean => /^\d+\.\d+$/.test(choice);
+
+const unknownWord = (choice: string): Failure =>
+  new Failure({
     code: 'LAB_KERNEL_VALUE',
     kind: 'usage',
     what: `--kernel does not know "${choice}".`,
     why: 'It takes "host", a series such as 5.10 or 6.12, or the path of a kernel image or of an unpacked kernel package.',
     hint: 'For an image or a folder in the current folder write ./ before its name.',
   });
-};
 
 const kernelOf = (path: string): LabKernel =>
   statSync(path, {throwIfNoEntry: false})?.isDirectory() ? kernelIn(path) : kernelAt(path);

@@ -9,7 +9,7 @@ import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
 import {Guest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
 import {iommuChoice, type LabIommu} from './iommu-choice.js';
-import {resolveKernel} from './kernel.js';
+import {checkKernelWord, resolveKernel} from './kernel.js';
 import type {LabKernel} from './lab-kernel.js';
 import {findPrograms, type Programs} from './programs.js';
 import {qemuArguments} from './qemu.js';
@@ -94,6 +94,8 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
   if (process.arch !== 'x64') throw wrongProcessor();
   const {install = false, onNote = () => undefined, signal, arch = 'amd64'} = options;
   const iommu = iommuOf(arch, options.iommu);
+  const layout = topology(options.pci ?? []);
+  checkKernelWord(options.kernel);
   const path = process.env['PATH'] ?? '';
   const programs = await findPrograms({path, install, signal, onNote, qemu: archParts(arch).qemu});
   const accelerator = acceleratorOf(arch, options.accelerator ?? 'auto');
@@ -116,7 +118,7 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
     programs,
     out,
     layer,
-    layout: topology(options.pci ?? []),
+    layout,
   });
   try {
     return {...machine, ...(await run(started, options))};

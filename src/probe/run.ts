@@ -37,7 +37,7 @@ export interface RunOptions {
   allowHostFlush: boolean;
   /** Aborted when the user wants an end. */
   signal: AbortSignal;
-  onProgress: (phase: Phase, taken: number, wanted: number) => void;
+  onProgress: (phase: Phase, taken: number, wanted: number, secondsLeft: number | null) => void;
   /** Told what the host is about to suffer, before it does. */
   onNotice: (line: string) => void;
 }
@@ -104,8 +104,8 @@ export const run = async (options: RunOptions): Promise<Run> => {
       signal: options.signal,
       cpus,
       gentle,
-      onProgress: (taken, wanted) => {
-        options.onProgress(phase, taken, wanted);
+      onProgress: (taken, wanted, secondsLeft) => {
+        options.onProgress(phase, taken, wanted, secondsLeft);
       },
     });
     measured.push({...result, coherency: groups.coherency(attached), warmup});

@@ -73,7 +73,7 @@ describe('kvfio probe', function () {
   it('ends in peace when nobody reads its samples to the end', function () {
     needs(this, 'x64', 'kvm');
     buildOnce();
-    const command = `"${process.execPath}" "${join(PROJECT, 'bin/run.js')}" probe --samples 30000 --spread 0 --csv; echo $? >&2`;
+    const command = `"${process.execPath}" "${join(PROJECT, 'bin/run.js')}" probe --samples 30000 --spread 0 --csv --quiet; echo $? >&2`;
     const {stdout, stderr} = spawnSync('sh', ['-c', `{ ${command}; } | head -n 1`], {encoding: 'utf8'});
     assert.equal(stdout, 'operation,phase,index,ticks,nanoseconds\n');
     assert.equal(stderr, '0\n');

@@ -24,8 +24,8 @@ export interface SampleOptions {
   spread: number;
   /** Whether WBINVD may stop the whole host: then nine tenths of the time are left to it. */
   gentle: boolean;
-  /** Called now and then with how many samples there are, of how many. */
-  onProgress: (taken: number, wanted: number) => void;
+  /** Called now and then with how many samples there are, of how many, and about how many seconds the rest takes, warmup included: null while it is too early to tell. */
+  onProgress: (taken: number, wanted: number, secondsLeft: number | null) => void;
 }
 
 export type Ending = 'complete' | 'duration' | 'interrupted';
@@ -85,6 +85,9 @@ export const sample = async (machine: ProbeMachine, options: SampleOptions): Pro
   };
 };
 
+/** Seconds in which a guest that has just begun is slower than later. */
+const TOO_EARLY = 0.5;
+
 /** Samples of one operation so far. */
 interface Recording {
   ticks: Float64Array;
@@ -101,7 +104,10 @@ class Sampling {
   readonly #size: SliceSize;
   readonly #recordings: ReadonlyMap<Operation, Recording>;
   readonly #rubbish = new Float64Array(SLICE_MAX);
+  readonly #began = performance.now();
   #round = 0;
+  /** Operations so far, those of the warmup and the empty bracket included. */
+  #done = 0;
 
   constructor(machine: ProbeMachine, options: SampleOptions) {
     this.#machine = machine;
@@ -189,6 +195,7 @@ class Sampling {
       const milliseconds = performance.now() - began;
       this.longest = Math.max(this.longest, milliseconds);
       recording.taken += taken;
+      this.#done += taken;
       left -= taken;
       if (operation !== 'empty') this.executed += taken;
       if (taken > 0) this.#size.took(operation, taken, milliseconds);
@@ -234,7 +241,16 @@ class Sampling {
     const {operations, samples, onProgress} = this.#options;
     let taken = 0;
     for (const recording of this.#recordings.values()) taken += recording.taken;
-    onProgress(taken, operations.length * samples);
+    onProgress(taken, operations.length * samples, this.#secondsLeft());
+  }
+
+  #secondsLeft(): number | null {
+    const {operations, samples, warmup, spread, deadline} = this.#options;
+    const elapsed = (performance.now() - this.#began) / 1000;
+    if (elapsed < TOO_EARLY || this.#done === 0) return null;
+    const left = operations.length * (warmup + samples) - this.#done;
+    const atThisRate = (elapsed / this.#done) * Math.max(0, left);
+    return deadline.remaining(Math.max(atThisRate, spread - elapsed) * 1000) / 1000;
   }
 
   #recording(operation: Operation): Recording {

@@ -1,3 +1,4 @@
+import {Failure} from '../../failure.js';
 import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
 import {examine} from '../eligibility/examined.js';
@@ -12,6 +13,7 @@ import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './i
 import {judge, readBindHost, refuse} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type Step} from './steps.js';
+import {listed} from '../../words.js';
 import {conclude, runTransaction, type Goals} from './transaction.js';
 
 export interface DriverOptions {
@@ -108,6 +110,7 @@ const bindChange = (
     chooser: new DriverChooser(tree, host.kernel.release),
     wish: driver,
   });
+  refuseBridgesAlone(plan);
   const steps = [...stepsOf(plan), ...(owner === null ? [] : ownSteps(setting, plan, owner))];
   const missing = plan.flatMap(({choice}) =>
     choice !== undefined && tree.list(`${DRIVERS}/${choice.driver}`) instanceof SyscallError
@@ -121,6 +124,22 @@ const bindChange = (
     dryRun,
     ...judge(setting, host, plan, {force, dryRun}),
   };
+};
+
+/** @throws {@link Failure} for a group of which nothing would be given to VFIO, as bridges are all that it has */
+const refuseBridgesAlone = (plan: readonly PlannedDevice[]): void => {
+  for (const {id, devices} of groupsOf(plan.map(({member}) => member))) {
+    const planned = plan.filter(({member}) => member.group?.id === id);
+    if (planned.some((each) => changes(each) || each.member.device.boundToVfio)) continue;
+    if (!devices.every(({classCode}) => classCode?.startsWith('06') === true)) continue;
+    throw new Failure({
+      code: 'BRIDGES_ALONE',
+      kind: 'refused',
+      what: `Group ${id} was not given to VFIO.`,
+      why: `It has nothing for a VM: ${listed(devices.map(({address}) => address))} ${devices.length === 1 ? 'is a bridge' : 'are bridges'} of the host.`,
+      hint: 'Run "kvfio groups" to see groups with other devices.',
+    });
+  }
 };
 
 /** Of each group that VFIO will have a device of. */

@@ -1,4 +1,5 @@
 import {Failure} from '../../failure.js';
+import {listed} from '../../words.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {goesAlong} from '../eligibility/driver-domain.js';
 import {readOpenNodes} from '../holders.js';
@@ -56,6 +57,20 @@ export const judge = (
 const CAPTURE_CANNOT_SAY =
   'what the machine needs the devices for, such as mounts, addresses and programs, a capture cannot say: "kvfio bind" may refuse there what is planned here';
 
+/** How the host does without a device. */
+const FREE: Record<GuardName, string> = {
+  mounted: 'unmount the file system',
+  swap: 'end the swap with "swapoff"',
+  storage: 'take the disk out of what it is a member of, and end the programs that have it open',
+  network: 'take the addresses and routes off the interface and set it down ("ip link set NAME down")',
+  display: 'end the programs that have the display open, or boot with another one',
+  console: 'boot with another console (console= on the command line of the kernel)',
+  platform: 'end the program that has it open',
+  sriov: 'remove the virtual functions ("echo 0 > sriov_numvfs" in the folder of the device)',
+  held: 'end the VM or program that has the group open',
+  foreign: 'have whoever gave it to VFIO take it back',
+};
+
 /** @throws {@link Failure} that names everything that stands in the way */
 export const refuse = (refused: readonly Finding[], what: string): void => {
   if (refused.length === 0) return;
@@ -67,7 +82,7 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
     why: refused.map(({device, found}) => `${device}: ${found}.`).join('\n'),
     hint: refused.every(({guard}) => guard === 'foreign')
       ? `Have whoever gave it to VFIO take it back, or say ${flags.join(' ')}: it then gets whatever driver the kernel finds.`
-      : `Free it first. Who knows better says so with ${flags.join(' ')}.`,
+      : `To free it, ${listed([...new Set(refused.map(({guard}) => FREE[guard]))])}; then run the same command again. Who knows better says so with ${flags.join(' ')}.`,
   });
 };
 

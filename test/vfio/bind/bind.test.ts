@@ -76,6 +76,20 @@ describe('bind and unbind', () => {
     assert.deepEqual(needs(await unbindDevices(group(3), options(bus))), []);
   });
 
+  it('refuse a group of bridges alone, of which a VM would get nothing', async () => {
+    const bridges = [
+      pci('0000:00:00.0', {classCode: '060000'}),
+      pci('0000:00:1c.0', {classCode: '060400', driver: 'pcieport'}),
+    ];
+    using files = machine({units: {ivhd0: amd()}, groups: {0: bridges}}, MEMORY);
+    const bus = new SimulatedBus(files, {});
+    for (const dryRun of [true, false]) {
+      const failure = await failureOf(bindDevices(group(0), options(bus, {dryRun})));
+      assert.deepEqual([failure.code, failure.exitCode], ['BRIDGES_ALONE', 5]);
+      assert.match(failure.why, /0000:00:00\.0 and 0000:00:1c\.0 are bridges/);
+    }
+  });
+
   it('give a whole group to vfio-pci without its bridges, and return it as it was', async () => {
     using built = build();
     const {bus, files} = built;
