@@ -6,6 +6,7 @@ export const COMMAND_SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   list: ['groups'],
   show: ['groups'],
   devices: ['groups'],
+  explain: ['groups', '--explain'],
   iommu: ['groups'],
   ps: ['vms'],
   info: ['status'],

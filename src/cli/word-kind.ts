@@ -6,5 +6,6 @@ export type WordKind = 'number' | 'address' | 'path' | 'word';
 export const kindOfWord = (word: string): WordKind => {
   if (/^\d+$/.test(word)) return 'number';
   if (completePciAddress(word) !== null) return 'address';
+  if (word.endsWith('.sock')) return 'path';
   return word.startsWith('/') || word.startsWith('./') || word.startsWith('@') ? 'path' : 'word';
 };
