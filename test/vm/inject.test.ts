@@ -18,8 +18,9 @@ import {spareMemory} from '../../src/vm/inject/spare-memory.js';
 import {stopThread} from '../../src/vm/inject/stop-thread.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
-import {rounds} from '../support/pace.js';
+import {rounds, SLOWNESS} from '../support/pace.js';
 import {runChild} from './inject-child.js';
+import {makeAndClose, makeDevice} from './make-device.js';
 import {Arena} from './victim.js';
 
 const KVM_DEV_TYPE_VFIO = 4;
@@ -46,8 +47,7 @@ describe('An injected owner', function () {
     const victim = await arena.victim(['poll', 'churns']);
     const before = victim.descriptors();
     using owner = InjectedOwner.open(victim.pid);
-    for (let round = 0; round < rounds(100); round += 1)
-      owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    for (let round = 0; round < rounds(100); round += 1) makeAndClose(owner, victim.report.vmFd);
     assert.deepEqual(victim.descriptors(), before);
     await victim.isWell();
   });
@@ -134,7 +134,7 @@ describe('An injected owner', function () {
         const pid = child.pid ?? -1;
         while (new Process(pid).status().state !== 'S');
         using owner = InjectedOwner.open(pid);
-        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+        makeAndClose(owner, vmFd);
         // with the end of its own waiting, a second later
         assert.deepEqual(await ended, [0, null]);
       } finally {
@@ -152,7 +152,7 @@ describe('An injected owner', function () {
       using owner = InjectedOwner.open(child.pid ?? -1);
       // in one stop: a second one might not see which call is being continued
       owner.together(() => {
-        owner.closeDescriptor(owner.createDevice(vmFd, KVM_DEV_TYPE_VFIO));
+        makeAndClose(owner, vmFd);
       });
       assert.deepEqual(await ended, [0, null]);
     } finally {
@@ -170,7 +170,7 @@ describe('An injected owner', function () {
       using owner = InjectedOwner.open(victim.pid);
       for (let round = 0; round < 20; round += 1) {
         owner.together(() => {
-          owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+          makeAndClose(owner, victim.report.vmFd);
         });
         await victim.isWell();
       }
@@ -181,7 +181,7 @@ describe('An injected owner', function () {
   it('makes the calls also on a stack without room, and what lies beyond the guard page is not touched', async () => {
     const victim = await arena.victim(['small']);
     using owner = InjectedOwner.open(victim.pid);
-    owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    makeAndClose(owner, victim.report.vmFd);
     await victim.isWell();
   });
 
@@ -189,7 +189,7 @@ describe('An injected owner', function () {
     const victim = await arena.victim(['poll', 'unreadable']);
     assert.ok(new Process(victim.pid).maps().some(({name, readable}) => name.includes('/libc') && !readable));
     using owner = InjectedOwner.open(victim.pid);
-    owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+    makeAndClose(owner, victim.report.vmFd);
     await victim.isWell();
   });
 
@@ -213,9 +213,9 @@ describe('An injected owner', function () {
     };
     using file = devNull();
     const round = (): void => {
-      const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+      const device = makeDevice(owner, victim.report.vmFd);
       const given = owner.giveDescriptor(file);
-      for (const fd of [given, device]) owner.closeDescriptor(fd);
+      for (const fd of [given, ...device]) owner.closeDescriptor(fd);
     };
     assert.equal(stops(round), 4);
     assert.equal(
@@ -287,7 +287,7 @@ describe('An injected owner', function () {
     using owner = InjectedOwner.open(victim.pid);
     for (let round = 0; round < 50; round += 1) {
       owner.together(() => {
-        owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+        makeAndClose(owner, victim.report.vmFd);
       });
     }
     await victim.isWell();
@@ -301,7 +301,7 @@ describe('An injected owner', function () {
     const begin = victim.report.queued;
     for (let round = 0; round < 300; round += 1) {
       owner.together(() => {
-        owner.closeDescriptor(owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO));
+        makeAndClose(owner, victim.report.vmFd);
       });
       await setTimeout(1);
     }
@@ -320,9 +320,9 @@ describe('An injected owner', function () {
     for (let round = 0; round < 20; round += 1) {
       owner.together(() => {
         process.kill(victim.pid, 'SIGSTOP');
-        const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+        const device = makeDevice(owner, victim.report.vmFd);
         if (round % 2 === 1) process.kill(victim.pid, 'SIGCONT');
-        owner.closeDescriptor(device);
+        for (const fd of device) owner.closeDescriptor(fd);
       });
       if (round % 2 === 0) {
         while (new Process(victim.pid).status().state !== 'T') await setTimeout(1);
@@ -345,32 +345,26 @@ describe('An injected owner', function () {
   });
 
   it('has done what it was made to do also when the kernel refuses to have it put back', async () => {
-    const victim = await arena.victim(['poll']);
-    const requests: string[] = [];
-    let failing = -1;
-    using owner = InjectedOwner.open(victim.pid, {
-      observe: (request) => {
-        requests.push(request);
-        if (requests.length === failing) throw new SyscallError(`ptrace(${request})`, constants.errno.ENOMEM);
-      },
-    });
-    const create = (): number => {
-      requests.length = 0;
-      return owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
-    };
-    const first = create();
-    const all = requests.length;
-    assert.deepEqual(requests.slice(-3), ['PTRACE_SETSIGMASK', 'PTRACE_SETREGS', 'PTRACE_DETACH']);
-    owner.closeDescriptor(first);
-    for (failing = all - 2; failing <= all; failing += 1) {
-      const device = create();
-      const at = failing;
-      failing = -1;
+    /** @param failing - the number of the ptrace request that is refused */
+    const create = async (failing: number): Promise<string[]> => {
+      const victim = await arena.victim(['poll']);
+      const requests: string[] = [];
+      using owner = InjectedOwner.open(victim.pid, {
+        observe: (request) => {
+          requests.push(request);
+          if (requests.length === failing)
+            throw new SyscallError(`ptrace(${request})`, constants.errno.ENOMEM);
+        },
+      });
+      const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+      assert.equal(new Process(victim.pid).descriptor(device), 'anon_inode:kvm-vfio');
       await victim.isWell();
-      owner.closeDescriptor(device);
-      failing = at;
-    }
-    await victim.isWell();
+      return requests;
+    };
+    const requests = await create(-1);
+    assert.deepEqual(requests.slice(-3), ['PTRACE_SETSIGMASK', 'PTRACE_SETREGS', 'PTRACE_DETACH']);
+    const all = requests.length;
+    for (let failing = all - 2; failing <= all; failing += 1) await create(failing);
   });
 
   it('that executes another program meanwhile is a clear failure, and that program is well', async () => {
@@ -436,9 +430,9 @@ describe('An injected owner', function () {
     using file = devNull();
     for (let round = 0; round < 20; round += 1) {
       owner.together(() => {
-        const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+        const device = makeDevice(owner, victim.report.vmFd);
         const given = owner.giveDescriptor(file);
-        for (const fd of [given, device]) owner.closeDescriptor(fd);
+        for (const fd of [given, ...device]) owner.closeDescriptor(fd);
       });
       await victim.isWell();
     }
@@ -453,9 +447,9 @@ describe('An injected owner', function () {
     for (let round = 0; round < rounds(100); round += 1) {
       using owner = InjectedOwner.open(victim.pid);
       owner.together(() => {
-        const device = owner.createDevice(victim.report.vmFd, KVM_DEV_TYPE_VFIO);
+        const device = makeDevice(owner, victim.report.vmFd);
         const given = owner.giveDescriptor(file);
-        for (const fd of [given, device]) owner.closeDescriptor(fd);
+        for (const fd of [given, ...device]) owner.closeDescriptor(fd);
       });
     }
     await victim.isWell();
@@ -464,15 +458,17 @@ describe('An injected owner', function () {
   });
 
   it('may be worked on by several kvfios at a time', async () => {
+    // each waits for those before it, and no longer than 10 s
+    const several = Math.max(2, Math.floor(6 / SLOWNESS));
     const victim = await arena.victim(['spin', 'threads']);
     const before = victim.descriptors();
     const answers = await Promise.all(
-      Array.from({length: 6}, () =>
+      Array.from({length: several}, () =>
         runChild({pid: victim.pid, vmFd: victim.report.vmFd, work: 'give and add', device: 4711}),
       ),
     );
     for (const {failure} of answers) assert.equal(failure?.code, 'EBADF'); // there is no such device
     await victim.isWell();
-    assert.equal(victim.descriptors().length, before.length + 6);
+    assert.equal(victim.descriptors().length, before.length + several);
   });
 });
