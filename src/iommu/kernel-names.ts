@@ -30,11 +30,18 @@ const ASKED = [
 
 export type KernelName = (typeof ASKED)[number];
 
-/** Those that a file has; null where it cannot be read. */
+/** Those that a file has, which is read once; null where it cannot be read. */
 export const namesIn = (attributes: Attributes, path: string): ReadonlySet<KernelName> | null => {
+  const known = READ.get(attributes) ?? new Map<string, ReadonlySet<KernelName> | null>();
+  READ.set(attributes, known);
+  const before = known.get(path);
+  if (before !== undefined) return before;
   const names = attributes.tree.inspect(path, search);
-  return names instanceof SyscallError ? null : names;
+  known.set(path, names instanceof SyscallError ? null : names);
+  return known.get(path) ?? null;
 };
+
+const READ = new WeakMap<Attributes, Map<string, ReadonlySet<KernelName> | null>>();
 
 /** What {@link namesIn} needs of captured files: the names that decide. */
 export const cutNames = ({parts}: Pick<Capture, 'parts'>): void => {

@@ -32,8 +32,10 @@ export const explainProbe = (
   {device, group}: {device: Device; group: Group | null},
   errno: string,
 ): Pick<Explanation, 'why' | 'hint'> | null => {
+  const hosts = possible(host);
   const found = PROBE_CHECKS.flatMap((check) => {
-    const one = check.errno === errno && applies(check, host) ? check.look(device, group, host) : null;
+    const asked = check.errno === errno ? hosts.find((each) => applies(check, each)) : undefined;
+    const one = asked === undefined ? null : check.look(device, group, asked);
     return one === null ? [] : [{...one, found: one.found.replaceAll('{}', device.address)}];
   });
   return found.length === 0 ? null : obstacleWords(found);
