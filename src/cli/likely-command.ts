@@ -226,7 +226,7 @@ const flagOf = (word: string, flags: readonly FlagShape[]): string[] | null => {
 const FLAGS_OF_KIND: Record<WordKind, readonly string[]> = {
   number: ['group', 'pid'],
   address: ['device', 'cdev'],
-  path: ['vm-sock', 'sysroot'],
+  path: ['vm-sock', 'sock', 'sysroot'],
   word: [],
 };
 

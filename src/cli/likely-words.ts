@@ -60,5 +60,8 @@ export const VALUE_SYNONYMS: Readonly<Record<string, string>> = {
   yes: 'enforced',
   no: 'not-enforced',
   vtd: 'intel',
+  'vt-d': 'intel',
+  amdvi: 'amd',
+  'amd-vi': 'amd',
   emulation: 'tcg',
 };
