@@ -21,7 +21,7 @@ const explained = (host: Host, group: Group): string[] =>
 const CAPTURES = [
   ['intel', 'not-enforced', /dmar0 .*reads 0xf00f4a .*bit 7, SC \(Snoop Control\), is clear/],
   ['intel-snoop', 'enforced', /dmar0 .*reads 0xf00fca .*bit 7, SC \(Snoop Control\), is set/],
-  ['amd', 'enforced', /ivhd0 \(AMD-Vi\).*FC bit/],
+  ['amd', 'enforced', /ivhd0 \(AMD-Vi\)[^]*FC bit/],
   ['virtio', 'not-enforced', /virtio-iommu driver never claims/],
 ] as const;
 
