@@ -142,7 +142,7 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
   },
   {
     name: 'obstacles',
-    needs: 'assignable',
+    needs: 'obstacles',
     flexible: true,
     text: ({device, group}) =>
       (device?.assignable.checks ?? group?.assignable.obstacles.map(({check}) => check) ?? []).join(' '),

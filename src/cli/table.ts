@@ -2,6 +2,9 @@ import type {ChalkInstance} from 'chalk';
 import {printable} from './printable.js';
 import {visibleLength} from './wrap.js';
 
+/** `obstacles` are what `assignable` rests on. */
+export type Needed = 'details' | 'noSnoop' | 'assignable' | 'obstacles';
+
 /** One column of a table of `Row`s. */
 export interface Column<Row> {
   /** What `--columns` and `--sort` call it; the header is the same in upper case. */
@@ -11,7 +14,7 @@ export interface Column<Row> {
   compare?: (a: Row, b: Row) => number;
   paint?: (text: string, row: Row, paint: ChalkInstance) => string;
   /** What has to be read for it beyond what every answer needs. */
-  needs?: 'details' | 'noSnoop' | 'assignable';
+  needs?: Needed;
   /** May be cut to make the table fit a terminal. */
   flexible?: boolean;
   /** What to print where the text has no room, the longest first; the end of the last is cut. */

@@ -4,6 +4,7 @@ import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
 import {INT_MAX} from '../cli/int-max.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
+import type {Column, Needed} from '../cli/table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import type {Device} from '../iommu/device.js';
@@ -115,7 +116,8 @@ Filters choose devices; in --json their groups stay whole, and each device says 
       noSnoop: flags.explain || this.needs(table, 'noSnoop'),
       names: new DirectoryTree(),
     });
-    const options = {...flags, examined: assigns ? examine(tree, opened) : null};
+    const obstacles = flags.explain || this.needs(table, 'obstacles');
+    const options = {...flags, obstacles, examined: assigns ? examine(tree, opened) : null};
     const selection = {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop};
     // whether something that was named is there has to be known before the first group is printed
     if (this.jsonEnabled() && flags.group === undefined && flags.device === undefined) {
@@ -148,8 +150,10 @@ Filters choose devices; in --json their groups stay whole, and each device says 
   }
 
   /** A table reads only what its columns show; a document has it all. */
-  private needs(table: TableChoice<GroupsRow>, what: 'details' | 'noSnoop' | 'assignable'): boolean {
+  private needs(table: TableChoice<GroupsRow>, what: Needed): boolean {
     const columns = table.sort === null ? table.columns : [...table.columns, table.sort.column];
-    return this.jsonEnabled() || columns.some((column) => column.needs === what);
+    const isNeeded = ({needs}: Column<GroupsRow>): boolean =>
+      needs === what || (what === 'assignable' && needs === 'obstacles');
+    return this.jsonEnabled() || columns.some(isNeeded);
   }
 }

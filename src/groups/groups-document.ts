@@ -71,6 +71,8 @@ export interface DocumentOptions {
   regions: boolean;
   /** What decides whether a VM can have a group, which is unknown otherwise. */
   examined: Examined | null;
+  /** False: of what stands in the way of groups only that there is something, which takes a quarter of the memory. */
+  obstacles?: boolean;
 }
 
 /**
@@ -131,7 +133,7 @@ function* listedGroups(
   machine: Pick<Host, 'kernel' | 'units'>,
   groups: Iterable<Group>,
   wanted: ((device: Device) => boolean) | null,
-  {explain, regions, examined}: DocumentOptions,
+  {explain, regions, examined, obstacles = true}: DocumentOptions,
 ): Generator<ListedGroup> {
   // without a filter an empty group is shown, too
   const shown = wanted === null ? groups : filtered(groups, ({devices}) => devices.some(wanted));
@@ -147,7 +149,7 @@ function* listedGroups(
     yield Object.assign(group, {
       group: group.id,
       devices,
-      assignable: assessment.group,
+      assignable: obstacles ? assessment.group : verdictOf(assessment.group),
       explanation,
       reservedRegions: regions ? group.reservedRegions : null,
     });
@@ -161,6 +163,16 @@ function* filtered<T>(items: Iterable<T>, test: (item: T) => boolean): Generator
 function* unjudged(groups: Iterable<Group>): Generator<[Group, GroupAssessment]> {
   for (const group of groups) yield [group, NOT_ASKED];
 }
+
+/** Without what stands in the way: one object for all that are judged alike. */
+const verdictOf = ({verdict, afterBind}: Assignability): Assignability => {
+  const key = `${verdict} ${afterBind}`;
+  const known = VERDICTS.get(key) ?? {verdict, afterBind, obstacles: []};
+  VERDICTS.set(key, known);
+  return known;
+};
+
+const VERDICTS = new Map<string, Assignability>();
 
 const UNKNOWN: DeviceAssignability = {verdict: 'unknown', afterBind: 'unknown', checks: []};
 const NOT_ASKED: GroupAssessment = {
