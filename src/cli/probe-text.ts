@@ -150,7 +150,7 @@ export const differenceLine = (
   const inCycles = cycles === null ? '' : `, ${signed(grouped(cycles.estimate), cycles.estimate)} cycles`;
   const verdict =
     different === null
-      ? 'too few samples to tell'
+      ? 'too few samples to tell (--samples 1000 has enough as a rule)'
       : different
         ? 'different'
         : 'no difference that these samples can show';

@@ -80,7 +80,8 @@ export const requireCdevNode = (
   const useless = whyBindingIsUseless(examined, group, address);
   throw new Failure({
     code: 'CDEV_NOT_BOUND',
-    kind: 'notFound',
+    // it is there, and VFIO cannot take it as it is
+    kind: 'refused',
     what: `${address} is not bound to a VFIO driver${useless === null ? '' : ', and to bind it would not give it to a VM'}.`,
     why:
       useless?.why ??

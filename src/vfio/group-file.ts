@@ -57,7 +57,8 @@ export const requireGroupNode = (nodes: readonly FileNode[], group: Group, exami
   const members = concerned.map(({address, driver}) => `${address} is bound to ${driver ?? 'no driver'}`);
   throw new Failure({
     code: 'GROUP_NOT_BOUND',
-    kind: 'notFound',
+    // it is there, and VFIO cannot take it as it is
+    kind: 'refused',
     what: `Group ${group.id} is not bound to a VFIO driver${useless === null ? '' : ', and to bind it would not give it to a VM'}.`,
     why:
       useless?.why ??

@@ -155,7 +155,7 @@ describe('attaching a device by its VFIO node (lab)', function () {
           [
             ['CDEV_BUSY', 5],
             ['CDEV_BUSY', 5],
-            ['CDEV_NOT_BOUND', 3],
+            ['CDEV_NOT_BOUND', 5],
           ],
         );
         assert.match(JSON.stringify(busyGroup), /process \d+ \(wbinvd-vmm\) has it or its group/);

@@ -100,13 +100,13 @@ describe('the node of a device', () => {
     await failsWith(
       () => requireCdevNode([groupNode('/dev/null')], device('nvme'), use()),
       'CDEV_NOT_BOUND',
-      3,
+      5,
       /bound to nvme/,
     );
     await failsWith(
       () => requireCdevNode([], device(null), use()),
       'CDEV_NOT_BOUND',
-      3,
+      5,
       /bound to no driver/,
     );
   });

@@ -35,7 +35,7 @@ describe('opening a group', () => {
     await failsWith(
       () => requireGroupNode([], blocked, examined),
       'GROUP_NOT_BOUND',
-      3,
+      5,
       /0000:01:00\.0 is bound to nvme/,
     );
     assert.equal(requireGroupNode([node('/dev/null')], group, examined).path, '/dev/null');

@@ -142,9 +142,9 @@ describe('a group that the kernel refuses to a VMM', () => {
     const vf = device('0000:01:00.2', 'mlx5_core', {physfn: folderOf(pf)});
     const of = (devices: readonly DeviceSpec[], spec: Spec = {}): string =>
       withGroup(devices, spec, (examined, group) => failed(() => requireGroupNode([], group, examined)));
-    assert.match(of([device(NIC, 'igb')]), /^GROUP_NOT_BOUND 3: .*Run "kvfio bind --group 7"/);
+    assert.match(of([device(NIC, 'igb')]), /^GROUP_NOT_BOUND 5: .*Run "kvfio bind --group 7"/);
     const region = of([device(NIC, 'igb')], {regions: RMRR});
-    assert.match(region, /^GROUP_NOT_BOUND 3: .*and to bind it would not give it to a VM\. Firmware wants/);
+    assert.match(region, /^GROUP_NOT_BOUND 5: .*and to bind it would not give it to a VM\. Firmware wants/);
     assert.doesNotMatch(region, /kvfio bind/);
     const own = withGroup([pf, vf], {}, (examined, group) => {
       const member = group.devices.find(({address}) => address === '0000:01:00.2');
@@ -153,7 +153,7 @@ describe('a group that the kernel refuses to a VMM', () => {
     });
     assert.match(
       own,
-      /CDEV_NOT_BOUND 3: .*is a virtual function of 0000:01:00\.0, which has to keep its driver/,
+      /CDEV_NOT_BOUND 5: .*is a virtual function of 0000:01:00\.0, which has to keep its driver/,
     );
   });
 });
