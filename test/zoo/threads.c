@@ -37,10 +37,11 @@ static void wait_somehow(int number)
 	struct timespec time = {0, 20000000 + number % 7 * 1000000};
 	long answer = 0;
 	int lost;
-	if (!strcmp(kind, "idle")) time = (struct timespec){0, 500000000 + number % 97 * 1000000};
+	/* thousands of them leave an emulated processor time for others */
+	if (!strcmp(kind, "idle")) time = (struct timespec){2, number % 97 * 5000000};
 	switch (number % 4) {
 	case 0:
-		lost = lost_in_call(&answer, SYS_poll, 0, 0, time.tv_nsec / 1000000, 0, 0, 0);
+		lost = lost_in_call(&answer, SYS_poll, 0, 0, time.tv_sec * 1000 + time.tv_nsec / 1000000, 0, 0, 0);
 		break;
 	case 1:
 		lost = lost_in_call(&answer, SYS_futex, (long)&word, FUTEX_WAIT_PRIVATE, 1, (long)&time, 0, 0);
