@@ -221,9 +221,13 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  /** What cannot be seen is taken for something that does. */
+  /**
+   * What cannot be seen is taken for something that does. A descriptor is taken only of what may: to close one again has a file system
+   * of FUSE ask its server, which may be the owner.
+   */
   #gathers(fd: number): boolean {
     try {
+      if (!SOCKET_OR_DEVICE.test(this.process.descriptor(fd))) return false;
       using file = this.pidfd.getfd(fd);
       return gathers(file);
     } catch (error) {
@@ -365,6 +369,9 @@ const WORKED_ON = 10_000;
 
 /** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */
 const CODE_AND_MARK = 128;
+
+/** What a descriptor of a socket or a terminal links to. */
+const SOCKET_OR_DEVICE = /^socket:|\/(?:dev|pts)\//;
 
 const isFiltered = ({status}: Task): boolean => (status.seccomp ?? 0) !== 0;
 
