@@ -61,24 +61,27 @@ export const readPortType = (at: ReadAt): PortType | null => {
  * @returns the flags, `'absent'`, or null when the extended configuration space is out of reach
  */
 export const readAcs = (at: ReadAt): Acs | 'absent' | null => {
-  let offset = PCI_EXT_CAP_START;
-  for (let hop = 0; hop < MAX_EXTENDED_HOPS && offset >= PCI_EXT_CAP_START; hop++) {
-    const header = at(offset, 4);
-    const value = header.length < 4 ? ALL_ONES : header.readUInt32LE();
-    // nothing there: either there is no extended space, or it is hidden just as the ordinary capabilities are
-    if (value === ALL_ONES) return typeof findCapability(at, PCI_CAP_ID_EXP) === 'string' ? null : 'absent';
-    if (value === 0) return 'absent';
-    if ((value & 0xffff) === PCI_EXT_CAP_ID_ACS) {
-      const registers = at(offset + 4, 4);
-      if (registers.length < 4) return null;
-      return {
-        capabilities: acsNames(registers.readUInt16LE(0)),
-        enabled: acsNames(registers.readUInt16LE(2)),
-      };
-    }
-    offset = (value >>> 20) & 0xffc;
-  }
-  return 'absent';
+  const found = findExtendedCapability(at, PCI_EXT_CAP_ID_ACS);
+  if (typeof found !== 'number') return found;
+  const registers = at(found + 4, 4);
+  if (registers.length < 4) return null;
+  return {
+    capabilities: acsNames(registers.readUInt16LE(0)),
+    enabled: acsNames(registers.readUInt16LE(2)),
+  };
+};
+
+/**
+ * Reads the Device Serial Number (drivers/pci/pci.c, pci_get_dsn()), which all functions of a device share, as lspci prints it.
+ *
+ * @returns null when there is none, it says nothing (all zeros or ones), or the extended configuration space is out of reach
+ */
+export const readSerialNumber = (at: ReadAt): string | null => {
+  const found = findExtendedCapability(at, PCI_EXT_CAP_ID_DSN);
+  if (typeof found !== 'number') return null;
+  const digits = [...at(found + 4, 8)].reverse().map((byte) => byte.toString(16).padStart(2, '0'));
+  const isBlank = ['00', 'ff'].some((blank) => digits.every((byte) => byte === blank));
+  return digits.length < 8 || isBlank ? null : digits.join('-');
 };
 
 // include/uapi/linux/pci_regs.h
@@ -93,6 +96,7 @@ const PCI_EXP_FLAGS = 0x02;
 const PCI_EXP_DEVCTL = 0x08;
 const PCI_EXP_DEVCTL_NOSNOOP_EN = 0x0800;
 const PCI_EXT_CAP_START = 0x100;
+const PCI_EXT_CAP_ID_DSN = 0x03;
 const PCI_EXT_CAP_ID_ACS = 0x0d;
 
 const PORT_TYPES = new Map<number, PortType>([
@@ -147,4 +151,19 @@ const findCapability = (at: ReadAt, id: number): number | null | string => {
     offset = entry.readUInt8(1) & 0xfc;
   }
   return 'its capability list runs in a circle';
+};
+
+/** Offset of an extended capability, or null when the extended configuration space is out of reach. */
+const findExtendedCapability = (at: ReadAt, id: number): number | 'absent' | null => {
+  let offset = PCI_EXT_CAP_START;
+  for (let hop = 0; hop < MAX_EXTENDED_HOPS && offset >= PCI_EXT_CAP_START; hop++) {
+    const header = at(offset, 4);
+    const value = header.length < 4 ? ALL_ONES : header.readUInt32LE();
+    // nothing there: either there is no extended space, or it is hidden just as the ordinary capabilities are
+    if (value === ALL_ONES) return typeof findCapability(at, PCI_CAP_ID_EXP) === 'string' ? null : 'absent';
+    if (value === 0) return 'absent';
+    if ((value & 0xffff) === id) return offset;
+    offset = (value >>> 20) & 0xffc;
+  }
+  return 'absent';
 };

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {readAcs, readNoSnoop, readPortType} from '../../src/iommu/pci-config.js';
+import {readAcs, readNoSnoop, readPortType, readSerialNumber} from '../../src/iommu/pci-config.js';
 import type {ReadAt} from '../../src/linux/host-tree.js';
 import {configSpace, PORT, type ConfigSpec} from '../support/config-space.js';
 import {pci} from '../support/machine.js';
@@ -107,6 +107,25 @@ describe('the place of a function in the PCIe hierarchy', () => {
     assert.equal(readPortType(over(space({pcie: 0xf}))), null);
     assert.equal(readPortType(over(space({pcie: null}))), null);
     assert.equal(readPortType(over(space({size: 64}))), null);
+  });
+});
+
+describe('the Device Serial Number', () => {
+  const serial = (bytes: Buffer): string | null => readSerialNumber(over(bytes));
+
+  it('is spelled as lspci spells it, with ACS before it and without', () => {
+    for (const acs of [null, [0x5f, 0x1d] as const])
+      assert.equal(serial(space({acs, dsn: 0x0011_22ff_ff33_4455n})), '00-11-22-ff-ff-33-44-55');
+  });
+
+  it('is none where a function has none, or one that says nothing', () => {
+    for (const dsn of [null, 0n, 2n ** 64n - 1n]) assert.equal(serial(space({dsn})), null);
+    assert.equal(serial(space({pcie: null})), null);
+  });
+
+  it('does not show to ordinary users, nor while the device is powered down, nor where it is cut off', () => {
+    for (const size of [64, 256, 0x154, 0x15b]) assert.equal(serial(space({dsn: 5n, size})), null);
+    assert.equal(serial(Buffer.alloc(4096, 0xff)), null);
   });
 });
 

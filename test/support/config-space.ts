@@ -12,6 +12,8 @@ export interface ConfigSpec {
   noSnoop?: boolean;
   /** Capability and Control register of ACS; null without it. */
   acs?: readonly [capability: number, control: number] | null;
+  /** Device Serial Number; null without one. */
+  dsn?: bigint | null;
   /** 64 as an ordinary user sees it, 256 on conventional PCI, 4096 with extended space. */
   size?: number;
 }
@@ -25,9 +27,9 @@ export const PORT = {
   integrated: 0x9,
 } as const;
 
-/** Bytes of a configuration space: header, power management at 0x40, PCIe at 0x60, AER and ACS at 0x100. */
+/** Bytes of a configuration space: header, power management at 0x40, PCIe at 0x60, AER at 0x100, ACS at 0x148, DSN at 0x150. */
 export const configSpace = (spec: ConfigSpec): Buffer => {
-  const {headerType = 0, pcie = PORT.endpoint, acs = null, size = 4096} = spec;
+  const {headerType = 0, pcie = PORT.endpoint, acs = null, dsn = null, size = 4096} = spec;
   const bytes = Buffer.alloc(4096);
   bytes.writeUInt16LE(hex(spec.vendor), 0x00);
   bytes.writeUInt16LE(hex(spec.device), 0x02);
@@ -45,9 +47,14 @@ export const configSpace = (spec: ConfigSpec): Buffer => {
     bytes.writeUInt16LE(0x0010, 0x60);
     bytes.writeUInt16LE((pcie << 4) | 2, 0x62);
     bytes.writeUInt16LE(0x2010 | (spec.noSnoop === false ? 0 : 0x0800), 0x68);
-    bytes.writeUInt32LE(0x0001_0001 | (acs === null ? 0 : 0x148 << 20), 0x100);
+    const afterAcs = dsn === null ? 0 : 0x150 << 20;
+    bytes.writeUInt32LE(0x0001_0001 | (acs === null ? afterAcs : 0x148 << 20), 0x100);
+    if (dsn !== null) {
+      bytes.writeUInt32LE(0x0001_0003, 0x150);
+      bytes.writeBigUInt64LE(dsn, 0x154);
+    }
     if (acs !== null) {
-      bytes.writeUInt32LE(0x0001_000d, 0x148);
+      bytes.writeUInt32LE(0x0001_000d | afterAcs, 0x148);
       bytes.writeUInt16LE(acs[0], 0x14c);
       bytes.writeUInt16LE(acs[1], 0x14e);
     }
