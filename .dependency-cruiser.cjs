@@ -2,7 +2,7 @@
 const layers = [
   ['commands'],
   ['cli'],
-  ['snapshot'],
+  ['snapshot', 'diff'],
   ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],
   ['vm', 'vfio'],

@@ -5,6 +5,8 @@ import {createGenerator} from 'ts-json-schema-generator';
 const DOCUMENTS = [
   ['groups', 'src/groups/groups-document.ts', 'GroupsDocument'],
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
+  ['diff', 'src/diff/diff-document.ts', 'DiffDocument'],
+  ['diff-baseline', 'src/diff/baseline-document.ts', 'BaselineDocument'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],
   ['status', 'src/kvm-vfio/status.ts', 'StatusDocument'],

@@ -27,6 +27,8 @@ export const FLAG_KINDS: Readonly<Record<string, FlagKind>> = {
   sysroot: 'text',
   svg: 'text',
   compare: 'text',
+  baseline: 'text',
+  expect: 'text',
   kernel: 'text',
   out: 'text',
   log: 'text',

@@ -13,7 +13,7 @@ export const HELP_MAP: readonly HelpSection[] = [
       [['vms'], 'VMs of this host, and the groups that they hold'],
       [['status'], 'one VM: its kvm-vfio device, and what WBINVD does'],
       [['doctor'], 'what this host lacks, and how to cure it'],
-      [['snapshot'], 'what kvfio reads of a machine, in one file'],
+      [['snapshot', 'diff'], 'a machine in one file; what differs of two'],
     ],
   },
   {

@@ -19,6 +19,7 @@ export const COMMAND_SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   measure: ['probe'],
   wbinvd: ['probe'],
   dump: ['snapshot'],
+  compare: ['diff'],
   shell: ['lab'],
   version: ['--version'],
 };

@@ -6,22 +6,23 @@ import {DirectoryTree} from './directory-tree.js';
 import {SyscallError} from './errno.js';
 import type {HostTree} from './host-tree.js';
 
-/** Largest capture that is read or unpacked, in bytes. */
+/** Largest capture that is read or unpacked, in bytes, unless told otherwise. */
 const CAPTURE_LIMIT = 512 * 1024 * 1024;
 
 /**
  * Opens the machine that `--sysroot` names: this one without it, a folder that holds `sys` and `proc`, or a
  * capture made by `kvfio snapshot`.
  *
+ * @param limit largest capture that is read or unpacked, in bytes
  * @throws Failure when it is neither
  */
-export const openTree = (sysroot: string | undefined): HostTree => {
+export const openTree = (sysroot: string | undefined, limit = CAPTURE_LIMIT): HostTree => {
   if (sysroot === undefined) return new DirectoryTree();
   const stats = statOf(sysroot);
   if (stats.isDirectory()) return openDirectory(sysroot);
   if (!stats.isFile()) throw unusable(sysroot, 'It is neither a folder nor a regular file.');
-  if (stats.size > CAPTURE_LIMIT) throw unusable(sysroot, 'It is larger than any capture.');
-  return new CaptureTree(parseCapture(sysroot, readFile(sysroot)), sysroot);
+  if (stats.size > limit) throw tooLarge(sysroot, limit);
+  return new CaptureTree(parseCapture(sysroot, readFile(sysroot), limit), sysroot);
 };
 
 const openDirectory = (folder: string): HostTree => {
@@ -35,14 +36,13 @@ const openDirectory = (folder: string): HostTree => {
   throw unusable(folder, 'The folder has no folder named sys in it.');
 };
 
-const parseCapture = (path: string, bytes: Buffer): Capture => {
+const parseCapture = (path: string, bytes: Buffer, limit: number): Capture => {
   const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
   let document: unknown;
   try {
-    document = JSON.parse(
-      (packed ? gunzipSync(bytes, {maxOutputLength: CAPTURE_LIMIT}) : bytes).toString('utf8'),
-    );
-  } catch {
+    document = JSON.parse((packed ? gunzipSync(bytes, {maxOutputLength: limit}) : bytes).toString('utf8'));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(path, limit);
     throw unusable(
       path,
       packed
@@ -115,4 +115,7 @@ const unusable = (path: string, why: string): Failure =>
     hint: HINT,
   });
 
-const HINT = 'Give --sysroot the folder that holds sys and proc, or a file made by "kvfio snapshot".';
+const tooLarge = (path: string, limit: number): Failure =>
+  unusable(path, `It is larger than the ${limit / 2 ** 20} MiB that are read of a capture.`);
+
+const HINT = 'Name the folder that holds sys and proc, or a file made by "kvfio snapshot".';

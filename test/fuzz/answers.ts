@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
+import Diff from '../../src/commands/diff.js';
 import Groups from '../../src/commands/groups.js';
 import Snapshot from '../../src/commands/snapshot.js';
 import {run, type Outcome} from '../support/run.js';
@@ -39,6 +40,10 @@ export const answers = async (
     {...documentOf<object>(replayed.stdout, 'groups'), origin: null},
     {...document, origin: null},
   );
+  const compared = await run(Diff, ['--expect', join(folder, 'replay'), sysroot]);
+  assert.equal(compared.exit, 0, compared.stdout);
+  plain(compared.stdout);
+  plain(compared.stderr);
 };
 
 const replay = async (sysroot: string, folder: string): Promise<Outcome> => {

@@ -13,6 +13,8 @@ export const documentOf = <T>(
   schema:
     | 'groups'
     | 'snapshot'
+    | 'diff'
+    | 'diff-baseline'
     | 'change'
     | 'status'
     | 'vm'

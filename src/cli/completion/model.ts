@@ -37,6 +37,8 @@ export type Source = (typeof SOURCES)[number];
 
 /** By name, since a flag of one name means the same with every command, but for those after a command's. */
 const VALUES: Record<string, Values> = {
+  'diff a': {kind: 'files', words: []},
+  'diff expect': {kind: 'files', words: []},
   'bind driver': {kind: 'words', words: ['auto', 'vfio-pci']},
   group: {kind: 'live', source: 'groups'},
   device: {kind: 'live', source: 'devices'},
@@ -49,6 +51,7 @@ const VALUES: Record<string, Values> = {
   sock: {kind: 'files', words: []},
   sysroot: {kind: 'files', words: []},
   out: {kind: 'files', words: []},
+  baseline: {kind: 'files', words: []},
   log: {kind: 'files', words: []},
   kernel: {kind: 'files', words: []},
   svg: {kind: 'files', words: []},
