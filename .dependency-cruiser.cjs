@@ -2,7 +2,7 @@
 const layers = [
   ['commands'],
   ['cli'],
-  ['snapshot', 'diff'],
+  ['snapshot', 'diff', 'export'],
   ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],
   ['vm', 'vfio'],

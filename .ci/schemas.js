@@ -7,6 +7,8 @@ const DOCUMENTS = [
   ['snapshot', 'src/commands/snapshot.ts', 'SnapshotDocument'],
   ['diff', 'src/diff/diff-document.ts', 'DiffDocument'],
   ['diff-baseline', 'src/diff/baseline-document.ts', 'BaselineDocument'],
+  ['export', 'src/commands/export.ts', 'ExportDocument'],
+  ['export-ansible', 'src/export/ansible.ts', 'AnsibleFacts'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],
   ['status', 'src/kvm-vfio/status.ts', 'StatusDocument'],

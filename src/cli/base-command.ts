@@ -97,7 +97,12 @@ export abstract class BaseCommand extends Command {
 
   /** The same for lines that may be very many, which are written as stdout takes them. */
   protected async printManyLines(lines: Iterable<string>): Promise<void> {
-    await writePieces(linePieces(lines));
+    await this.printManyPieces(linePieces(lines));
+  }
+
+  /** The same for text that has its own line ends. */
+  protected async printManyPieces(pieces: Iterable<string>): Promise<void> {
+    await writePieces(pieces);
   }
 
   /**

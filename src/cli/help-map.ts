@@ -12,7 +12,7 @@ export const HELP_MAP: readonly HelpSection[] = [
       [['groups'], 'IOMMU groups, and whether their DMA is coherent'],
       [['vms'], 'VMs of this host, and the groups that they hold'],
       [['status'], 'one VM: its kvm-vfio device, and what WBINVD does'],
-      [['doctor'], 'what this host lacks, and how to cure it'],
+      [['doctor', 'export'], 'what this host lacks; its facts for other programs'],
       [['snapshot', 'diff'], 'a machine in one file; what differs of two'],
     ],
   },

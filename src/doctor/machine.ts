@@ -65,22 +65,27 @@ export const hasCapability = ({capabilities}: User, name: keyof typeof CAPABILIT
  * Reads a machine; this one as its present user finds it.
  *
  * @param log messages of its kernel, in place of those that it has itself
+ * @param scan of the machine, where it has been read already, with the groups' reserved regions
  * @throws {@link Failure} for a capture that lacks what is examined
  */
-export const readMachine = async (tree: HostTree, log: readonly string[] | null = null): Promise<Machine> => {
+export const readMachine = async (
+  tree: HostTree,
+  log: readonly string[] | null = null,
+  scan?: Scan,
+): Promise<Machine> => {
   if (tree instanceof CaptureTree && !tree.knows(MARK)) throw withoutMark(tree);
   const live =
     tree.origin.kind === 'host' ? {user: readUser(tree), kvm: await askKvm(), nodeError, nodeOwner} : null;
-  return machineOf(tree, live, log);
+  return machineOf(tree, live, log, scan);
 };
 
 export const machineOf = (
   tree: HostTree,
   live: Live | null,
   log: readonly string[] | null = null,
+  scan?: Scan,
 ): Machine => {
-  const host = readHost(tree, {details: false, noSnoop: false, regions: true});
-  const examined = examine(tree, host);
+  const {host, examined} = scan ?? scanned(tree);
   return {
     tree,
     host,
@@ -91,6 +96,14 @@ export const machineOf = (
     log: log ?? readKernelLog(tree),
     live,
   };
+};
+
+/** The groups of a machine, and what judges them. */
+export type Scan = Pick<Machine, 'host' | 'examined'>;
+
+const scanned = (tree: HostTree): Scan => {
+  const host = readHost(tree, {details: false, noSnoop: false, regions: true});
+  return {host, examined: examine(tree, host)};
 };
 
 /** Read whenever a machine is examined, and by nothing else. */

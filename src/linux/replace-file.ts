@@ -1,4 +1,14 @@
-import {closeSync, fsyncSync, linkSync, lstatSync, openSync, renameSync, rmSync, writeSync} from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {Failure} from '../failure.js';
 
@@ -6,9 +16,14 @@ import {Failure} from '../failure.js';
  * Writes a whole file or nothing: the bytes go to a temporary neighbour, which then takes the file's name.
  *
  * @param options.force replace a regular file or a link that exists; devices and pipes are never replaced
+ * @param options.mode permissions of the file, whatever the umask; without, 0644 less the umask
  * @throws Failure when the file exists, or its folder is missing or may not be written to
  */
-export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolean}): void => {
+export const replaceFile = (
+  path: string,
+  bytes: Buffer,
+  {force, mode}: {force: boolean; mode?: number},
+): void => {
   const temporary = join(dirname(path), `.${process.pid}.kvfio-tmp`);
   try {
     // a process of the same number may have been killed while it wrote
@@ -16,6 +31,7 @@ export const replaceFile = (path: string, bytes: Buffer, {force}: {force: boolea
     const fd = openSync(temporary, 'wx', 0o644);
     try {
       for (let written = 0; written < bytes.length;) written += writeSync(fd, bytes, written);
+      if (mode !== undefined) fchmodSync(fd, mode);
       fsyncSync(fd);
       // link() refuses a name that exists, at once and whoever made it; rename() replaces it
       if (force && !isSpecial(path)) renameSync(temporary, path);

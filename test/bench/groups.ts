@@ -1,5 +1,6 @@
 import {spawnSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
+import {FORMAT_NAMES} from '../../src/export/formats.js';
 import {folderOf, intel, machine, pci, port, type DeviceSpec, type Machine} from '../support/machine.js';
 import {buildOnce} from '../support/run.js';
 import type {Benchmark, Figure, Line} from './benchmark.js';
@@ -16,7 +17,7 @@ const ONE = 'one CPU';
 
 /**
  * Compares kvfio with lspci on the same large machines, both sizes, the growth between them, and memory: by the clock, and by what
- * processors do, on one of them.
+ * processors do, on one of them. Compares other commands that read as much with `groups --json`.
  */
 export const benchmark: Benchmark = {
   needs: ['lspci', 'taskset'],
@@ -31,6 +32,9 @@ export const benchmark: Benchmark = {
     {what: `snapshot, ${SMALL} devices`, against: 'groups --json', unit: 'x', most: 1.3},
     {what: `snapshot, ${SMALL} devices, CPU time, ${ONE}`, against: 'groups --json', unit: 'x', most: null},
     {what: `time per device, ${LARGE} devices`, against: `${SMALL} devices`, unit: 'x', most: 1.1},
+    ...FORMAT_NAMES.map((format): Line => ({
+      ...{what: `export ${format}, ${SMALL} devices`, against: 'groups --json', unit: 'x', most: 1.2},
+    })),
     ...['groups --json', 'groups'].map((command): Line => ({
       ...{what: `memory of ${command}, ${LARGE} devices`, against: '', unit: 'MB', most: 150},
     })),
@@ -54,6 +58,9 @@ export const benchmark: Benchmark = {
         clock: paired(clock(ours), clock(others), pairs),
         snapshot: paired(clock(kvfio(built, whole)), clock(ours), pairs),
         snapshotWork: paired(work(kvfio(built, whole)), work(ours), pairs),
+        exports: FORMAT_NAMES.map((format) =>
+          paired(clock(kvfio(built, ['export', format, '--quiet'])), clock(ours), pairs),
+        ),
       };
     });
     const helped = ofSize(HELPED, (built) =>
@@ -85,6 +92,7 @@ export const benchmark: Benchmark = {
         value: growth[0] / growth[1],
         detail: `${growth[0].toFixed(0)} µs / ${growth[1].toFixed(0)} µs`,
       },
+      ...small.exports.map(figure),
       ...large.peaks.map((value): Figure => ({value, detail: 'maximum resident set'})),
     ];
   },

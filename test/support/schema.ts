@@ -15,6 +15,8 @@ export const documentOf = <T>(
     | 'snapshot'
     | 'diff'
     | 'diff-baseline'
+    | 'export'
+    | 'export-ansible'
     | 'change'
     | 'status'
     | 'vm'

@@ -3,7 +3,8 @@ import {isNoIommu} from '../../iommu/made-up-group.js';
 import {isPciBridge} from '../../iommu/pci-class.js';
 import {groupBy} from '../../iommu/group-by.js';
 import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
-import {assess, type Assignable, type Obstacle} from '../../vfio/eligibility/assess.js';
+import type {Assignable, Obstacle} from '../../vfio/eligibility/assess.js';
+import {assessEach} from '../../vfio/eligibility/assess-alike.js';
 import type {CheckId} from '../../vfio/eligibility/check.js';
 import {isPatchedForAcs, isLockedDown} from '../acs-override.js';
 import {fail, pass, unknown, type Check, type Finding} from '../check.js';
@@ -72,20 +73,29 @@ interface Judged {
   ofMachine: string | null;
 }
 
-/** Each group of an IOMMU that has something to give, as it will be after `kvfio bind`. */
-const judged = ({host, examined}: Machine): Judged[] =>
-  host.groups
-    .filter(
-      (group) =>
-        !isNoIommu(group) && group.devices.some((device) => device.boundToVfio || isTaken(device, group)),
-    )
-    .map((group) => {
-      const {verdict, obstacles} = assess(examined, afterBinding(examined, group)).group;
-      const sure = obstacles.filter(({certain}) => certain);
-      const own = sure.filter(({check}) => check !== 'bound' && !OF_MACHINE.includes(check));
-      const ofMachine = sure.find(({check}) => OF_MACHINE.includes(check))?.found ?? null;
-      return {group, verdict, obstacles: own, ofMachine};
-    });
+/** Each group of an IOMMU that has something to give, as it will be after `kvfio bind`. Of one machine it is found out once. */
+const judged = (machine: Machine): Judged[] => {
+  const known = JUDGED.get(machine) ?? judge(machine);
+  JUDGED.set(machine, known);
+  return known;
+};
+
+const JUDGED = new WeakMap<Machine, Judged[]>();
+
+const judge = ({host, examined}: Machine): Judged[] => {
+  const groups = host.groups.filter(
+    (group) =>
+      !isNoIommu(group) && group.devices.some((device) => device.boundToVfio || isTaken(device, group)),
+  );
+  const bound = examined.facts.near(() => groups.map((group) => afterBinding(examined, group)));
+  return [...assessEach(examined, bound)].map(([group, {group: assessment}]) => {
+    const {verdict, obstacles} = assessment;
+    const sure = obstacles.filter(({certain}) => certain);
+    const own = sure.filter(({check}) => check !== 'bound' && !OF_MACHINE.includes(check));
+    const ofMachine = sure.find(({check}) => OF_MACHINE.includes(check))?.found ?? null;
+    return {group, verdict, obstacles: own, ofMachine};
+  });
+};
 
 /** What has a check of its own. */
 const OF_MACHINE: readonly CheckId[] = ['interrupts'];

@@ -1,0 +1,21 @@
+import type {Part, Reading} from './reading.js';
+
+/** One of the formats that `kvfio export` writes. */
+export interface Format {
+  /** Whose format it is, in a few words. */
+  summary: string;
+  /** Where the program that reads it looks for a file; null where it is told which. */
+  place: string | null;
+  /** What it needs beside the groups. */
+  parts: readonly Part[];
+  /**
+   * Text that each file of this format has within its first {@link MARK_WITHIN} bytes, and that nobody else writes: by it kvfio knows
+   * a file as its own, which it may replace.
+   */
+  mark: string;
+  /** The file, in pieces. */
+  pieces: (reading: Reading) => Iterable<string>;
+}
+
+/** Bytes. */
+export const MARK_WITHIN = 512;

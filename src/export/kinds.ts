@@ -1,0 +1,8 @@
+import {CLASS_FILTERS, isOfClass, type ClassFilter} from '../iommu/pci-class.js';
+
+/** Kinds of devices as people call them. */
+export const KINDS = Object.keys(CLASS_FILTERS) as ClassFilter[];
+
+/** Which of them a device is, by its class code. */
+export const kindsOf = ({classCode}: {classCode: string | null}): ClassFilter[] =>
+  KINDS.filter((kind) => isOfClass(classCode, kind));

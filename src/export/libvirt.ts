@@ -1,0 +1,80 @@
+import {parsePciAddress} from '../iommu/pci-address.js';
+import {printable} from '../printable.js';
+import {isTaken} from '../vfio/eligibility/after-binding.js';
+import type {Format} from './format.js';
+import type {Reading} from './reading.js';
+
+type Group = Reading['groups']['groups'][number];
+type Device = Group['devices'][number];
+
+/** One domain with the devices of each group that a VM can have, to be copied from or attached one by one. */
+export const libvirt: Format = {
+  summary: 'a domain with a <hostdev> for each device that a VM can have, to copy from',
+  place: null,
+  parts: [],
+  mark: '<!-- Written by "kvfio export libvirt". -->',
+  pieces: function* ({groups: {groups}}) {
+    yield HEAD;
+    for (const group of groups) yield* groupPieces(group);
+    yield '  </devices>\n</domain>\n';
+  },
+};
+
+/** What a domain has to have by libvirt's schema. */
+const HEAD = `<?xml version="1.0" encoding="UTF-8"?>
+${libvirt.mark}
+<domain type="kvm">
+  <name>kvfio-groups</name>
+  <memory unit="MiB">1024</memory>
+  <os><type>hvm</type></os>
+  <devices>
+`;
+
+function* groupPieces(group: Group): Generator<string> {
+  const {verdict, afterBind} = group.assignable;
+  if (verdict !== 'yes' && afterBind !== 'yes') return;
+  const isBound = verdict === 'yes';
+  const given = group.devices.filter((device) => device.boundToVfio || (!isBound && isTaken(device, group)));
+  const sources = given.map(sourceOf);
+  if (given.length === 0 || sources.includes(null)) return;
+  const snoop = `snoop control ${group.snoopControl.verdict.replace('-', ' ')}`;
+  const how = isBound ? 'as it is bound now' : 'after it is bound to vfio-pci, which libvirt does';
+  yield `    <!-- group ${group.group}: ${snoop}, ${how} -->\n`;
+  for (const [at, device] of given.entries()) {
+    const name = [device.vendor, device.device].filter((word) => word !== null).join(' ');
+    yield `    <!-- ${comment([device.address, name].join(' '))} -->\n`;
+    yield hostdev(sources[at] ?? '', {alias: `ua-kvfio-group${group.group}-${at}`, isBound, device});
+  }
+}
+
+const hostdev = (
+  source: string,
+  {alias, isBound, device: {bus}}: {alias: string; isBound: boolean; device: Device},
+): string => {
+  const kind =
+    bus === 'mdev' ? 'type="mdev" model="vfio-pci"' : `type="pci" managed="${isBound ? 'no' : 'yes'}"`;
+  return `    <hostdev mode="subsystem" ${kind}>
+      <source>${source}</source>
+      <alias name="${alias}"/>
+    </hostdev>
+`;
+};
+
+/** Null for what libvirt has no element for, such as a platform device. */
+const sourceOf = ({address, bus}: Device): string | null => {
+  if (bus === 'mdev') return UUID.test(address) ? `<address uuid="${address}"/>` : null;
+  const pci = bus === 'pci' ? parsePciAddress(address) : null;
+  if (pci === null) return null;
+  const [domain, busNumber, rest] = address.split(':');
+  const [slot, fn] = (rest ?? '').split('.');
+  return `<address domain="0x${domain}" bus="0x${busNumber}" slot="0x${slot}" function="0x${fn}"/>`;
+};
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** XML cannot have control characters at all, nor these two, nor two hyphens in a comment. */
+const comment = (text: string): string =>
+  printable(text)
+    .replace(/[\ufffe\uffff]/g, '\ufffd')
+    .replace(/-(?=-)/g, '- ')
+    .trim();
