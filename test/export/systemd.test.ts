@@ -16,7 +16,7 @@ import {FORMATS, type FormatName} from '../../src/export/formats.js';
 import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 
-const UNITS = join(PROJECT, 'systemd');
+const UNITS = join(PROJECT, 'src/export/systemd');
 const KVFIO = join(PROJECT, 'bin/run.js');
 const SERVICE = 'kvfio-export@.service';
 
