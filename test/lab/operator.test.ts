@@ -147,7 +147,7 @@ examine without-kvm passthrough
     [
       'an IOMMU that does not remap interrupts',
       {parameters: ['intremap=off']},
-      ['interrupt-remapping'],
+      ['interrupt-remapping', 'assignable'],
       /^nothing remaps interrupts: /,
     ],
   ] as const) {
