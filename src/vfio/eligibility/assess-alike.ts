@@ -3,6 +3,7 @@ import type {Group} from '../../iommu/group.js';
 import {isMadeUp} from '../../iommu/made-up-group.js';
 import {assess, type GroupAssessment, type Obstacle} from './assess.js';
 import type {Examined} from './check.js';
+import {DelegatedFacts} from './delegated-facts.js';
 import type {Facts} from './host-facts.js';
 
 /** Judges many groups of one machine, a few at a time. */
@@ -107,41 +108,20 @@ const grown = (step: Step | undefined, [first, ...rest]: readonly Answered[], fo
 };
 
 /** Answers what is asked of the stand-in with the facts of a device, and notes that. */
-class NotedFacts implements Facts {
+class NotedFacts extends DelegatedFacts {
   /** Whether another device was asked about, so that the answers are not those of the device alone. */
   askedOfOthers = false;
-  readonly #facts: Facts;
   readonly #path: string;
   readonly #answers: Answered[];
 
   constructor(facts: Facts, path: string, answers: Answered[]) {
-    this.#facts = facts;
+    super(facts);
     this.#path = path;
     this.#answers = answers;
   }
 
-  get warnings(): Facts['warnings'] {
-    return this.#facts.warnings;
-  }
-
-  get interrupts(): Facts['interrupts'] {
-    return this.#facts.interrupts;
-  }
-
-  get framebuffers(): Facts['framebuffers'] {
-    return this.#facts.framebuffers;
-  }
-
-  near<T>(look: () => T): T {
+  override near<T>(look: () => T): T {
     return look();
-  }
-
-  get vfioPci(): Facts['vfioPci'] {
-    return this.#facts.vfioPci;
-  }
-
-  parameter(module: string, name: string): string | null {
-    return this.#facts.parameter(module, name);
   }
 
   of(path: string, file: string): string | null {
@@ -155,7 +135,7 @@ class NotedFacts implements Facts {
   /** Of a physical function, which is the same one for all that have answered so far as the device has. */
   isVfios(path: string): boolean {
     if (path === PATH) this.askedOfOthers = true;
-    return this.#facts.isVfios(path === PATH ? this.#path : path);
+    return this.facts.isVfios(path === PATH ? this.#path : path);
   }
 
   physicalFunction(path: string): string | null {
@@ -165,11 +145,11 @@ class NotedFacts implements Facts {
   #noted(question: Question, path: string): Answer {
     if (path !== PATH) {
       this.askedOfOthers = true;
-      return ask(this.#facts, question, path);
+      return ask(this.facts, question, path);
     }
     const known = this.#answers.find(({fact, file}) => fact === question.fact && file === question.file);
     if (known !== undefined) return known.answer;
-    const answer = ask(this.#facts, question, this.#path);
+    const answer = ask(this.facts, question, this.#path);
     this.#answers.push({...question, answer});
     return answer;
   }
