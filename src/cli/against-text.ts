@@ -2,7 +2,7 @@ import type {ChalkInstance} from 'chalk';
 import type {AgainstDocument, AgainstVcpu} from '../probe/against/measure-against.js';
 import {grouped} from '../numbers.js';
 import {histogramLines} from './histogram.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {tableLines, type Column} from './table.js';
 import {facts} from './wrap.js';
 

@@ -3,7 +3,7 @@ import type {ChalkInstance} from 'chalk';
 import {colourFor} from './colour.js';
 import {failureOf} from './failure-of.js';
 import {jsonPieces} from './json-pieces.js';
-import {printable, printableJson} from './printable.js';
+import {printable, printableJson} from '../printable.js';
 import {reportFailure} from './report.js';
 import {withUsageHint} from './usage-hint.js';
 import {facts, stderrWidth, wrapped} from './wrap.js';

@@ -1,7 +1,7 @@
 import type {ChalkInstance} from 'chalk';
 import type {BindDocument, BoundDevice, BoundGroup, UnbindDocument} from '../vfio/bind/bind-document.js';
 import {bindingText} from '../vfio/bind/binding.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 
 /** The answer of `kvfio bind` and `kvfio unbind`, for people. */
 export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkInstance): string[] => {

@@ -2,7 +2,7 @@ import type {ChalkInstance} from 'chalk';
 import type {ChangedFile, ChangeDocument, FileIdentity, VmIdentity} from '../kvm-vfio/change-document.js';
 import type {Coherency} from '../kvm-vfio/coherency.js';
 import type {OwnerWay} from '../vm/owner.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 
 /** The answer of the commands that change a VM's kvm-vfio device, for people. */
 export const changeLines = (document: ChangeDocument, paint: ChalkInstance): string[] => {

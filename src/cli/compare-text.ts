@@ -4,7 +4,7 @@ import {phaseWords, seriesName} from '../probe/series-name.js';
 import {QUANTILES, type Figures} from '../probe/statistics/figures.js';
 import {grouped, timeText} from '../numbers.js';
 import {histogramLines} from './histogram.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {differenceLine} from './probe-text.js';
 import {tableLines, type Column} from './table.js';
 import {facts, wrapped} from './wrap.js';

@@ -7,7 +7,7 @@ import type {UnitDifference} from '../diff/units.js';
 import {groupBy} from '../iommu/group-by.js';
 import {listed} from '../words.js';
 import {changeWords, countWords, kernelWords, machineName} from './diff-words.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 
 /** The answer of `kvfio diff A B` for people, one fact on a line. */
 export const diffLines = (document: DiffDocument, paint: ChalkInstance): string[] => {

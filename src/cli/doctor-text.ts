@@ -1,7 +1,7 @@
 import {capital, listed} from '../words.js';
 import type {ChalkInstance} from 'chalk';
 import type {CheckResult, DoctorDocument} from '../doctor/doctor.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {wrapped} from './wrap.js';
 
 /** The answer of `kvfio doctor` for people: a line for what passes, and for the rest why it matters and what to do. */

@@ -3,7 +3,7 @@ import type {GroupsDocument, ListedGroup} from '../groups/groups-document.js';
 import type {NoGroups} from '../iommu/no-groups.js';
 import type {SnoopControl} from '../iommu/snoop-control.js';
 import {groupsRows, type GroupsRow} from './groups-table.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {manyCsvLines, manyTableLines, sorted} from './table.js';
 import type {TableChoice} from './table-flags.js';
 import {wrapped} from './wrap.js';

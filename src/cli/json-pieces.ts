@@ -1,5 +1,5 @@
 import {JsonText} from './json-text.js';
-import {printableJson} from './printable.js';
+import {printableJson} from '../printable.js';
 
 /**
  * The text of `printableJson(document, 2)` and a line end, in pieces: the items of the document's own lists, which may be made

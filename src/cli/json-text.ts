@@ -1,4 +1,4 @@
-import {printableJson} from './printable.js';
+import {printableJson} from '../printable.js';
 
 /**
  * The text that printableJson() makes of values, of many that are alike: what is the very same object as a little before, such as a

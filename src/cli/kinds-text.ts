@@ -3,7 +3,7 @@ import type {BaselineDocument} from '../diff/baseline-document.js';
 import type {Kind} from '../diff/kinds.js';
 import {grouped} from '../numbers.js';
 import {countWords, kernelWords, machineName} from './diff-words.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {tableLines, type Column} from './table.js';
 import {facts} from './wrap.js';
 

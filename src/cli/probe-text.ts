@@ -8,7 +8,7 @@ import type {Figures} from '../probe/statistics/figures.js';
 import type {Interval} from '../probe/statistics/interval.js';
 import type {Outliers} from '../probe/statistics/outliers.js';
 import {histogramLines} from './histogram.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {tableLines, type Column} from './table.js';
 import {facts, wrapped} from './wrap.js';
 

@@ -1,6 +1,6 @@
 import type {Failure} from '../failure.js';
 import {colourFor} from './colour.js';
-import {printable, printableJson} from './printable.js';
+import {printable, printableJson} from '../printable.js';
 import {stderrWidth, wrapped} from './wrap.js';
 
 /** The document that every command prints instead of its result when it fails under `--json`. */

@@ -1,7 +1,7 @@
 import type {ChalkInstance} from 'chalk';
 import type {StatusDocument, StatusFile} from '../kvm-vfio/status.js';
 import {coherencyText, fileText, verdictText, vmLine} from './change-text.js';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 
 /** The answer of `kvfio status` for people. */
 export const statusLines = (document: StatusDocument, paint: ChalkInstance): string[] => {

@@ -1,5 +1,5 @@
 import type {ChalkInstance} from 'chalk';
-import {printable} from './printable.js';
+import {printable} from '../printable.js';
 import {visibleLength} from './wrap.js';
 
 /** `obstacles` are what `assignable` rests on. */

@@ -1,7 +1,7 @@
 import {gzipSync} from 'node:zlib';
 import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {printableJson} from '../cli/printable.js';
+import {printableJson} from '../printable.js';
 import {sysrootFlag} from '../cli/sysroot-flag.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import type {Failure} from '../failure.js';

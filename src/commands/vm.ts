@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {printable} from '../cli/printable.js';
+import {printable} from '../printable.js';
 import {Failure} from '../failure.js';
 import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 import {defaultSocket} from '../vm/default-socket.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import {jsonPieces} from '../../src/cli/json-pieces.js';
-import {printableJson} from '../../src/cli/printable.js';
+import {printableJson} from '../../src/printable.js';
 
 const joined = (document: object): string => [...jsonPieces(document)].join('');
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {availableParallelism, tmpdir} from 'node:os';
 import {existsSync} from 'node:fs';
-import {printableJson} from '../../src/cli/printable.js';
+import {printableJson} from '../../src/printable.js';
 import {groupsDocument, type GroupsDocument} from '../../src/groups/groups-document.js';
 import {readHost, type HostOptions} from '../../src/iommu/host.js';
 import {DirectoryTree} from '../../src/linux/directory-tree.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import {printable, printableJson} from '../../src/cli/printable.js';
-import {STEERING} from '../support/steering.js';
+import {printable, printableJson} from '../src/printable.js';
+import {STEERING} from './support/steering.js';
 
 describe('text from outside', () => {
   it('is left alone where it is harmless', () => {
