@@ -11,6 +11,7 @@ import {descriptors} from '../support/descriptors.js';
 import {examinedGroup} from '../support/examined-group.js';
 import {pci} from '../support/machine.js';
 import {made} from '../support/made.js';
+import {ownNode} from '../support/own-node.js';
 import {failsWith} from '../vm/vmm.js';
 
 const ADDRESS = '0000:07:00.0';
@@ -47,23 +48,26 @@ made(() => machine);
 
 describe('opening a device', () => {
   it("marks it as kvfio's", () => {
-    using file = openCdev(node('/dev/full'), use());
+    using own = ownNode();
+    using file = openCdev(node(own.path), use());
     assert.equal(openedByKvfio(process.pid, file.fd), true);
   });
 
   it('is refused while another process has it or its group open, by name, which the kernel would not do', async () => {
-    await using other = await holder('/dev/full');
+    using own = ownNode();
+    using another = ownNode();
+    await using other = await holder(own.path);
     const busy = new RegExp(`process ${other.pid} \\(.*\\) has it or its group, 12, open`);
     const before = descriptors();
-    await failsWith(() => openCdev(node('/dev/full'), use()), 'CDEV_BUSY', 5, busy);
+    await failsWith(() => openCdev(node(own.path), use()), 'CDEV_BUSY', 5, busy);
     await failsWith(
-      () => openCdev(node('/dev/random'), use({nodes: [groupNode('/dev/full')]})),
+      () => openCdev(node(another.path), use({nodes: [groupNode(own.path)]})),
       'CDEV_BUSY',
       5,
       busy,
     );
     assert.deepEqual(descriptors(), before);
-    using file = openCdev(node('/dev/full'), use({owner: other.pid}));
+    using file = openCdev(node(own.path), use({owner: other.pid}));
     assert.ok(file.fd >= 0, 'that the owner of the VM has it does not matter');
   });
 

@@ -11,6 +11,7 @@ import {descriptors} from '../support/descriptors.js';
 import {examinedGroup} from '../support/examined-group.js';
 import {pci} from '../support/machine.js';
 import {made} from '../support/made.js';
+import {ownNode} from '../support/own-node.js';
 import {failsWith} from '../vm/vmm.js';
 
 const machine = examinedGroup(12, [
@@ -76,11 +77,12 @@ describe('opening a group', () => {
       5,
       /^0000:01:00\.0 is bound to nvme\.$/,
     );
-    using held = new Descriptor(open('/dev/full', O_RDWR));
+    using own = ownNode();
+    using held = new Descriptor(open(own.path, O_RDWR));
     assert.ok(held.fd > 0);
     await failsWith(
       () => {
-        checkGroupFree(node('/dev/full'), group, examined);
+        checkGroupFree(node(own.path), group, examined);
       },
       'GROUP_BUSY',
       5,
@@ -112,16 +114,17 @@ describe('the hint of a refusal', () => {
   });
 
   it('names the command that frees a group which kvfio has given to a process, and another where it has not', () => {
+    using own = ownNode();
     const busy = (): string =>
       hintOf(() => {
-        checkGroupFree(node('/dev/full'), group, examined);
+        checkGroupFree(node(own.path), group, examined);
       });
     {
-      using own = new Descriptor(open('/dev/full', O_RDWR));
-      assert.ok(own.fd > 0);
+      using held = new Descriptor(open(own.path, O_RDWR));
+      assert.ok(held.fd > 0);
       assert.match(busy(), new RegExp(`"kvfio attach --pid ${process.pid} --group 12"`));
     }
-    using given = new Descriptor(open('/dev/full', O_RDWR | KVFIO_MARK));
+    using given = new Descriptor(open(own.path, O_RDWR | KVFIO_MARK));
     assert.ok(given.fd > 0);
     assert.match(busy(), new RegExp(`^Run "kvfio detach --pid ${process.pid} --group 12", which frees it`));
   });
@@ -129,9 +132,10 @@ describe('the hint of a refusal', () => {
 
 describe('who has a node open', () => {
   it('is found by device number, and not among those who had it', () => {
-    const holds = (): boolean => holdersOf(rdevOf('/dev/full')).holders.some(({pid}) => pid === process.pid);
+    using own = ownNode();
+    const holds = (): boolean => holdersOf(own.device).holders.some(({pid}) => pid === process.pid);
     {
-      using held = new Descriptor(open('/dev/full', O_RDWR));
+      using held = new Descriptor(open(own.path, O_RDWR));
       assert.ok(held.fd > 0);
       assert.equal(holds(), true);
     }

@@ -5,6 +5,7 @@ import {chmodSync, closeSync, mkdirSync, openSync, symlinkSync, writeFileSync} f
 import {holdersAmong, readOpenNodes, withoutInherited} from '../../src/vfio/holders.js';
 import {deviceNumber} from '../../src/vfio/group-node.js';
 import {needs} from '../support/needs.js';
+import {ownNode} from '../support/own-node.js';
 import {scratch} from '../vm/vmm.js';
 
 const ZERO = deviceNumber(1, 5);
@@ -27,12 +28,15 @@ const stat = (state: string, {flags = 0x400000, threads = 1} = {}): string =>
 
 describe('what processes have open', () => {
   it('names each process once for a node, however often it has it open', () => {
-    const fds = ['/dev/zero', '/dev/zero', '/dev/full'].map((path) => openSync(path, 'r'));
+    using one = ownNode();
+    using other = ownNode();
+    const fds = [one, one, other].map(({path}) => openSync(path, 'r'));
     try {
       const open = readOpenNodes();
-      for (const number of [ZERO, FULL])
+      const numbers = [one.device, other.device];
+      for (const number of numbers)
         assert.equal(open.character.get(number)?.filter(({pid}) => pid === process.pid).length, 1);
-      assert.equal(holdersAmong(open, [ZERO, FULL]).filter(({pid}) => pid === process.pid).length, 1);
+      assert.equal(holdersAmong(open, numbers).filter(({pid}) => pid === process.pid).length, 1);
     } finally {
       for (const fd of fds) closeSync(fd);
     }

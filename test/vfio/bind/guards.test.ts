@@ -10,6 +10,7 @@ import {findings} from '../../../src/vfio/bind/guards/guards.js';
 import {readMounts} from '../../../src/vfio/bind/guards/mounts.js';
 import {readOpenNodes} from '../../../src/vfio/holders.js';
 import {machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
+import {ownNode} from '../../support/own-node.js';
 import {skip} from '../../support/skip.js';
 
 const DISK = '0000:01:00.0';
@@ -327,8 +328,9 @@ describe('guards', () => {
     });
 
     it('name the process that has a character device open, by which it commands a disk, a display or RDMA', () => {
-      // which nobody else on the machine is likely to have open
-      const fds = ['/dev/random', '/dev/zero'].map((path) => openSync(path, constants.O_RDONLY));
+      using own = ownNode();
+      using other = ownNode();
+      const fds = [own, other].map(({path}) => openSync(path, constants.O_RDONLY));
       try {
         const comm = readFileSync('/proc/self/comm', 'utf8').trim();
         for (const [guard, kind, name] of [
@@ -346,10 +348,10 @@ describe('guards', () => {
             files.link(`${path}/subsystem`, `sys/class/${kind}`);
             files.link(`sys/dev/char/${number}`, path);
           };
-          node(`${FOLDER}/${kind}/a`, '1:8');
+          node(`${FOLDER}/${kind}/a`, own.number);
           // one that nobody has open, and one of another device
           node(`${FOLDER}/${kind}/b`, '4095:7');
-          node('sys/devices/virtual/c', '1:5');
+          node('sys/devices/virtual/c', other.number);
           for (const passive of [true, false]) {
             assert.deepEqual(found(files, {live: true, passive}), [
               `${guard}: /dev/${name} is open in process ${process.pid} (${comm})`,
