@@ -5,6 +5,7 @@ import {Failure} from '../failure.js';
 import type {AcceleratorChoice, LabAccelerator} from './accelerator.js';
 import {acceleratorOf, archParts, iommuOf, type LabArch} from './arch.js';
 import {aptFor, type KernelSource} from './debian-kernel.js';
+import {decompressedImage} from './decompressed-image.js';
 import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
 import {Guest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
@@ -119,6 +120,7 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
     out,
     layer,
     layout,
+    image: imageOf(kernel, machine, {...source, parameters: options.parameters ?? []}),
   });
   try {
     return {...machine, ...(await run(started, options))};
@@ -126,6 +128,16 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
     await started.guest.stop();
   }
 };
+
+/** What QEMU boots. The code of a bzImage that runs in real mode is needed to set a mode of the display. */
+const imageOf = (
+  {image}: LabKernel,
+  {arch, accelerator}: LabMachine,
+  {parameters, ...where}: {parameters: readonly string[]; cache: string; path: string},
+): string =>
+  arch === 'amd64' && accelerator === 'tcg' && !parameters.some((word) => word.startsWith('vga='))
+    ? (decompressedImage(image, where) ?? image)
+    : image;
 
 /** Programs of the guest's architecture. */
 const layerOf = async (source: KernelSource): Promise<string> => {
@@ -144,6 +156,8 @@ interface GuestPlan {
   /** Folder that is laid over the host's files. */
   layer: string | null;
   layout: Topology;
+  /** Path of what QEMU boots. */
+  image: string;
 }
 
 interface StartedGuest {
@@ -152,14 +166,23 @@ interface StartedGuest {
   share: string;
 }
 
-const startGuest = ({options, machine, kernel, programs, out, layer, layout}: GuestPlan): StartedGuest => {
+const startGuest = ({
+  options,
+  machine,
+  kernel,
+  programs,
+  out,
+  layer,
+  layout,
+  image,
+}: GuestPlan): StartedGuest => {
   const temporary = writableFolder(tmpdir(), 'in TMPDIR');
   removeStale(temporary);
   const folder = temporaryFolder(temporary);
   try {
     const file = (name: string): string => join(folder, name);
     mkdirSync(file('share'));
-    const image = initrd({
+    const ramdisk = initrd({
       kernel,
       busybox: programs.busybox,
       tables: options.tables ?? {},
@@ -173,7 +196,7 @@ const startGuest = ({options, machine, kernel, programs, out, layer, layout}: Gu
         foreign: layer !== null,
       }),
     });
-    writeFileSync(file('initrd'), image);
+    writeFileSync(file('initrd'), ramdisk);
     writeFileSync(file('disk'), '');
     truncateSync(file('disk'), DISK_SIZE);
     const guest = new Guest({
@@ -182,7 +205,7 @@ const startGuest = ({options, machine, kernel, programs, out, layer, layout}: Gu
       arguments: qemuArguments({
         ...machine,
         topology: layout,
-        kernel: kernel.image,
+        kernel: image,
         initrd: file('initrd'),
         disk: file('disk'),
         pidFile: file(PID_FILE),
@@ -213,7 +236,7 @@ const DISK_SIZE = 64 * 1024 * 1024;
 /** Variables of guest-scripts.ts. */
 const settings = (
   {streams = {}}: LabOptions,
-  {machine, kernel, programs, out, layer, layout}: Omit<GuestPlan, 'options'>,
+  {machine, kernel, programs, out, layer, layout}: Omit<GuestPlan, 'options' | 'image'>,
 ): Record<string, string> => ({
   control: archParts(machine.arch).ports.control,
   terminal_port: archParts(machine.arch).ports.terminal,

@@ -5,6 +5,7 @@ import {lab} from '../support/lab.js';
 const USE = `
 set -e
 test -c /dev/kvm
+cat /sys/kernel/boot_params/version
 group=$(kvfio groups --driver vfio-pci --columns group --no-header)
 kvfio vm --sock /run/vm.sock >&2 &
 kvfio attach --vm-sock /run/vm.sock --wait --timeout 120 --group "$group" --container type1
@@ -13,6 +14,9 @@ kvfio detach --vm-sock /run/vm.sock --group "$group"
 kill $!
 wait $!
 `;
+
+/** Of a kernel that was started at its PVH entry (init_pvh_bootparams in arch/x86/platform/pvh/enlighten.c). */
+const STARTED_DECOMPRESSED = /^0x020c$/m;
 
 const COHERENT = /^now: coherent: WBINVD is skipped$/m;
 const NOT_COHERENT = /^now: not coherent: WBINVD is executed/m;
@@ -37,6 +41,7 @@ describe('the lab has KVM and VFIO', function () {
       const output = `${result.stdout.toString()}${result.stderr.toString()}`;
       assert.equal(result.exitCode, 0, output);
       assert.ok(result.kernel.startsWith(`${series}.`));
+      assert.match(output, STARTED_DECOMPRESSED);
       assert.match(output, verdict);
       const saysUnsafe = notes.some((line) => line.includes('allow_unsafe_interrupts of vfio_iommu_type1'));
       assert.equal(saysUnsafe, series === '7.3' && iommu === 'amd');

@@ -38,6 +38,7 @@ export const PACKAGES = {
   xmllint: 'libxml2-utils',
   xz: 'xz-utils',
   zsh: 'zsh',
+  zstd: 'zstd',
 } as const;
 
 export type Program = keyof typeof PACKAGES;
