@@ -1,7 +1,7 @@
 import {CommandHelp, type Interfaces} from '@oclif/core';
 import {visibleLength} from './wrap.js';
 
-/** Groups of flags that a first look does without; `--help --all` and README have them. */
+/** Groups of flags that a first look does without; `--help --all` and docs/commands.md have them. */
 const LATER: readonly string[] = [
   'SETUP',
   'OWNER',
@@ -22,7 +22,7 @@ const BESIDE = 24;
 
 type Flag = Parameters<CommandHelp['groupFlags']>[0][number];
 
-/** Help of one command, in the order of README: what it takes, what it does, and lines to copy. */
+/** Help of one command, in the order of docs/commands.md: what it takes, what it does, and lines to copy. */
 export class KvfioCommandHelp extends CommandHelp {
   /** Whether only what one needs first is shown. */
   readonly #brief: boolean;

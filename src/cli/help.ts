@@ -5,7 +5,7 @@ import {wrapped} from './wrap.js';
 
 /** `kvfio --help` is a map of the tool on one screen; help of a command is what one needs first, and all with `--all`. */
 export default class KvfioHelp extends Help {
-  /** README, which is made by {@link formatCommand} alone, has all. */
+  /** docs/commands.md, which is made by {@link formatCommand} alone, has all. */
   #brief = false;
 
   override async showHelp(argv: string[]): Promise<void> {
