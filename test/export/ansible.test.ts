@@ -64,7 +64,7 @@ describe('kvfio export ansible', () => {
   });
 
   it('is read by Ansible as it was written, with odd names and with bytes that are no UTF-8', async function () {
-    needs(this, 'ansible-playbook');
+    needs(this, 'time', 'ansible-playbook');
     this.timeout(120_000);
     using odd = machine({
       units: {dmar0: intel('f050da')},
@@ -86,7 +86,7 @@ describe('kvfio export ansible', () => {
   });
 
   it('lets the playbook of docs select hosts with a free, assignable, coherent GPU group, and no other', async function () {
-    needs(this, 'ansible-playbook');
+    needs(this, 'time', 'ansible-playbook');
     this.timeout(120_000);
     using hosts = new Hosts();
     const now = Date.now() / 1000;

@@ -44,7 +44,7 @@ describe('kvfio export libvirt', () => {
   });
 
   it('is valid to libvirt, whatever the machine', async function () {
-    needs(this, 'virt-xml-validate', 'xmllint');
+    needs(this, 'time', 'virt-xml-validate', 'xmllint');
     this.timeout(60_000);
     const folder = mkdtempSync(join(tmpdir(), 'kvfio-libvirt-'));
     const file = join(folder, 'domain.xml');

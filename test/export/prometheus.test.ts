@@ -115,7 +115,7 @@ describe('kvfio export prometheus', () => {
   });
 
   it('is clean to promtool, whatever the machine', async function () {
-    needs(this, 'promtool');
+    needs(this, 'time', 'promtool');
     this.timeout(60_000);
     for (const [name, built] of oddMachines()) {
       using each = built;
@@ -126,7 +126,7 @@ describe('kvfio export prometheus', () => {
   });
 
   it('is scraped by the node exporter, with each sample as it was written', async function () {
-    needs(this, 'prometheus-node-exporter');
+    needs(this, 'time', 'prometheus-node-exporter');
     this.timeout(60_000);
     const folder = mkdtempSync(join(tmpdir(), 'kvfio-textfile-'));
     try {
@@ -145,7 +145,7 @@ describe('kvfio export prometheus', () => {
   });
 
   it('has alert rules that Prometheus accepts', function () {
-    needs(this, 'promtool');
+    needs(this, 'time', 'promtool');
     const file = join(PROJECT, 'docs/alerts.yml');
     const {status, stdout, stderr} = spawnSync('promtool', ['check', 'rules', file], {encoding: 'utf8'});
     assert.equal(status, 0, stdout + stderr);
@@ -153,7 +153,7 @@ describe('kvfio export prometheus', () => {
   });
 
   it('has alert rules that fire when they should, and not before, and a documented query that finds what it says', function () {
-    needs(this, 'promtool');
+    needs(this, 'time', 'promtool');
     const file = join(PROJECT, 'test/export/alerts-over-time.yml');
     const query = /- expr: '(.*)'/.exec(readFileSync(file, 'utf8'))?.[1] ?? assert.fail();
     assert.ok(readFileSync(join(PROJECT, 'docs/scripting.md'), 'utf8').includes(`\n${query}\n`));

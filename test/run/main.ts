@@ -15,7 +15,7 @@ import {Report} from './report.js';
 
 const HELP = `npm test -- [FLAGS] [FILE|FOLDER...]
 
-  --unit           only what needs neither KVM, nor root, nor a build, nor the lab (npm run test:unit)
+  --unit           only what needs neither KVM, nor root, nor a build, nor the lab, nor long (npm run test:unit)
   --install        as root, install the packages that tests need
   --kvm=lab        run what needs KVM in the lab although this host has KVM
   --kernel=KERNEL  the kernel of that guest, as kvfio lab takes it; default 6.1
@@ -92,7 +92,7 @@ const runUnitTests = async (files: string[], report: Report): Promise<void> => {
     lane(others, env, add),
     lane(others, env, add),
   ]);
-  print(`${left} tests are left to "npm test": they need KVM, root, a build or the lab`);
+  print(`${left} tests are left to "npm test": they need KVM, root, a build, the lab or more time`);
 };
 
 const runAllTests = async (files: string[], report: Report): Promise<void> => {

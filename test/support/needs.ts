@@ -6,7 +6,7 @@ import {skip, type Elsewhere} from './skip.js';
 /** What a test may need beside Node, this checkout and its packages. */
 export type Need = Elsewhere | 'x64' | Program;
 
-/** `npm run test:unit` runs what needs neither KVM, nor root, nor a build, nor the lab. */
+/** `npm run test:unit` runs what needs neither KVM, nor root, nor a build, nor the lab, nor long. */
 export const UNIT_ONLY = process.env['KVFIO_TEST_UNIT'] !== undefined;
 
 /** What an owner that is made to execute calls needs (vm/victim.c). */
@@ -47,4 +47,6 @@ const ELSEWHERE = {
   build: (): string | undefined => undefined,
   /** lab() of lab.ts finds out. */
   lab: (): string | undefined => undefined,
+  /** Seconds of a CPU for one test, as a fuzzer or another project's engine takes. */
+  time: (): string | undefined => undefined,
 } as const;

@@ -1,7 +1,7 @@
 import type {Context} from 'mocha';
 
-/** What a test lacks that it finds in the lab, in a build or as root, as opposed to a program or a device. */
-export type Elsewhere = 'kvm' | 'root' | 'build' | 'lab';
+/** What a test lacks that it finds in the lab, in a build, as root or in a whole run, as opposed to a program or a device. */
+export type Elsewhere = 'kvm' | 'root' | 'build' | 'lab' | 'time';
 
 /** What the reporters read of a skipped test. */
 export interface Skipped {

@@ -4,6 +4,7 @@ import {mkdirSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Context} from 'mocha';
 import {made} from '../support/made.js';
+import {needs} from '../support/needs.js';
 import {rounds} from '../support/pace.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
@@ -43,12 +44,14 @@ describe('the header of the agent, whatever clients do', function () {
   };
 
   it('holds what it should under random inputs, built by gcc', function () {
+    needs(this, 'time');
     const program = build(this, 'gcc', 'address,undefined', ['-DALONE']);
     const {status, stdout, stderr} = spawnSync(program, [String(RUNS), '1'], {encoding: 'utf8'});
     assert.deepEqual([status, stdout], [0, `${RUNS}\n`], stderr);
   });
 
   it('holds what it should under the inputs that libFuzzer comes upon, built by clang', function () {
+    needs(this, 'time');
     const program = build(this, 'clang', 'address,undefined,fuzzer', []);
     const flags = [`-runs=${RUNS * 5}`, '-seed=1', '-max_len=2048', '-len_control=0'];
     const {status, stderr} = spawnSync(program, [...flags, `-artifact_prefix=${folder.path('found')}/`], {

@@ -4,6 +4,7 @@ import {middle95, type Interval} from '../../../src/probe/statistics/interval.js
 import {meanInterval} from '../../../src/probe/statistics/mean.js';
 import {estimateMedian, type MedianEstimate} from '../../../src/probe/statistics/median.js';
 import {student95} from '../../../src/probe/statistics/student.js';
+import {needs} from '../../support/needs.js';
 import {Source} from '../series.js';
 
 const SERIES = 200;
@@ -33,6 +34,10 @@ const expectPromise = (count: number): void => {
 
 describe('intervals of 95 %', function () {
   this.timeout(60_000);
+
+  before(function () {
+    needs(this, 'time');
+  });
 
   const kinds: [name: string, mean: number, median: number, (source: Source) => Float64Array][] = [
     ['unrelated samples', 0, 0, (source) => source.unrelated(800)],
