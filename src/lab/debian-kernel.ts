@@ -19,13 +19,15 @@ export interface KernelSource {
   cache: string;
   /** The PATH in which apt's programs are looked up. */
   path: string;
-  programs: Programs;
   /** May the package lists be fetched where there are none? */
   install: boolean;
   signal: AbortSignal | undefined;
   /** Told one line about what takes long. */
   onNote: (line: string) => void;
 }
+
+/** A kernel that is there to be had. Downloading and unpacking it takes the programs of the lab, which a host may lack. */
+export type FoundKernel = (programs: Programs) => Promise<LabKernel>;
 
 /** A kernel package that apt can download. */
 interface KernelPackage {
@@ -38,14 +40,14 @@ interface KernelPackage {
  * have comes from another suite of the distribution. The packages are downloaded and unpacked under the cache folder unless
  * they are there, and never installed.
  */
-export const debianKernel = async (series: string | null, source: KernelSource): Promise<LabKernel> => {
+export const debianKernel = async (series: string | null, source: KernelSource): Promise<FoundKernel> => {
   removeStale(source.cache);
   const host = await aptFor(source);
   const names = host === null ? [] : await kernelNames(host, source.install);
   const ofHost = host === null ? null : await newestPackage(series, names, host, source.arch);
-  if (host !== null && ofHost !== null) return kernelIn(await unpacked(ofHost, host, source));
+  if (host !== null && ofHost !== null) return unpacking(ofHost, host, source);
   const kept = newestUnpacked(series, source.cache);
-  if (kept !== null) return kernelIn(join(source.cache, kept));
+  if (kept !== null) return () => Promise.resolve(kernelIn(join(source.cache, kept)));
   // the lists of another architecture have all suites already
   if (host === null || series === null || source.arch !== 'amd64') throw noPackages(series);
   return await ofOtherSuite(series, {host, known: names, source});
@@ -74,7 +76,7 @@ export const aptFor = async (source: KernelSource): Promise<Apt | null> => {
   return apt;
 };
 
-const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): Promise<LabKernel> => {
+const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): Promise<FoundKernel> => {
   const updated = await alone(source, async () => {
     const apt = await otherSuites(host, join(source.cache, 'apt'));
     if (apt === null) return null;
@@ -90,7 +92,7 @@ const ofOtherSuite = async (series: string, {host, known, source}: Elsewhere): P
   const found = await newestPackage(series, names, updated.apt, source.arch);
   // a mirror may lack one of the suites; only one that was wanted is missed
   if (found === null) throw updated.failure ?? unknownSeries(series, seriesAmong([...known, ...names]));
-  return kernelIn(await unpacked(found, updated.apt, source));
+  return unpacking(found, updated.apt, source);
 };
 
 /** Names of packages, kernels among them; where apt has no lists they are fetched if that is allowed. */
@@ -126,8 +128,15 @@ const newestUnpacked = (series: string | null, cache: string): string | null => 
   return trees.find((tree) => tree.replace(/_.*/, '') === newest) ?? null;
 };
 
+const unpacking =
+  (wanted: KernelPackage, apt: Apt, source: KernelSource): FoundKernel =>
+  async (programs) =>
+    kernelIn(await unpacked(wanted, apt, {...source, programs}));
+
+type UnpackSource = KernelSource & {programs: Programs};
+
 /** The folder into which the package is unpacked. */
-const unpacked = async (wanted: KernelPackage, apt: Apt, source: KernelSource): Promise<string> => {
+const unpacked = async (wanted: KernelPackage, apt: Apt, source: UnpackSource): Promise<string> => {
   const tree = join(source.cache, `${wanted.name}_${wanted.version}`);
   const unpackOnce = async (): Promise<void> => {
     if (!existsSync(tree)) await unpack(wanted, tree, {apt, source});
@@ -139,7 +148,7 @@ const unpacked = async (wanted: KernelPackage, apt: Apt, source: KernelSource): 
 const unpack = async (
   wanted: KernelPackage,
   tree: string,
-  {apt, source}: {apt: Apt; source: KernelSource},
+  {apt, source}: {apt: Apt; source: UnpackSource},
 ): Promise<void> => {
   const {cache, path, programs, signal} = source;
   source.onNote(`downloading ${wanted.name} ${wanted.version} into ${cache}`);

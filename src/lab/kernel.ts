@@ -3,7 +3,7 @@ import {release as runningRelease} from 'node:os';
 import {join, resolve} from 'node:path';
 import {Failure} from '../failure.js';
 import {runChild} from './child.js';
-import {debianKernel, type KernelSource} from './debian-kernel.js';
+import {debianKernel, type FoundKernel, type KernelSource} from './debian-kernel.js';
 import {hostKernel, kernelAt, kernelIn} from './kernel-tree.js';
 import type {LabKernel} from './lab-kernel.js';
 import {indexed} from './module-index.js';
@@ -11,28 +11,38 @@ import {unreadableCompressions} from './modules.js';
 import type {Programs} from './programs.js';
 
 /**
- * Finds the kernel that `--kernel` names. Its modules, where it has any, have a `modules.dep`, and modprobe reads them.
+ * Finds the kernel that `--kernel` names, with no program of the lab. Its modules, where it has any, then get a `modules.dep`
+ * that modprobe reads.
  *
  * @param choice `host`, a series such as `6.12`, or the path of an image or a file tree; absent, the host's own kernel where
  *   its files can be read, else the distribution's default one
+ * @throws {@link Failure} when there is no such kernel
  */
-export const resolveKernel = async (choice: string | undefined, source: KernelSource): Promise<LabKernel> => {
-  const kernel = await indexed(await find(choice, source), source);
-  if (kernel.modules !== null) await refuseUnreadable(kernel.modules, source.programs);
-  return kernel;
+export const findKernel = async (choice: string | undefined, source: KernelSource): Promise<FoundKernel> => {
+  const found = await find(choice, source);
+  return async (programs) => {
+    const kernel = await indexed(await found(programs), {...source, programs});
+    if (kernel.modules !== null) await refuseUnreadable(kernel.modules, programs);
+    return kernel;
+  };
 };
 
-const find = async (choice: string | undefined, source: KernelSource): Promise<LabKernel> => {
+const find = async (choice: string | undefined, source: KernelSource): Promise<FoundKernel> => {
   const host = source.arch === 'amd64' ? hostKernel('/', runningRelease()) : null;
-  if (choice === undefined) return host ?? (await debianKernel(null, source));
+  if (choice === undefined) return host === null ? await debianKernel(null, source) : there(host);
   if (choice === 'host') {
     if (host === null) throw noHostKernel();
-    return host;
+    return there(host);
   }
   if (isSeries(choice)) return await debianKernel(choice, source);
-  if (choice.includes('/') || existsSync(choice)) return kernelOf(resolve(choice));
+  if (choice.includes('/') || existsSync(choice)) return there(kernelOf(resolve(choice)));
   throw unknownWord(choice);
 };
+
+const there =
+  (kernel: LabKernel): FoundKernel =>
+  () =>
+    Promise.resolve(kernel);
 
 /**
  * What can be said of a value of `--kernel` before anything is looked for.

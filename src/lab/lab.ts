@@ -6,13 +6,14 @@ import type {AcceleratorChoice, LabAccelerator} from './accelerator.js';
 import {acceleratorOf, archParts, iommuOf, type LabArch} from './arch.js';
 import {aptFor, type KernelSource} from './debian-kernel.js';
 import {decompressedImage} from './decompressed-image.js';
+import {refuseUnknownModels} from './device-models.js';
 import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
 import {Guest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
 import {iommuChoice, type LabIommu} from './iommu-choice.js';
-import {checkKernelWord, resolveKernel} from './kernel.js';
+import {checkKernelWord, findKernel} from './kernel.js';
 import type {LabKernel} from './lab-kernel.js';
-import {findPrograms, type Programs} from './programs.js';
+import {findPrograms, which, type Programs} from './programs.js';
 import {qemuArguments} from './qemu.js';
 import {PID_FILE, removeFolder, removeStale, temporaryFolder} from './scratch.js';
 import {runSession, type DataStreams, type TerminalStreams} from './session.js';
@@ -98,15 +99,19 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
   const layout = topology(options.pci ?? []);
   checkKernelWord(options.kernel);
   const path = process.env['PATH'] ?? '';
-  const programs = await findPrograms({path, install, signal, onNote, qemu: archParts(arch).qemu});
-  const accelerator = acceleratorOf(arch, options.accelerator ?? 'auto');
+  const {qemu} = archParts(arch);
+  await refuseUnknownModels(options.pci ?? [], {name: qemu, path: which(qemu, path)});
   const cache = writableFolder(
     join(cacheHome(), 'kvfio', 'lab', ...(arch === 'amd64' ? [] : [arch])),
     'in XDG_CACHE_HOME',
   );
-  const source = {arch, cache, path, programs, install, signal, onNote};
-  const kernel = await resolveKernel(options.kernel, source);
-  const layer = arch === 'amd64' ? null : await layerOf(source);
+  const where = {arch, cache, path, install, signal, onNote};
+  // a kernel that does not exist is refused before a program is missed or installed
+  const named = options.kernel === undefined ? null : await findKernel(options.kernel, where);
+  const programs = await findPrograms({path, install, signal, onNote, qemu});
+  const accelerator = acceleratorOf(arch, options.accelerator ?? 'auto');
+  const kernel = await (named ?? (await findKernel(undefined, where)))(programs);
+  const layer = arch === 'amd64' ? null : await layerOf(where);
   const out = options.out === undefined ? null : writableFolder(options.out, 'with --out');
   signal?.throwIfAborted();
 
@@ -120,7 +125,7 @@ export const runLab = async (options: LabOptions): Promise<LabResult> => {
     out,
     layer,
     layout,
-    image: imageOf(kernel, machine, {...source, parameters: options.parameters ?? []}),
+    image: imageOf(kernel, machine, {...where, parameters: options.parameters ?? []}),
   });
   try {
     return {...machine, ...(await run(started, options))};

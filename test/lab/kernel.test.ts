@@ -15,7 +15,6 @@ import {Failure} from '../../src/failure.js';
 import {kernelImageVersion} from '../../src/lab/kernel-image.js';
 import {hostKernel, kernelAt, kernelIn} from '../../src/lab/kernel-tree.js';
 import {indexed} from '../../src/lab/module-index.js';
-import {runLab} from '../../src/lab/lab.js';
 import {which} from '../../src/lab/programs.js';
 import {skip} from '../support/skip.js';
 
@@ -231,24 +230,4 @@ describe('modules for which depmod has not run', () => {
     );
     assert.deepEqual(readdirSync(cache), []);
   });
-});
-
-describe('a value of --kernel', () => {
-  for (const [choice, code] of [
-    ['foo', 'LAB_KERNEL_VALUE'],
-    ['6.13.1', 'LAB_KERNEL_VALUE'],
-  ] as const) {
-    it(`is refused before any program is looked for (${choice})`, async () => {
-      const path = process.env['PATH'];
-      try {
-        process.env['PATH'] = '/nonexistent';
-        await assert.rejects(
-          runLab({task: {command: ['true']}, kvfio: ['kvfio'], kernel: choice}),
-          (error) => error instanceof Failure && error.code === code,
-        );
-      } finally {
-        process.env['PATH'] = path;
-      }
-    });
-  }
 });
