@@ -17,6 +17,7 @@ export class Report {
   readonly #detail: Detail;
   readonly #skipped: string[] = [];
   readonly #failed: string[] = [];
+  readonly #took: {where: string; seconds: number}[] = [];
 
   constructor(print: (line: string) => void, detail: Detail = 'file') {
     this.#print = print;
@@ -38,6 +39,7 @@ export class Report {
     for (const name of ['passed', 'failed', 'skipped'] as const) this.counts[name] += counts[name];
     this.#skipped.push(...skipped.map((test) => `${where}: ${nameOf(test)}: ${test.why ?? ''}`));
     this.#failed.push(...failures);
+    this.#took.push({where, seconds});
     if (tests.length === 0 && problem === undefined) return;
     if (this.#detail !== 'failures' || counts.failed > 0) {
       this.#print(`${counts.failed > 0 ? '✘' : '✔'} ${where}: ${inWords(counts)}, ${seconds.toFixed(1)} s`);
@@ -47,14 +49,23 @@ export class Report {
     if (failures.length > 0 && noise.trim() !== '') this.#print(indented(`It printed:\n${noise.trimEnd()}`));
   }
 
-  /** Prints each skipped test with its reason and which failed, and the counts in the last line. */
+  /** Prints each skipped test with its reason, which failed, and which files took longest; the counts are the last line. */
   close(): void {
     for (const line of this.#skipped) this.#print(`skipped: ${line}`);
     for (const failure of this.#failed) this.#print(`failed: ${failure.split('\n', 1)[0] ?? ''}`);
+    if (this.#took.length > LONGEST) {
+      const longest = this.#took.toSorted((a, b) => b.seconds - a.seconds).slice(0, LONGEST);
+      this.#print(
+        `longest: ${longest.map(({where, seconds}) => `${where} ${seconds.toFixed(0)} s`).join(', ')}`,
+      );
+    }
     const {passed, failed, skipped} = this.counts;
     this.#print(`\n${passed} passed, ${failed} failed, ${skipped} skipped`);
   }
 }
+
+/** How many files are named that took longest. */
+const LONGEST = 10;
 
 const SIGNS = {passed: '✔', failed: '✘', skipped: '-'} as const;
 
