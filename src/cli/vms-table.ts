@@ -1,5 +1,6 @@
 import type {ChalkInstance} from 'chalk';
 import type {HeldFile, ListedVm} from '../kvm-vfio/vms.js';
+import type {WatchedVm} from '../kvm-vfio/watch-vms.js';
 import type {Column} from './table.js';
 
 /** What is printed without `--columns`. */
@@ -82,6 +83,20 @@ export const lastingText =
       .filter(({name}) => !FLEETING.includes(name))
       .map(({text}) => text(vm))
       .join('\0');
+
+/** Columns of `appeared`. */
+export const LONGEST_EVENT = 8;
+
+/** The columns of `--watch`: what has become of a VM, and then its own. */
+export const watchColumns = (columns: readonly Column<ListedVm>[]): Column<WatchedVm>[] => [
+  {name: 'event', text: ({event}) => event},
+  ...columns.map(({name, text, flexible, paint}): Column<WatchedVm> => ({
+    name,
+    text: ({vm}) => text(vm),
+    ...(flexible !== undefined && {flexible}),
+    ...(paint !== undefined && {paint: (cell, {vm}, colours) => paint(cell, vm, colours)}),
+  })),
+];
 
 const filesOf = ({groups, cdevs}: ListedVm): HeldFile[] => [...groups, ...cdevs];
 

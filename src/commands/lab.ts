@@ -1,15 +1,12 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {Failure} from '../failure.js';
+import {EndingSignals} from '../cli/ending-signals.js';
 import {ACCELERATOR_CHOICES} from '../lab/accelerator.js';
-import {descriptorSink} from '../lab/descriptor-sink.js';
 import {LAB_ARCHES} from '../lab/arch.js';
 import {LAB_IOMMUS} from '../lab/iommu-choice.js';
-import {runLab, type LabMachine, type LabStreams} from '../lab/lab.js';
+import {runLab, type LabMachine} from '../lab/lab.js';
 import {LeftSession} from '../lab/session.js';
-import type {Task} from '../lab/task.js';
-import {within} from '../lab/within.js';
-import {ENDING_SIGNALS} from '../linux/hold-signals.js';
+import {streamsFor, taskFor} from '../lab/own-streams.js';
 
 /** What `kvfio lab --json` prints. */
 export interface LabDocument extends LabMachine {
@@ -122,12 +119,13 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
     const command = split === -1 ? [] : this.argv.slice(split + 1);
     const {flags} = await this.parse(Lab, own);
 
-    const interruption = new Interruption();
+    // a second signal ends kvfio at once
+    using ending = new EndingSignals({onlyFirst: true});
     try {
       const onTerminal = process.stdin.isTTY && process.stdout.isTTY && !this.jsonEnabled();
       const limit = flags.timeout ?? (onTerminal ? undefined : DEFAULT_LIMIT);
       const result = await runLab({
-        task: await taskFor(command, {onTerminal, limit, signal: interruption.signal}),
+        task: await taskFor(command, {onTerminal, limit, signal: ending.signal}),
         kvfio: [process.execPath, ...process.execArgv, process.argv[1] ?? ''],
         arch: flags.arch,
         iommu: flags.iommu,
@@ -139,7 +137,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         install: flags.install,
         streams: streamsFor(command, onTerminal, this.jsonEnabled()),
         limit,
-        signal: interruption.signal,
+        signal: ending.signal,
         onNote: (line) => {
           this.note(line);
         },
@@ -161,14 +159,13 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
         stderr: result.stderr.toString('utf8'),
       };
     } catch (error) {
-      interruption.rethrow();
+      ending.endAsReceived();
       if (error instanceof LeftSession) process.exitCode = SIGNALLED.SIGINT;
       else if (error instanceof Error && 'code' in error && error.code === 'EPIPE')
         process.exitCode = SIGNALLED.SIGPIPE;
       else throw error;
       return null;
     } finally {
-      interruption.stop();
       process.stdin.destroy();
     }
   }
@@ -176,82 +173,3 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
 
 const described = ({kernel, iommu, accelerator}: LabMachine): string =>
   `Linux ${kernel} with ${iommu === 'none' ? 'no IOMMU' : `IOMMU "${iommu}"`} under ${accelerator.toUpperCase()}`;
-
-interface TaskOptions {
-  onTerminal: boolean;
-  limit: number | undefined;
-  signal: AbortSignal;
-}
-
-const taskFor = async (command: string[], {onTerminal, limit, signal}: TaskOptions): Promise<Task> => {
-  if (command.length > 0) return {command};
-  if (onTerminal) return {shell: true};
-  const script = process.stdin.isTTY
-    ? ''
-    : await within(textOf(process.stdin), {seconds: limit, expired: () => scriptTimedOut(limit), signal});
-  if (script.trim() !== '') return {script};
-  throw new Failure({
-    code: 'LAB_NO_COMMAND',
-    kind: 'usage',
-    what: 'kvfio lab was given nothing to run.',
-    why: 'There is no command after "--", no script on stdin, and stdin and stdout are not both a terminal.',
-    hint: 'Name a command, such as "kvfio lab -- kvfio groups", or run it on a terminal for a shell.',
-  });
-};
-
-const scriptTimedOut = (seconds: number | undefined): Failure =>
-  new Failure({
-    code: 'LAB_SCRIPT_TIMEOUT',
-    kind: 'timeout',
-    what: `The script on stdin did not end within ${seconds ?? 0} s.`,
-    why: 'Without a command kvfio lab reads a whole script before it boots, and whoever writes it has not closed it.',
-    hint: 'Name a command after "--", or close what stdin is connected to.',
-  });
-
-const textOf = async (input: NodeJS.ReadStream): Promise<string> => {
-  const parts: Buffer[] = [];
-  for await (const part of input as AsyncIterable<Buffer>) parts.push(part);
-  return Buffer.concat(parts).toString('utf8');
-};
-
-const streamsFor = (command: string[], onTerminal: boolean, json: boolean): LabStreams => {
-  const stderr = descriptorSink(process.stderr.fd);
-  if (onTerminal) {
-    const {stdin: input, stdout: output} = process;
-    return {input, output, ...(!process.stderr.isTTY && {stderr})};
-  }
-  return {
-    ...(command.length > 0 && !process.stdin.isTTY && {stdin: process.stdin}),
-    ...(!json && {stdout: descriptorSink(process.stdout.fd), stderr}),
-  };
-};
-
-/** Turns signals that ask kvfio to end into an abort, so that it ends when the guest is gone. */
-class Interruption {
-  readonly #controller = new AbortController();
-  #received: NodeJS.Signals | null = null;
-
-  readonly #receive = (signal: NodeJS.Signals): void => {
-    this.#received = signal;
-    this.stop();
-    this.#controller.abort();
-  };
-
-  constructor() {
-    for (const signal of ENDING_SIGNALS) process.on(signal, this.#receive);
-  }
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  /** Gives the signals their usual meaning back. */
-  stop(): void {
-    for (const signal of ENDING_SIGNALS) process.off(signal, this.#receive);
-  }
-
-  /** Ends the process as the signal that came would have, so that a shell sees how it ended. */
-  rethrow(): void {
-    if (this.#received !== null) process.kill(process.pid, this.#received);
-  }
-}

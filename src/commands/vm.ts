@@ -1,11 +1,10 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
+import {EndingSignals} from '../cli/ending-signals.js';
 import {printable} from '../printable.js';
-import {Failure} from '../failure.js';
-import {ENDING_SIGNALS} from '../linux/hold-signals.js';
 import {defaultSocket} from '../vm/default-socket.js';
-import {GUESTS, MinimalVm, type Guest} from '../vm/minimal-vm.js';
-import {listenAt, serveVm} from '../vm/serve-vm.js';
+import {GUESTS, type Guest} from '../vm/minimal-vm.js';
+import {runMinimalVm} from '../vm/run-minimal-vm.js';
 
 /** What `kvfio vm --json` prints: one line when it is ready, and one when it is stopped. */
 export interface VmDocument {
@@ -77,69 +76,45 @@ SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr say
   async run(): Promise<null> {
     const {flags} = await this.parse(Vm);
     const began = performance.now();
-    const ending = new AbortController();
-    const stop = (): void => {
-      ending.abort();
-    };
-    let running: MinimalVm | undefined;
-    const toggle = (): void => {
-      if (running !== undefined) void this.#togglePause(running);
-    };
-    for (const signal of ENDING_SIGNALS) process.on(signal, stop);
-    process.on('SIGUSR2', toggle);
-    try {
-      using listener = listenAt(flags.sock ?? defaultSocket());
-      // also when the line below cannot be written, which ends the process
-      process.once('exit', () => {
-        listener[Symbol.dispose]();
-      });
-      await using machine = MinimalVm.create(
-        flags.guest,
-        (failure) => {
-          ending.abort(failure);
-        },
-        flags.paused,
-      );
-      running = machine;
-      const {guest, agent} = flags;
-      const {fd} = machine.vm;
-      const about = {socket: listener.address, pid: process.pid, fd, vmFd: fd, guest, agent};
-      const ready = `VM of process ${about.pid}, descriptor ${fd}, at ${about.socket}`;
-      const tell = (now: Pick<VmDocument, 'state' | 'clients' | 'seconds'>, line: string): void => {
-        const wbinvds = machine.wbinvds === null ? null : Number(machine.wbinvds);
-        const document: VmDocument = {schemaVersion: 1, ...about, ...now, wbinvds};
-        if (this.jsonEnabled()) this.printJsonLine(document);
-        else this.printLines([printable(line)]);
-      };
-      if (this.jsonEnabled()) this.note(ready);
-      tell({state: 'ready', clients: 0, seconds: 0}, ready);
-      const clients = await serveVm(machine.vm, listener, {
-        agent: flags.agent,
-        signal: ending.signal,
-        onWarning: (message) => {
-          this.note(message);
-        },
-      });
-      await machine.stop();
-      const {reason} = ending.signal as {reason: unknown};
-      if (reason instanceof Failure) throw reason;
-      const {wbinvds} = machine;
-      const seconds = Math.round(performance.now() - began) / 1000;
-      tell({state: 'ended', clients, seconds}, summary(clients, wbinvds, seconds));
-      return null;
-    } finally {
-      process.off('SIGUSR2', toggle);
-      for (const signal of ENDING_SIGNALS) process.off(signal, stop);
-    }
+    const {guest, agent, paused} = flags;
+    const about = {pid: process.pid, guest, agent};
+    using ending = new EndingSignals();
+    const {ready, clients, wbinvds} = await runMinimalVm({
+      socket: flags.sock ?? defaultSocket(),
+      guest,
+      paused,
+      agent,
+      signal: ending.signal,
+      onReady: (vm) => {
+        const line = `VM of process ${about.pid}, descriptor ${vm.fd}, at ${vm.socket}`;
+        if (this.jsonEnabled()) this.note(line);
+        this.#print({...about, ...vm, state: 'ready', clients: 0, seconds: 0}, line);
+      },
+      onToggled: (isPaused, executed) => {
+        this.note(
+          isPaused ? `the guest is paused, WBINVD executed ${executed ?? 0n} times` : 'the guest runs',
+        );
+      },
+      onWarning: (message) => {
+        this.note(message);
+      },
+    });
+    const seconds = Math.round(performance.now() - began) / 1000;
+    const line = summary(clients, wbinvds, seconds);
+    this.#print({...about, ...ready, state: 'ended', clients, wbinvds, seconds}, line);
+    return null;
   }
 
-  async #togglePause(machine: MinimalVm): Promise<void> {
-    const paused = await machine.togglePause();
-    this.note(
-      paused ? `the guest is paused, WBINVD executed ${machine.wbinvds ?? 0n} times` : 'the guest runs',
-    );
+  #print({socket, pid, fd, wbinvds, guest, agent, ...now}: Printed, line: string): void {
+    const about = {socket, pid, fd, vmFd: fd, guest, agent};
+    const executed = wbinvds === null ? null : Number(wbinvds);
+    const document: VmDocument = {schemaVersion: 1, ...about, ...now, wbinvds: executed};
+    if (this.jsonEnabled()) this.printJsonLine(document);
+    else this.printLines([printable(line)]);
   }
 }
+
+type Printed = Omit<VmDocument, 'schemaVersion' | 'vmFd' | 'wbinvds'> & {wbinvds: bigint | null};
 
 const summary = (clients: number, wbinvds: bigint | null, seconds: number): string =>
   `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`;

@@ -1,13 +1,12 @@
 import {Flags} from '@oclif/core';
-import {setTimeout as sleep} from 'node:timers/promises';
 import {BaseCommand} from '../cli/base-command.js';
-import {csvLines, sorted, tableLines, type Column} from '../cli/table.js';
+import {EndingSignals} from '../cli/ending-signals.js';
+import {csvLines, sorted, tableLines} from '../cli/table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
-import {lastingText, USUAL_VMS_COLUMNS, VMS_COLUMNS} from '../cli/vms-table.js';
-import {vmChanges, type VmChange, type WatchDocument} from '../kvm-vfio/vm-changes.js';
+import {lastingText, LONGEST_EVENT, USUAL_VMS_COLUMNS, VMS_COLUMNS, watchColumns} from '../cli/vms-table.js';
+import type {WatchDocument} from '../kvm-vfio/vm-changes.js';
 import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
-import {Deadline} from '../linux/deadline.js';
-import {ENDING_SIGNALS} from '../linux/hold-signals.js';
+import {watchVms, type WatchedVm} from '../kvm-vfio/watch-vms.js';
 
 export default class Vms extends BaseCommand {
   static override summary =
@@ -69,41 +68,23 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
   }
 
   /** Prints what is there and then what changes, until a signal comes or nobody reads any more. */
-  async #follow(table: TableChoice<ListedVm>, milliseconds: number): Promise<void> {
-    const ending = new AbortController();
-    const {signal} = ending;
-    const stop = (): void => {
-      ending.abort();
-    };
-    for (const each of ENDING_SIGNALS) process.on(each, stop);
-    process.stdout.on('close', stop);
-    // a pipe tells by nothing else that it has no reader, as long as nothing is written
-    const {ready} = await import('../linux/readiness.js');
-    ready(process.stdout.fd, 0, Deadline.never, signal).then(stop, () => undefined);
-    const shown = this.jsonEnabled() ? undefined : lastingText(table.columns);
+  async #follow(table: TableChoice<ListedVm>, interval: number): Promise<void> {
+    using ending = new EndingSignals();
+    // only whoever follows VMs needs the kernel for it
+    const {UnreadOutput} = await import('../cli/unread-output.js');
+    using unread = new UnreadOutput();
     const print = await this.#printing(table);
-    try {
-      let seen = await listVms();
-      await this.#about(seen);
-      await print(vmChanges([], seen.vms).map(present));
-      for (;;) {
-        await sleep(milliseconds, undefined, {signal});
-        const now = await listVms();
-        const changes = vmChanges(seen.vms, now.vms, shown);
-        await print(changes);
-        seen = now;
-      }
-    } catch (error) {
-      if (!signal.aborted) throw error;
-    } finally {
-      for (const each of ENDING_SIGNALS) process.off(each, stop);
-      process.stdout.off('close', stop);
-      stop();
-    }
+    await watchVms({
+      interval,
+      signal: AbortSignal.any([ending.signal, unread.signal]),
+      shown: this.jsonEnabled() ? undefined : lastingText(table.columns),
+      onFirst: (document) => this.#about(document),
+      onVms: print,
+    });
   }
 
   /** How lines are printed as they come: the header of a table at once, and its columns where they are. */
-  async #printing(table: TableChoice<ListedVm>): Promise<(lines: readonly Line[]) => Promise<void>> {
+  async #printing(table: TableChoice<ListedVm>): Promise<(lines: readonly WatchedVm[]) => Promise<void>> {
     if (this.jsonEnabled())
       return (lines) => {
         for (const {event, vm} of lines)
@@ -111,7 +92,7 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
         return Promise.resolve();
       };
     const {header, csv} = table;
-    const columns = [EVENT, ...table.columns.map(ofVm)];
+    const columns = watchColumns(table.columns);
     if (csv) {
       this.printLines(csvLines([], columns, header));
       return (lines) => {
@@ -144,20 +125,3 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     this.note(`${hidden} ${hidden === 1 ? 'process' : 'processes'} could not be looked into; ${remedy}.`);
   }
 }
-
-/** A line of `--watch`. */
-type Line = Pick<WatchDocument, 'event' | 'vm'>;
-
-const present = ({vm}: VmChange): Line => ({event: 'present', vm});
-
-/** Columns of `appeared`. */
-const LONGEST_EVENT = 8;
-
-const EVENT: Column<Line> = {name: 'event', text: ({event}) => event};
-
-const ofVm = ({name, text, flexible, paint}: Column<ListedVm>): Column<Line> => ({
-  name,
-  text: ({vm}) => text(vm),
-  ...(flexible !== undefined && {flexible}),
-  ...(paint !== undefined && {paint: (cell, {vm}, colours) => paint(cell, vm, colours)}),
-});

@@ -1,0 +1,36 @@
+import {setTimeout as sleep} from 'node:timers/promises';
+import {vmChanges, type WatchDocument} from './vm-changes.js';
+import {listVms, type ListedVm, type VmsDocument} from './vms.js';
+
+/** A VM that was there at the first look, and what became of one since. */
+export type WatchedVm = Pick<WatchDocument, 'event' | 'vm'>;
+
+export interface WatchOptions {
+  /** Milliseconds between two looks. */
+  interval: number;
+  /** Ends it. */
+  signal: AbortSignal;
+  /** What a reader sees of a VM: it has changed when this has. Absent, all that lasts. */
+  shown: ((vm: ListedVm) => string) | undefined;
+  /** Gets the first look. */
+  onFirst: (document: VmsDocument) => Promise<void>;
+  /** Gets the VMs of the first look, and then the changes of each, which may be none. */
+  onVms: (vms: readonly WatchedVm[]) => Promise<void>;
+}
+
+/** Looks at the VMs of this host again and again, until `signal` is aborted. */
+export const watchVms = async ({interval, signal, shown, onFirst, onVms}: WatchOptions): Promise<void> => {
+  try {
+    let seen = await listVms();
+    await onFirst(seen);
+    await onVms(seen.vms.map((vm) => ({event: 'present', vm})));
+    for (;;) {
+      await sleep(interval, undefined, {signal});
+      const now = await listVms();
+      await onVms(vmChanges(seen.vms, now.vms, shown));
+      seen = now;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+};
