@@ -8,7 +8,7 @@ export default tseslint.config(
   {
     languageOptions: {
       parserOptions: {
-        project: ['./tsconfig.json', './test/tsconfig.json'],
+        project: './test/tsconfig.json',
         tsconfigRootDir: import.meta.dirname,
       },
     },

@@ -207,11 +207,7 @@ const outlierText = (
 };
 
 /** The record of the machine, one fact on a line. */
-export const machineLines = (
-  machine: MachineRecord,
-  clock: Clock,
-  {paint, width}: ProbeTextOptions,
-): string[] => {
+const machineLines = (machine: MachineRecord, clock: Clock, {paint, width}: ProbeTextOptions): string[] => {
   const record: [string, string | null][] = [
     ['CPU', joined([machine.cpu, machine.vendor, machine.signature])],
     ['microcode', machine.microcode],

@@ -105,4 +105,4 @@ const FILES_KEPT = 100;
 const ODD_BELOW = 100;
 
 /** Largest snapshot of many that is read or unpacked, in bytes: that of 5,000 devices has about half of it. */
-export const SNAPSHOT_LIMIT = 32 * 1024 * 1024;
+const SNAPSHOT_LIMIT = 32 * 1024 * 1024;

@@ -36,7 +36,7 @@ export const ofLive =
   (machine) =>
     machine.live === null ? unknown(CAPTURE_CANNOT_SAY) : look(machine, machine.live);
 
-export const CAPTURE_CANNOT_SAY = 'a capture cannot say: only the machine itself answers that';
+const CAPTURE_CANNOT_SAY = 'a capture cannot say: only the machine itself answers that';
 
 export const pass = (seen: string): Finding => ({state: 'pass', seen, remedy: null});
 export const fail = (seen: string, remedy: string): Finding => ({state: 'fail', seen, remedy});

@@ -136,7 +136,7 @@ const OTHER_ARCHITECTURES: Record<string, Module> = {
 };
 
 /** The module that brings KVM to this processor; null when that is not known. */
-export const vendorModule = (machine: Machine): Module | null => {
+const vendorModule = (machine: Machine): Module | null => {
   const flag = virtualizationFlag(machine) ?? VENDORS[cpuVendor(machine) ?? ''];
   if (flag === 'vmx' || flag === 'svm') return X86[flag];
   return OTHER_ARCHITECTURES[machine.host.kernel.architecture ?? ''] ?? null;

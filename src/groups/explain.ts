@@ -67,7 +67,7 @@ const mayBeLeftOut = ({kernel, noGroups}: Pick<Host, 'kernel' | 'noGroups'>, dev
   kernel.parameters?.some((parameter) => /^intel_iommu=(?:.*,)?on\b/.test(parameter)) === false;
 
 /** What people call each kind of unit. */
-export const UNIT_NAMES: Record<UnitType, string> = {
+const UNIT_NAMES: Record<UnitType, string> = {
   'intel-vt-d': 'Intel VT-d',
   'amd-vi': 'AMD-Vi',
   'virtio-iommu': 'virtio-iommu',

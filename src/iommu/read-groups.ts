@@ -71,7 +71,7 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
 export const partsOf = (ids: readonly number[]): number => Math.ceil(ids.length / PART);
 
 /** Takes the next part that nobody has taken. */
-export const claim = (progress: Int32Array): number => Atomics.add(progress, NEXT, 1);
+const claim = (progress: Int32Array): number => Atomics.add(progress, NEXT, 1);
 
 export const readPart = (context: GroupContext, ids: readonly number[], at: number): Part => {
   const {result, warnings} = context.attributes.apart(() =>

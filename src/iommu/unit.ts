@@ -52,7 +52,7 @@ export interface UnitContext {
   parameters: string[] | null;
 }
 
-export const UNITS = '/sys/class/iommu';
+const UNITS = '/sys/class/iommu';
 
 /** Reads every IOMMU unit, sorted by name. The same on a machine without any: an empty list. */
 export const readUnits = (attributes: Attributes, context: UnitContext): Unit[] => {

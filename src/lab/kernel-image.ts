@@ -17,7 +17,7 @@ export const kernelImageVersion = (start: Buffer): string | null => {
 };
 
 /** Whether a file begins as an Image of arm64 does (Documentation/arch/arm64/booting.rst: "ARM\\x64" at byte 56). */
-export const isArm64Image = (start: Buffer): boolean =>
+const isArm64Image = (start: Buffer): boolean =>
   start.length >= 60 && start.toString('latin1', 56, 60) === 'ARMd';
 
 /** Reads {@link kernelImageVersion} from a file; of an Image of arm64, which has none in its head, from what it prints first. Throws the file system's own error. */

@@ -5,7 +5,7 @@ import {SyscallError} from './errno.js';
 import type {HostTree} from './host-tree.js';
 
 /** Where the kernel gives its log, one record a read (Documentation/ABI/testing/dev-kmsg). */
-export const KMSG = '/dev/kmsg';
+const KMSG = '/dev/kmsg';
 
 /**
  * What a machine's kernel has said since it was booted, as far as its buffer goes back; null when it may not be read

@@ -29,8 +29,6 @@ export const KVM_EXITS = {
   KVM_EXIT_MEMORY_FAULT: 39,
 } as const;
 
-export type KvmExitName = keyof typeof KVM_EXITS;
-
 /** Bytes of `struct kvm_run` up to the end of what {@link KvmExit} reads. */
 export const KVM_RUN_HEAD = 64;
 

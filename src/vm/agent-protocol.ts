@@ -2,14 +2,14 @@
  * What kvfio and the agent of a VMM say to each other. `agent/kvfio-agent.h` is the specification, and has the names.
  */
 
-export const AGENT_MAGIC = Buffer.from('kvfioVM\n');
+const AGENT_MAGIC = Buffer.from('kvfioVM\n');
 export const AGENT_VERSION = 1;
 /** The agent refuses to hold more descriptors. */
 export const MOST_HELD = 64;
 /** A connection on which no request is completed for so long is closed. */
 export const IDLE_SECONDS = 30;
 
-export const SIZEOF_HELLO = 16;
+const SIZEOF_HELLO = 16;
 export const SIZEOF_REQUEST = 40;
 export const SIZEOF_REPLY = 32;
 export const SIZEOF_HELD = 16;

@@ -4,7 +4,7 @@ import {join} from 'node:path';
 import {EXIT_CODES} from '../../src/failure.js';
 import {PROJECT} from '../support/run.js';
 
-export const RUN = join(PROJECT, 'bin/run.js');
+const RUN = join(PROJECT, 'bin/run.js');
 
 /** How a kvfio ended. */
 export interface Ending {

@@ -17,7 +17,6 @@ import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {Process} from '../../src/linux/process.js';
 import {readTask} from '../../src/vm/inject/candidates.js';
-import {VICTIM, whyMissing} from '../support/needs.js';
 
 const SOURCE = fileURLToPath(new URL('victim.c', import.meta.url));
 
@@ -39,15 +38,6 @@ const FIELDS = [
 ] as const;
 
 export type Report = Record<(typeof FIELDS)[number], number>;
-
-/** Why no victim can run here, or undefined. */
-export const whyNoVictim = (): string | undefined => {
-  for (const need of VICTIM) {
-    const reason = whyMissing(need);
-    if (reason !== undefined) return reason;
-  }
-  return undefined;
-};
 
 /** Compiled programs and the reports of victims, in one folder that is removed at the end. */
 export class Arena implements Disposable {

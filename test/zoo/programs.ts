@@ -1,5 +1,5 @@
 import {execFileSync} from 'node:child_process';
-import {existsSync, readdirSync, realpathSync, writeFileSync} from 'node:fs';
+import {realpathSync, writeFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {which} from '../../src/lab/programs.js';
@@ -96,7 +96,3 @@ export const makeProgram = (folder: string, name: ZooProgram): string | undefine
   make(folder, join(folder, name));
   return undefined;
 };
-
-/** Whether it is there, in the folder that it was made in. */
-export const isMade = (folder: string, name: ZooProgram): boolean =>
-  name === 'qemu' || (existsSync(folder) && readdirSync(folder).includes(name));

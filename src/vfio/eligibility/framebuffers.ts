@@ -22,7 +22,7 @@ export const readFramebuffers = (attributes: Attributes): Framebuffer[] => {
 };
 
 /** Of the text of /proc/iomem, where what lies in a resource is two spaces further in. */
-export const framebuffersIn = (text: string): Framebuffer[] => {
+const framebuffersIn = (text: string): Framebuffer[] => {
   let above: string[] = [];
   return text.split('\n').flatMap((line) => {
     const [, indent = '', name = ''] = /^( *)[\da-f]+-[\da-f]+ : (.*)$/.exec(line) ?? [];

@@ -113,7 +113,7 @@ const placeIn = (owner: Process, memory: ProcessMemory): Found | NoSpare => {
 };
 
 /** Bytes, of which the signal frame takes the upper ones; a signal handler has room in the others. */
-export const SIZEOF_SPARE = 128n * 1024n;
+const SIZEOF_SPARE = 128n * 1024n;
 
 /** What is at the end of spare memory that nobody uses. */
 export const markOf = ({end}: SpareMemory): {address: bigint; bytes: Buffer} => ({

@@ -40,7 +40,7 @@ const onePerNamespace = (tree: HostTree): string[] => {
 };
 
 /** proc(5), /proc/pid/mountinfo. */
-export const parseMountInfo = (text: string): Mount[] =>
+const parseMountInfo = (text: string): Mount[] =>
   text.split('\n').flatMap((line) => {
     const fields = line.split(' ');
     const dash = fields.indexOf('-', 6);
