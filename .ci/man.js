@@ -62,7 +62,7 @@ const flag = (each) => {
   const name = each.type === 'boolean' && each.allowNo ? `--[no-]${each.name}` : `--${each.name}`;
   const spelled = [...(each.char === undefined ? [] : [bold(`-${each.char}`)]), `${bold(name)}${valued}`];
   const words = [
-    each.summary ?? each.description ?? '',
+    each.description ?? each.summary ?? '',
     ...(each.type === 'option' && each.multiple ? ['may be repeated'] : []),
     ...(each.default !== undefined && each.type === 'option' ? [`default ${String(each.default)}`] : []),
   ];
@@ -72,7 +72,9 @@ const flag = (each) => {
 const example = (each, id) => {
   const {description = '', command = ''} = typeof each === 'string' ? {command: each} : each;
   return [
-    ...(description === '' ? [] : ['.PP', text(sentence(rendered(description, id)).replace(/:\.$/, ':'))]),
+    ...(description === ''
+      ? []
+      : ['.PP', text(sentence(capital(rendered(description, id))).replace(/:\.$/, ':'))]),
     ...['.RS 4', '.nf', text(rendered(command, id)), '.fi', '.RE'],
   ];
 };

@@ -63,15 +63,15 @@ export abstract class BaseCommand extends Command {
       helpGroup: 'GLOBAL',
     }),
     'no-color': Flags.boolean({
-      description: 'plain output; NO_COLOR and FORCE_COLOR are honoured too',
+      description: 'print no colours; kvfio also honours NO_COLOR and FORCE_COLOR',
       helpGroup: 'GLOBAL',
     }),
     debug: Flags.boolean({
-      description: 'tell on stderr of each file and call, with times, as KVFIO_DEBUG=1 does',
+      description: 'log each file that is read and each call to stderr, with times, as KVFIO_DEBUG=1 does',
       helpGroup: 'GLOBAL',
     }),
     quiet: Flags.boolean({
-      description: 'no notes and warnings on stderr; errors are printed, and --json has the warnings',
+      description: 'print errors on stderr, but no notes or warnings; --json has the warnings',
       helpGroup: 'GLOBAL',
     }),
   };

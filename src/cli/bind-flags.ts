@@ -9,28 +9,30 @@ import type {NewOwner} from '../vfio/bind/plan.js';
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from './usage-failure.js';
 
-/** What each guard protects, as its flag says it. */
+/** When each guard refuses, as its flag says it. */
 const GUARD_FLAGS = {
-  'force-mounted': 'although a file system on it, or that it carries to another host, is mounted',
-  'force-swap': 'although there is swap space in use on it',
+  'force-mounted':
+    'a file system on it is mounted, or one that another host shares through it (9p, virtiofs)',
+  'force-swap': 'swap space on it is in use',
   'force-storage':
-    'although it is a member of LVM, RAID or ZFS, in exclusive use, or open in a program, also as /dev/nvme0 or /dev/sg0',
-  'force-network': 'although an interface of it has an address or a default route, or a program uses it',
-  'force-display': 'although it is the boot display, or a program has it open',
-  'force-console': 'although it has a console of the kernel, or is the last display of one',
-  'force-platform': 'although it carries a TPM, or a watchdog that a program has open',
-  'force-sriov': 'although it has virtual functions',
-  'force-held': 'although a VM or another process has its group open',
-  'force-foreign': 'although kvfio did not give it to VFIO: it gets whatever driver the kernel finds',
+    'it is a member of LVM, RAID or ZFS, in exclusive use, or open in a program, even as /dev/nvme0 or /dev/sg0',
+  'force-network': 'its interface has an address or a default route, or a program uses the device',
+  'force-display': 'it is the boot display, or a program has it open',
+  'force-console': 'it has a console of the kernel, or is the last display of one',
+  'force-platform': 'it carries a TPM, or a watchdog that a program has open',
+  'force-sriov': 'it has virtual functions',
+  'force-held': 'a VM or another process has its group open',
+  'force-foreign': 'kvfio did not give it to VFIO; the kernel then finds a driver for it',
 } as const satisfies Record<`force-${GuardName}`, string>;
 
-const forceFlag = (guard: GuardName) =>
-  Flags.boolean({description: GUARD_FLAGS[`force-${guard}`], helpGroup: 'FORCE'});
-
-const heldFlag = {'force-held': forceFlag('held')};
+const forceFlag = (guard: GuardName, verb: 'bind' | 'unbind' = 'bind') =>
+  Flags.boolean({description: `${verb} even if ${GUARD_FLAGS[`force-${guard}`]}`, helpGroup: 'FORCE'});
 
 /** The guards of what takes devices from VFIO. */
-export const unbindGuardFlags = {...heldFlag, 'force-foreign': forceFlag('foreign')};
+export const unbindGuardFlags = {
+  'force-held': forceFlag('held', 'unbind'),
+  'force-foreign': forceFlag('foreign', 'unbind'),
+};
 
 export const guardFlags = {
   'force-mounted': forceFlag('mounted'),
@@ -41,7 +43,7 @@ export const guardFlags = {
   'force-console': forceFlag('console'),
   'force-platform': forceFlag('platform'),
   'force-sriov': forceFlag('sriov'),
-  ...heldFlag,
+  'force-held': forceFlag('held'),
 };
 
 /** The guards that the user overrules. */
@@ -52,7 +54,7 @@ export const forced = (flags: Partial<Record<`force-${GuardName}`, boolean>>): G
 export const memberFlags = {
   group: Flags.integer({
     char: 'g',
-    description: 'an IOMMU group with all its devices; several are all or none',
+    description: 'an IOMMU group with all its devices',
     multiple: true,
     min: 0,
     max: INT_MAX,
@@ -60,14 +62,15 @@ export const memberFlags = {
   }),
   device: Flags.string({
     char: 'd',
-    description: 'a PCI device by its address; several are all or none',
+    description: 'a PCI device, by its address',
     multiple: true,
     helpValue: 'BDF',
   }),
 };
 
 export const patienceFlag = Flags.integer({
-  description: 'seconds to wait for another kvfio that is at work with the devices, and for each write',
+  helpGroup: 'SETUP',
+  description: 'seconds to wait for another kvfio that works with the devices, and for each write',
   default: 30,
   min: 1,
   max: 86_400,
@@ -75,8 +78,9 @@ export const patienceFlag = Flags.integer({
 });
 
 export const driverFlag = Flags.string({
+  summary: 'VFIO driver for the devices; auto chooses one',
   description:
-    'driver of VFIO that gets the devices: auto takes the one that names them in its aliases (modules.alias, vfio_pci:), as libvirt does, and says why; without it vfio-pci gets what no driver of VFIO has',
+    'VFIO driver for the devices: auto takes the one whose aliases (modules.alias, vfio_pci:) name the device, as libvirt does, and says why; without --driver, vfio-pci gets each device that no VFIO driver has',
   helpValue: 'auto|NAME',
 });
 

@@ -1,7 +1,7 @@
 import {Help, type Command} from '@oclif/core';
 import {KvfioCommandHelp, type HelpOptions} from './command-help.js';
 import {HELP_MAP, ROUND} from './help-map.js';
-import {wrapped} from './wrap.js';
+import {beside, wrapped} from './wrap.js';
 
 /** `kvfio --help` is a map of the tool on one screen; help of a command is what one needs first, and all with `--all`. */
 export default class KvfioHelp extends Help {
@@ -61,13 +61,8 @@ export default class KvfioHelp extends Help {
     ].join('\n');
   }
 
-  /** A text beside what it is about, or below it where a terminal has no room for both. */
   #beside(left: string, text: string): string[] {
-    const room = this.opts.maxWidth - left.length;
-    if (room >= Math.min(text.length, 20)) {
-      return wrapped(text, this.opts.maxWidth, ' '.repeat(left.length), left);
-    }
-    return [left.trimEnd(), ...wrapped(text, this.opts.maxWidth, ' '.repeat(6))];
+    return beside(left, text, this.opts.maxWidth);
   }
 }
 

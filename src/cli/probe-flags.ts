@@ -16,14 +16,16 @@ export const probeFlags = {
     default: (): Promise<Operation[]> => Promise.resolve(['wbinvd']),
   })({
     helpValue: 'NAME',
+    summary: 'also wbnoinvd, cpuid, pio, empty',
     description:
-      'what to time: wbinvd, wbnoinvd, cpuid (flushes nothing), pio (an OUT that KVM itself answers), empty (the bracket alone); several are interleaved',
+      'what to time: wbinvd, wbnoinvd, cpuid (which flushes nothing), pio (an OUT that KVM itself answers), or empty (no instruction); kvfio interleaves several',
   }),
   samples: Flags.integer({
+    helpGroup: 'CONDITIONS',
     min: 1,
     helpValue: 'N',
     description:
-      'of each operation and phase; default 10000, with --group 1000, with --duration as many as fit',
+      'samples of each operation and phase; default 10000, with --group 1000, with --duration as many as fit',
   }),
   warmup: Flags.integer({
     helpGroup: 'CONDITIONS',
@@ -31,13 +33,13 @@ export const probeFlags = {
     max: SAMPLES_MAX,
     default: 100,
     helpValue: 'N',
-    description: 'of each operation, before those and not recorded',
+    description: 'samples of each operation that kvfio takes first and does not record',
   }),
   duration: Flags.integer({
     min: 1,
     max: 86_400,
     helpValue: 'SECONDS',
-    description: 'end when this is over, of all phases together',
+    description: 'end after this time, for all phases together',
   }),
   spread: Flags.integer({
     helpGroup: 'CONDITIONS',
@@ -46,7 +48,7 @@ export const probeFlags = {
     default: 2,
     helpValue: 'SECONDS',
     description:
-      'spread the samples of each phase over that time, when they take less: a host is disturbed for tenths of a second, and a shorter run sees one state of it',
+      'spread the samples of each phase over this time if they take less: a disturbance of the host lasts tenths of a second, and a shorter run may see nothing else',
   }),
   cpu: Flags.integer({
     helpGroup: 'CONDITIONS',
@@ -61,17 +63,17 @@ export const probeFlags = {
     max: INT_MAX,
     helpValue: 'N',
     description:
-      'move the vCPU over N CPUs of the host before each sample: KVM flushes all those where it has been',
+      'move the vCPU over N CPUs of the host before each sample: KVM flushes the caches of every CPU where it has been',
   }),
   dirty: Flags.string({
     helpGroup: 'CONDITIONS',
     helpValue: 'SIZE',
-    description: 'have the guest write to that much memory before each sample, such as 8M',
+    description: 'make the guest write to so much memory before each sample, such as 8M',
   }),
   'subtract-empty': Flags.boolean({
     helpGroup: 'CONDITIONS',
     default: false,
-    description: 'take the median of the empty bracket off; adds --operation empty',
+    description: 'measure the operation empty, too, and subtract its median',
   }),
   group: Flags.integer({
     char: 'g',
@@ -80,11 +82,13 @@ export const probeFlags = {
     max: INT_MAX,
     helpValue: 'N',
     helpGroup: 'GROUPS',
-    description: 'measure before, with and after this IOMMU group; several are added together',
+    summary: 'measure before, with and after this IOMMU group',
+    description: 'measure before, with and after this IOMMU group; kvfio adds several groups together',
   }),
   'allow-host-flush': Flags.boolean({
     helpGroup: 'GROUPS',
-    description: 'let WBINVD flush the caches of this host, where the groups make KVM execute it',
+    summary: 'let WBINVD flush the caches of this host',
+    description: 'let WBINVD flush the caches of this host, if the groups make KVM execute it',
   }),
   csv: Flags.boolean({
     exclusive: ['json'],
@@ -94,19 +98,20 @@ export const probeFlags = {
   svg: Flags.string({
     helpValue: 'FILE',
     helpGroup: 'OUTPUT',
-    description: 'draw histograms and cumulative curves into this file too, also of --compare and --against',
+    description:
+      'also draw histograms and cumulative curves into this file, even for --compare and --against',
   }),
   force: Flags.boolean({
     dependsOn: ['svg'],
     helpGroup: 'OUTPUT',
-    description: 'replace the file when it exists',
+    description: 'replace the file of --svg if it exists',
   }),
   compare: Flags.string({
     multiple: true,
     helpValue: 'FILE FILE',
     helpGroup: 'OUTPUT',
     exclusive: ['against', 'group', 'duration', ...OWN_GUEST],
-    description: 'measure nothing, and put two documents of --json side by side',
+    description: 'measure nothing, and compare two documents that --json has printed',
   }),
   against: Flags.boolean({
     helpGroup: 'AGAINST',

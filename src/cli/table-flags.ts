@@ -11,7 +11,7 @@ export const tableFlags = <Row>(columns: readonly Column<Row>[]) => ({
     helpValue: 'NAME,…',
   }),
   sort: Flags.string({description: 'column to sort by', helpGroup: 'TABLE', helpValue: 'NAME'}),
-  reverse: Flags.boolean({description: 'sort downwards', helpGroup: 'TABLE', dependsOn: ['sort']}),
+  reverse: Flags.boolean({description: 'sort in descending order', helpGroup: 'TABLE', dependsOn: ['sort']}),
   'no-header': Flags.boolean({description: 'leave out the line of column names', helpGroup: 'TABLE'}),
   csv: Flags.boolean({description: 'print comma-separated values', helpGroup: 'TABLE', exclusive: ['json']}),
 });

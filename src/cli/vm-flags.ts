@@ -9,7 +9,7 @@ import {usageFailure} from './usage-failure.js';
 /** How long another process may take. */
 export const timeoutFlag = (helpGroup: string) =>
   Flags.integer({
-    description: 'seconds for each of: finding the VM, and an answer of its owner',
+    description: 'seconds to wait for the VM, and then for each answer of its owner',
     default: 10,
     min: 1,
     max: 86_400,
@@ -20,24 +20,25 @@ export const timeoutFlag = (helpGroup: string) =>
 /** Flags of every command that is about a VM of another process. */
 export const vmFlags = {
   'vm-sock': Flags.string({
-    description: 'socket that hands out the VM: a path, or an abstract name after an @',
+    summary: 'socket at which the VMM hands out its VM',
+    description: 'socket at which the VMM hands out its VM: a path, or an abstract name after an @',
     helpValue: 'PATH|@NAME',
     helpGroup: 'VM',
   }),
   pid: Flags.integer({
-    description: 'process that has the VM',
+    description: 'process that has the VM, as "kvfio vms" lists it',
     min: 1,
     max: INT_MAX,
     helpValue: 'PID',
     helpGroup: 'VM',
   }),
   wait: Flags.boolean({
-    description: "wait for the socket, or for the process's VM, to appear",
+    description: "wait until the socket, or the process's VM, is there",
     helpGroup: 'VM',
   }),
-  timeout: timeoutFlag('VM'),
+  timeout: timeoutFlag('OWNER'),
   'vm-fd': Flags.integer({
-    description: 'number of the VM in that process, when it has several',
+    description: 'descriptor of the VM in that process, if it has several VMs',
     min: 0,
     max: INT_MAX,
     helpValue: 'N',
@@ -45,7 +46,7 @@ export const vmFlags = {
     dependsOn: ['pid'],
   }),
   'device-fd': Flags.integer({
-    description: "number of the VM's kvm-vfio device in its owner, when that has several VMs",
+    description: "descriptor of the VM's kvm-vfio device in its owner, if that has several VMs",
     min: 0,
     max: INT_MAX,
     helpValue: 'N',
@@ -53,19 +54,20 @@ export const vmFlags = {
   }),
   via: Flags.option({options: VIAS, default: 'auto' as Via})({
     description:
-      "how the owner is made to act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
+      "how kvfio makes the owner act: through its agent, or by injecting system calls into one of its threads; direct is for kvfio's own VMs",
     helpGroup: 'OWNER',
   }),
   'suspend-seccomp': Flags.boolean({
     description:
-      'inject calls also where a seccomp filter of the owner would kill it for them: it is suspended meanwhile, but not if kvfio is killed in these microseconds',
+      'inject calls even if a seccomp filter would kill the owner for them: kvfio suspends the filter for these microseconds, but if kvfio is killed in them, the filter kills the owner',
     helpGroup: 'OWNER',
   }),
 };
 
 /** Of every command that changes something. */
 export const dryRunFlag = Flags.boolean({
-  description: 'print the steps and what will be true after them, and change nothing',
+  summary: 'print the steps and their result; change nothing',
+  description: 'print the steps and what will be true after them; change nothing',
   // else it is undefined, which JSON leaves out
   default: false,
 });
@@ -74,13 +76,14 @@ export const dryRunFlag = Flags.boolean({
 export const fileFlags = {
   group: Flags.integer({
     char: 'g',
-    description: 'an IOMMU group; several are all or none',
+    description: 'an IOMMU group; several succeed or fail together',
     multiple: true,
     min: 0,
     max: INT_MAX,
     helpValue: 'N',
   }),
   cdev: Flags.string({
+    summary: 'a device, by its own VFIO node (IOMMUFD)',
     description:
       'a device by its address, through its own node below /dev/vfio/devices (Linux 6.6 and newer with IOMMUFD)',
     multiple: true,

@@ -27,6 +27,12 @@ export const wrapped = (text: string, width: number | null, indent: string, begi
 
 const LEAST_ROOM = 20;
 
+/** A text beside what it is about, or below it where a terminal has no room for both. */
+export const beside = (left: string, text: string, width: number): string[] =>
+  width - left.length >= Math.min(text.length, LEAST_ROOM)
+    ? wrapped(text, width, ' '.repeat(left.length), left)
+    : [left.trimEnd(), ...wrapped(text, width, ' '.repeat(6))];
+
 /** One fact for each text, the first line at the left, where whoever greps for it expects it. */
 export const facts = (texts: readonly string[], width: number | null): string[] =>
   texts.flatMap((text) => wrapped(text, width, '  ', ''));

@@ -7,17 +7,17 @@ import {CONTAINERS} from '../vfio/group-file.js';
 export default class Add extends ChangeCommand {
   static override summary = 'Add VFIO groups or devices to the kvm-vfio device of a VM.';
 
-  static override description = `The kernel's KVM_DEV_VFIO_FILE_ADD as it is: what is registered already answers EEXIST, which is exit code 6. The VM must have a device. What people mean most of the time is "kvfio attach".`;
+  static override description = `Makes the kernel's call KVM_DEV_VFIO_FILE_ADD and reports its errors as they are: EEXIST is exit code 6. The VM must have a kvm-vfio device. "kvfio attach" also creates the device, and is what one usually wants.`;
 
   static override usage = 'add (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
 
   static override examples = [
     {
-      description: 'Group 12',
+      description: 'a group',
       command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
     },
     {
-      description: 'One device, through its own node',
+      description: 'a device',
       command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --cdev 0000:01:00.0',
     },
   ];
@@ -26,7 +26,7 @@ export default class Add extends ChangeCommand {
     ...fileFlags,
     container: Flags.option({options: CONTAINERS})({
       helpGroup: 'SETUP',
-      description: 'what a group is put into that the owner does not have open yet, as in "kvfio attach"',
+      description: 'what kvfio puts a group into if the owner does not have it open, as in "kvfio attach"',
       dependsOn: ['group'],
     }),
     'dry-run': dryRunFlag,

@@ -7,30 +7,34 @@ import {CONTAINERS} from '../vfio/group-file.js';
 export default class Attach extends ChangeCommand {
   static override summary = 'Tell KVM which VFIO groups or devices a VM uses.';
 
-  static override description = `Makes the kvm-vfio device of the VM when it has none, opens each group or device unless the VM's owner has it open, hands it to the owner, and adds it. Several are attached all or none. What is attached already is left as it is, with exit code 0 and "changed": false.
+  static override description = `KVM then knows whether the DMA of these devices is cache coherent, and so whether it must execute the guest's WBINVD. kvfio creates the VM's kvm-vfio device if there is none.
 
-From then on KVM knows whether DMA of these is cache coherent, and so whether WBINVD of the guest has to be executed. The attachment lives in the VM's owner: it holds when kvfio has ended, and all is free when the VM ends.
+kvfio acts through the VM's owner, the process that created the VM: KVM accepts these calls from no other process. --via says how. An agent is code in the VMM that speaks kvfio's protocol on the socket and makes the calls. To inject a call means that kvfio stops one thread of the owner for less than a millisecond and has it make the call.
 
---cdev names a device in place of its group, for a VMM that uses it through IOMMUFD. Attach it before the VMM binds it.`;
+kvfio opens each group or device and hands it over, so that the owner has a descriptor of it; it skips this for one that the owner has open. The attachment lives in the owner: it stays when kvfio ends, and it ends with the VM.
+
+kvfio attaches everything that is named, or nothing. It leaves alone what is attached already; if that is all, it exits with 0, and --json says "changed": false.
+
+--cdev names a device in place of its group, for a VMM that uses it through IOMMUFD. Attach the device before the VMM binds it.`;
 
   static override usage = 'attach (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
 
   static override examples = [
     {
-      description: 'Group 12, and the VM at a socket',
-      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
+      description: 'any VM',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12',
     },
     {
-      description: 'Two groups, and any VM',
+      description: 'only the plan',
+      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12 --dry-run',
+    },
+    {
+      description: 'two groups, both or none',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --group 13',
     },
     {
-      description: 'A device, through its own node in place of its group',
+      description: 'a device, by its own node',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --cdev 0000:01:00.0',
-    },
-    {
-      description: 'What would be done, and what be true then',
-      command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12 --dry-run',
     },
   ];
 
@@ -39,7 +43,7 @@ From then on KVM knows whether DMA of these is cache coherent, and so whether WB
     container: Flags.option({options: CONTAINERS})({
       helpGroup: 'SETUP',
       description:
-        'what a group is put into that the owner does not have open yet: type1 is an IOMMU domain of its own, which stops DMA of its devices until it is mapped; the default is none, but type1 on kernels before 6.2, which ask the container for coherency',
+        'what kvfio puts a group into if the owner does not have it open: type1 is a container with an IOMMU domain of its own, which stops the DMA of the devices until the VMM maps memory; the default is none, and type1 on kernels before 6.2, which ask the container for coherency',
       dependsOn: ['group'],
     }),
     create: Flags.option({
@@ -47,8 +51,7 @@ From then on KVM knows whether DMA of these is cache coherent, and so whether WB
       default: 'if-missing' as 'if-missing' | 'never',
     })({
       helpGroup: 'SETUP',
-      description:
-        'what to do for a VM without a kvm-vfio device; a VMM that will make its own needs "never"',
+      description: 'what to do if the VM has no kvm-vfio device; choose never if the VMM will create its own',
     }),
     'dry-run': dryRunFlag,
     ...vmFlags,

@@ -23,36 +23,34 @@ import {filesAlone, hostSetting} from '../vfio/bind/setting.js';
 export default class Bind extends BaseCommand {
   static override summary = 'Give whole IOMMU groups, or single devices, to vfio-pci.';
 
-  static override description = `All or none: what each device was is written to /run/kvfio first, each write is read back, and when one fails everything is put back, with exit code 9 and what was undone. "kvfio unbind" returns the devices; after a crash "kvfio unbind --recover" does.
+  static override description = `Binds every device of a group, or none: if one fails, kvfio puts all of them back (exit code 9). It refuses a device that the host needs, and names the --force flag that overrules it. "kvfio unbind" returns the devices.
 
---dry-run --sysroot plans for another machine, as it is in its files. What it needs the devices for they do not say.
+kvfio first writes to /run/kvfio what each device was, and reads each change back. After a crash "kvfio unbind --recover" returns the devices.
 
---driver names another driver of VFIO than vfio-pci, or has kvfio choose: such drivers can do more for their devices, as migrate them. Where vfio-pci has a device already, it then changes to that driver.
+kvfio leaves bridges alone, and members that VFIO accepts as they are. It writes only to driver_override and to the bind files of the devices named, so it never touches other devices of the same kind.
 
-Bridges, and members that VFIO accepts as they are, are left alone. Only driver_override and the bind files of the devices named are written to; other devices of the same kind are never touched.
+The host needs a device that carries a mounted file system (on a disk, 9p, virtiofs or flash memory, in the mount namespace of any process), swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface that has an address or a default route, that is in another network namespace or in a bridge with other ports, or that is up with a link and shows no reason for it; the boot display, or a display that a program has open; a serial or virtio console, or the last display; a TPM or a running watchdog; a device that has virtual functions; and a group that a VM holds. Each refusal names what kvfio found and the flag that overrules it.
 
-A device that the host needs is refused: one that carries a mounted file system (a disk, 9p, virtiofs or flash memory, in the mount namespace of any process), swap, or a member of LVM, RAID or ZFS, or that a process has open; an interface with an address or a default route, in another network namespace, in a bridge with other ports, or up with a link for a reason that does not show; the boot display, or one that a program has open; a serial or virtio console, or the last display; a TPM or a running watchdog; virtual functions, or a group that a VM holds. Each refusal names what it found and the flag that overrules it.
+--driver names another VFIO driver than vfio-pci, or has kvfio choose one. Such a driver can do more for its devices, such as migrate them. If vfio-pci has a device already, kvfio changes the device to that driver.
 
-At the end every device that was changed is compared with its goal. The locks of kvfio end at its mount namespace, and nothing locks udev or driverctl out, so another program may have changed one: then everything is put back.`;
+--dry-run --sysroot plans for another machine from its files. They do not say what that machine needs its devices for.
+
+At the end kvfio compares every device that it changed with its goal. Its locks do not reach beyond its mount namespace and do not keep udev or driverctl out, so another program may have changed a device; kvfio then puts everything back.`;
 
   static override usage = 'bind (--group N | --device BDF)... [--user NAME] [FLAGS]';
 
   static override examples = [
-    {description: 'Group 12', command: '<%= config.bin %> <%= command.id %> --group 12'},
+    {description: 'for your own VMM', command: '<%= config.bin %> <%= command.id %> --group 12 --user alice'},
     {
-      description: 'For a VM of an ordinary user',
-      command: '<%= config.bin %> <%= command.id %> --group 12 --user alice',
-    },
-    {
-      description: 'To the driver of VFIO that is made for the device, such as one that can migrate it',
-      command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.2 --driver auto',
-    },
-    {
-      description: 'What would be done',
+      description: 'only the plan',
       command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.0 --dry-run',
     },
     {
-      description: 'The same on another machine, by its snapshot',
+      description: 'the VFIO driver made for the device, such as one that can migrate it',
+      command: '<%= config.bin %> <%= command.id %> --device 0000:01:00.2 --driver auto',
+    },
+    {
+      description: 'the plan for another machine, from its snapshot',
       command: '<%= config.bin %> <%= command.id %> --group 12 --dry-run --sysroot machine.json.gz',
     },
   ];
@@ -60,13 +58,13 @@ At the end every device that was changed is compared with its goal. The locks of
   static override flags = {
     ...memberFlags,
     user: Flags.string({
-      description: 'user who gets the node of each group',
+      description: 'user who gets the node /dev/vfio/N of each group',
       helpValue: 'NAME|UID',
       exclusive: ['sysroot'],
     }),
     driver: driverFlag,
     'dry-run': dryRunFlag,
-    sysroot: sysrootFlag,
+    sysroot: {...sysrootFlag, helpGroup: 'SETUP'},
     timeout: patienceFlag,
     ...guardFlags,
   };

@@ -21,23 +21,25 @@ const SCRIPTS: Record<Shell, (commands: readonly CompletedCommand[]) => Promise<
 export default class Completion extends BaseCommand {
   static override summary = 'Print a script that completes command lines in bash, zsh or fish.';
 
-  static override description = `Completes commands, flags and their values, among them what this host has at the moment: IOMMU groups, PCI addresses, drivers, and the processes that have a VM. The script reads those itself and starts no kvfio.`;
+  static override description = `The script completes commands, flags and values, among them what this host has: IOMMU groups, PCI addresses, drivers, and processes with a VM. It reads these itself and does not start kvfio.`;
+
+  static override usage = 'completion SHELL [FLAGS]';
 
   static override examples = [
-    {description: 'In ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)'},
-    {description: 'In ~/.zshrc, behind compinit', command: 'source <(<%= config.bin %> completion zsh)'},
+    {description: 'in ~/.bashrc', command: 'source <(<%= config.bin %> completion bash)'},
+    {description: 'in ~/.zshrc, after compinit', command: 'source <(<%= config.bin %> completion zsh)'},
     {
-      description: 'For fish',
+      description: 'fish',
       command: '<%= config.bin %> completion fish > ~/.config/fish/completions/kvfio.fish',
     },
     {
-      description: 'For all users',
+      description: 'all users',
       command: '<%= config.bin %> completion bash > /usr/share/bash-completion/completions/kvfio',
     },
   ];
 
   static override args = {
-    shell: Args.option({options: SHELLS})({required: true, description: 'the shell'}),
+    shell: Args.option({options: SHELLS})({required: true, description: 'shell that reads the script'}),
   };
 
   async run(): Promise<CompletionDocument> {

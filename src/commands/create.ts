@@ -6,23 +6,23 @@ import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 export default class Create extends ChangeCommand {
   static override summary = 'Create the kvm-vfio device of a VM.';
 
-  static override description = `The kernel's KVM_CREATE_DEVICE as it is: a VM that has such a device answers EBUSY, which is exit code 6. The device lives in the VM's owner, and with it.`;
+  static override description = `Makes the kernel's call KVM_CREATE_DEVICE and reports its errors as they are: EBUSY, if the VM has such a device already, is exit code 6. The VM's owner holds the device, and the device ends with the VM.`;
 
   static override usage = 'create (--vm-sock PATH | --pid PID) [FLAGS]';
 
   static override examples = [
     {
-      description: 'For the VM at a socket',
+      description: 'the VM at a socket',
       command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock',
     },
     {
-      description: 'For any VM, such as one of QEMU',
+      description: 'any VM, such as one of QEMU',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --if-missing',
     },
   ];
 
   static override flags = {
-    'if-missing': Flags.boolean({description: 'a VM that has a device is as good'}),
+    'if-missing': Flags.boolean({description: 'succeed if the VM has a device already'}),
     'dry-run': dryRunFlag,
     ...vmFlags,
   };

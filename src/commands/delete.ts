@@ -5,13 +5,13 @@ import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 export default class Delete extends ChangeCommand {
   static override summary = 'Delete VFIO groups or devices from the kvm-vfio device of a VM.';
 
-  static override description = `The kernel's KVM_DEV_VFIO_FILE_DEL as it is: what is not registered answers ENOENT, which is exit code 6. The descriptor stays with a VM's owner that has no agent, so that nobody else can use the group or device; "kvfio detach" gives it back.`;
+  static override description = `Makes the kernel's call KVM_DEV_VFIO_FILE_DEL and reports its errors as they are: ENOENT is exit code 6. An owner without an agent keeps its descriptor, so nobody else can use the group; "kvfio detach" closes it.`;
 
   static override usage = 'delete (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]';
 
   static override examples = [
     {
-      description: 'Group 12',
+      description: 'a group',
       command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
     },
   ];

@@ -4,9 +4,11 @@ import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Detach extends ChangeCommand {
-  static override summary = 'Undo the attachment of VFIO groups or devices to a VM.';
+  static override summary = 'Tell KVM that a VM no longer uses VFIO groups or devices.';
 
-  static override description = `Deletes each from the kvm-vfio device of the VM, and closes the descriptor that kvfio had handed to the VM's owner, so that the group or device is free. A descriptor that the VMM opened itself stays open. What is not attached is left as it is, with exit code 0 and "changed": false.`;
+  static override description = `Deletes them from the VM's kvm-vfio device, and closes the descriptors that kvfio handed over to the VM's owner, so that they are free for others.
+
+A descriptor that the VMM opened itself stays open. kvfio leaves alone what is not attached; if that is all, it exits with 0, and --json says "changed": false.`;
 
   static override usage = [
     'detach (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]',
@@ -14,12 +16,9 @@ export default class Detach extends ChangeCommand {
   ];
 
   static override examples = [
+    {description: 'a group', command: '<%= config.bin %> <%= command.id %> --pid 4711 --group 12'},
     {
-      description: 'Group 12',
-      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --group 12',
-    },
-    {
-      description: 'All that the VM has, and the device too',
+      description: 'all, and the kvm-vfio device',
       command: '<%= config.bin %> <%= command.id %> --pid 4711 --all --close-device',
     },
   ];
@@ -27,14 +26,16 @@ export default class Detach extends ChangeCommand {
   static override flags = {
     ...fileFlags,
     all: Flags.boolean({
-      description: "all groups and devices that the VM's owner has open",
+      description: "every group and device that the VM's owner has open",
       exclusive: ['group', 'cdev'],
     }),
     'close-device': Flags.boolean({
-      description: 'close the kvm-vfio device too, which a VMM that made it itself would miss',
+      helpGroup: 'SETUP',
+      description: 'close the kvm-vfio device, too; a VMM that created it itself would miss it',
     }),
     'dry-run': dryRunFlag,
     ...vmFlags,
+    wait: {...vmFlags.wait, helpGroup: 'OWNER'},
   };
 
   async run(): Promise<ChangeDocument> {

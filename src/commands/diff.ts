@@ -14,13 +14,15 @@ import {grouped} from '../numbers.js';
 export default class Diff extends BaseCommand {
   static override summary = 'Compare two machines, or many with one: groups, devices, verdicts, kernels.';
 
-  static override description = `Each machine is a file made by "kvfio snapshot", or a folder that holds sys and proc; without B it is this host. Compared are the kernel's release and what of its command line concerns IOMMU, VFIO, PCI and KVM; the IOMMU units with their registers; the groups with their numbers and members; and of each device its address, group, driver, unit, and whether it is coherent and assignable.
+  static override description = `Compares the kernels, the IOMMU units, the groups, and the address, group, driver, unit, coherency and assignability of each device.
 
-A device is found in the other machine by its serial, where both show one (snapshots keep none), else by the slots that lead to it and its ids, else by its ids alone. So one in another slot, or whose address differs because a bridge was added before it, has "moved". Where several of one model are left, they are taken in their order, and the answer says that this is a guess.
+Of the kernel it compares the release, and of its command line what concerns IOMMU, VFIO, PCI and KVM; of the IOMMU units their registers; of the groups their numbers and members.
 
---baseline reads all snapshots of a folder in one pass, each up to 32 MiB unpacked. Hosts of which nothing differs are one kind. The odd ones out are those that differ from the baseline and are alone, or less than one in a hundred. What is no snapshot is named and counted.
+kvfio finds a device in the other machine by its serial number if both machines show one (snapshots keep none), else by its slot and ids, else by its ids alone. A device has "moved" if it is in another slot, or if a bridge that was added before it changed its address. If several devices of one model are left, kvfio pairs them in their order and says that this is a guess.
 
-The exit code is 0 whether or not something differs. With --expect it is 7 when something does.`;
+--baseline reads all snapshots of a folder in one pass, each up to 32 MiB unpacked. Hosts that do not differ are one kind. An odd one out differs from the baseline, and its kind has one host, or fewer than one in a hundred. kvfio names and counts the files that are no snapshots.
+
+The exit code is 0 even if something differs; with --expect it is then 7.`;
 
   static override usage = [
     'diff A [B] [FLAGS]',
@@ -29,35 +31,32 @@ The exit code is 0 whether or not something differs. With --expect it is 7 when 
   ];
 
   static override examples = [
+    {description: 'what has changed', command: '<%= config.bin %> <%= command.id %> before.json.gz'},
     {
-      description: 'What has changed on this host since:',
-      command: '<%= config.bin %> <%= command.id %> before.json.gz',
-    },
-    {
-      description: 'In a script, after an update:',
+      description: 'in a script',
       command: '<%= config.bin %> <%= command.id %> --expect before.json.gz --quiet || exit',
     },
     {
-      description: 'The hosts of a fleet, and which are unlike the others:',
+      description: 'the kinds of hosts in a fleet, and the odd ones out',
       command: '<%= config.bin %> <%= command.id %> --baseline golden.json.gz snapshots/',
     },
   ];
 
   static override args = {
     a: Args.string({
-      description: 'the first machine, a file or a folder; the only one with --expect or --baseline',
+      description: 'a file of "kvfio snapshot", or a folder that holds sys and proc',
     }),
-    b: Args.string({description: 'the other machine; this host when it is left out'}),
+    b: Args.string({description: 'the other machine; without it, this host'}),
   };
 
   static override flags = {
     expect: Flags.string({
-      description: 'the machine that B, or this host, is to be; exit with 7 when anything differs',
+      description: 'compare with this machine; exit 7 if anything differs',
       helpValue: 'FILE',
       exclusive: ['baseline'],
     }),
     baseline: Flags.string({
-      description: 'compare each snapshot of a folder with this machine',
+      description: 'compare each snapshot in DIR with this machine',
       helpValue: 'A',
     }),
   };

@@ -10,42 +10,43 @@ import {readLogFile} from '../linux/kernel-log.js';
 import {openTree} from '../linux/open-tree.js';
 
 export default class Doctor extends BaseCommand {
-  static override summary =
-    'Check whether this host can attach, probe or pass through devices, and say what is missing.';
+  static override summary = 'Check what this host lacks to attach, probe or pass through devices.';
 
-  static override description = `Looks at the state of the host, as you find it: what the kernel runs, what its nodes answer to you, what firmware announces. Each check passes, fails, or cannot be told; what fails comes with why it matters and what to do about it on this distribution. Nothing is changed or loaded.
+  static override description = `Each check passes, fails, or is undecided. For each that fails, kvfio says why it matters and what to do about it on this distribution. It changes and loads nothing.
 
-With --sysroot it is about another machine, such as one of which a bug report has the snapshot. What only that machine answers, to its users, is then undecided: what KVM says to ioctls, and what they may open, lock and trace.
+kvfio looks at the host as you find it: what the kernel runs, what its nodes answer to you, and what the firmware announces.
 
-The exit code is 7 when something fails that is needed, and 0 otherwise, also when it cannot be told. What fails and is not needed is a note.`;
+--sysroot names another machine, such as one whose snapshot is in a bug report. Checks that only that machine can answer are then undecided: what KVM answers to ioctls, and what its users may open, lock and trace.
+
+The exit code is 7 if a check fails that is needed, else 0, even if a check is undecided. A check that fails and is not needed is a note.`;
 
   static override usage = 'doctor [--for PURPOSE] [FLAGS]';
 
   static override examples = [
-    {description: 'Everything', command: '<%= config.bin %> <%= command.id %>'},
+    {description: 'everything', command: '<%= config.bin %> <%= command.id %>'},
+    {description: 'in a script', command: '<%= config.bin %> <%= command.id %> --for passthrough || exit'},
     {
-      description: 'Before devices are given to VMs, in a script',
-      command: '<%= config.bin %> <%= command.id %> --for passthrough || exit',
-    },
-    {
-      description: 'Another machine, by its snapshot and its kernel log',
+      description: 'another machine, from its snapshot and its kernel log',
       command: '<%= config.bin %> <%= command.id %> --sysroot machine.json.gz --log dmesg.txt',
     },
     {
-      description: 'Names of the checks that fail',
+      description: 'the checks that fail',
       command: `<%= config.bin %> <%= command.id %> --json | jq -r '.checks[]|select(.state=="fail").id'`,
     },
   ];
 
   static override flags = {
     for: Flags.option({options: PURPOSES})({
+      helpValue: 'PURPOSE',
+      summary: 'attach, probe, or passthrough: check only what this needs',
       description:
-        'what is needed only for this: telling KVM of the groups of VMs, measuring WBINVD, or giving devices to VMs',
+        'check only what this needs: to tell KVM of the groups of VMs (attach), to measure WBINVD (probe), or to give devices to VMs (passthrough)',
     }),
     sysroot: sysrootFlag,
     log: Flags.string({
+      summary: 'kernel log to read, in place of /dev/kmsg',
       description:
-        "what the machine's kernel has said, as dmesg or journalctl print it, in place of /dev/kmsg; /dev/stdin for a pipe",
+        'kernel log to read in place of /dev/kmsg, as dmesg or journalctl print it; /dev/stdin reads a pipe',
       helpValue: 'FILE',
     }),
   };

@@ -23,30 +23,38 @@ export interface ExportDocument {
   warnings: Warning[];
 }
 
-const formatLine = (name: FormatName): string => {
-  const {summary, place} = FORMATS[name];
-  return place === null ? `${name}: ${summary}.` : `${name}: ${summary}, which looks for ${place}.`;
+/** Where programs look for a format, if they look anywhere. */
+const placeLine = (name: FormatName): string[] => {
+  const {place} = FORMATS[name];
+  return place === null ? [] : [`The usual file of ${name} is ${place}.`];
 };
 
 export default class Export extends BaseCommand {
-  static override summary = 'Write what kvfio knows of this host for a program that looks after many hosts.';
+  static override summary = 'Write what kvfio knows of this host for monitoring, Ansible or libvirt.';
 
-  static override description = `${FORMAT_NAMES.map(formatLine).join('\n')}
+  static override description = `${FORMAT_NAMES.map((name) => `${name}: ${FORMATS[name].summary}`).join('\n')}
 
-The exit code is 0 whatever could be read of the host, and the answer itself says what could not: a program that watches hosts loses all of a host whose exporter fails. Run it as root: others see neither the Enable No Snoop bits nor the VMs of other users.
+${FORMAT_NAMES.flatMap(placeLine).join(' ')}
 
---out writes the file whole, under another name first, with mode 0644. It replaces a file that an export of the same format has written, which it knows by how the file begins; any other file only with --force.`;
+The exit code is 0 whatever kvfio could read of the host, and the answer itself says what it could not: a program that watches hosts loses all of a host whose exporter fails. Run it as root: other users see neither the Enable No Snoop bits nor the VMs of others.
+
+--out writes the file whole, under another name first, with mode 0644. It replaces a file that an export of the same format has written, which kvfio knows by how the file begins; it replaces any other file only with --force.`;
 
   static override usage = 'export FORMAT [FLAGS]';
 
   static override examples = [
+    {description: 'on stdout', command: '<%= config.bin %> <%= command.id %> prometheus'},
     {
-      description: 'Metrics for the node exporter of Debian:',
+      description: 'devices for a domain',
+      command: '<%= config.bin %> <%= command.id %> libvirt',
+    },
+    {
+      description: 'metrics for the node exporter of Debian',
       command:
         '<%= config.bin %> <%= command.id %> prometheus --out /var/lib/prometheus/node-exporter/kvfio.prom',
     },
     {
-      description: 'The same of another machine, on stdout:',
+      description: 'metrics of another machine',
       command: '<%= config.bin %> <%= command.id %> prometheus --sysroot machine.json.gz',
     },
   ];
@@ -57,7 +65,7 @@ The exit code is 0 whatever could be read of the host, and the answer itself say
 
   static override flags = {
     out: Flags.string({char: 'o', description: 'file to write, in place of stdout', helpValue: 'FILE'}),
-    force: Flags.boolean({char: 'f', description: "replace also a file that is not kvfio's"}),
+    force: Flags.boolean({char: 'f', description: 'replace the file even if kvfio did not write it'}),
     sysroot: sysrootFlag,
   };
 

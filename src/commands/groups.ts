@@ -18,32 +18,33 @@ import {openTree} from '../linux/open-tree.js';
 import {examine} from '../vfio/eligibility/examined.js';
 
 export default class Groups extends BaseCommand {
-  static override summary =
-    'Show the IOMMU groups, and whether the IOMMU forces their DMA to be cache coherent.';
+  static override summary = 'Show the IOMMU groups, and whether the IOMMU makes their DMA coherent.';
 
-  static override description = `SNOOP says whether the IOMMU forces DMA of the device to be coherent: enforced, not-enforced or unknown. ASSIGNABLE says whether a VM can have the device now: yes, no, unknown, or "after bind" where "kvfio bind" is all that it takes; --explain says what stands in the way, in the kernel's order, and what removes it.
+  static override description = `SNOOP says whether the IOMMU makes the DMA coherent with the CPU caches, and ASSIGNABLE whether a VM can have the device; --explain says why.
 
-A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force them to be coherent all the same. Where it cannot, KVM has to execute the WBINVD of a guest that gets the device, and to honour the guest's memory types.
+A PCIe device may mark its requests No-Snoop, so that they bypass the CPU caches. An IOMMU with snoop control can force these requests to snoop the caches all the same: the DMA is then coherent (SNOOP is "enforced"). Without snoop control ("not-enforced") KVM must execute the WBINVD of a guest that gets the device, and honour the guest's memory types.
 
-Among the other --columns, OBSTACLES has the names of these checks, VIABLE says whether the drivers of the members are one ("blocks"), and NOSNOOP is the Enable No Snoop bit of the device: on permits it to send such requests ("unknown" without root).
+ASSIGNABLE is "yes", "no", "unknown", or "after bind" if "kvfio bind" is all that is missing. One check is about the drivers of the members: a group is viable if each member has a VFIO driver, another one that VFIO accepts, or none. --explain lists the checks that stand in the way, in the kernel's order, and what removes each.
 
-Filters choose devices; in --json their groups stay whole, and each device says whether it matched.`;
+Among the other --columns, OBSTACLES has the names of these checks. VIABLE has "blocks" for a member whose driver keeps the group from being viable. NOSNOOP is the Enable No Snoop bit of the device: "on" lets it send such requests, and without root it is "unknown".
+
+Filters choose devices. In --json their groups stay whole, and each device says whether it matched.`;
 
   static override usage = 'groups [FLAGS]';
 
   static override examples = [
-    {description: 'All groups:', command: '<%= config.bin %> <%= command.id %>'},
+    {description: 'all groups', command: '<%= config.bin %> <%= command.id %>'},
     {
-      description: 'What a VM gets with group 12, and why:',
+      description: 'what a VM gets, and why',
       command: '<%= config.bin %> <%= command.id %> --group 12 --explain',
     },
     {
-      description: 'Addresses of the GPUs whose DMA is not forced to be coherent:',
+      description: 'addresses of the GPUs whose DMA is not coherent',
       command:
         '<%= config.bin %> <%= command.id %> --class gpu --snoop not-enforced --columns address --no-header',
     },
     {
-      description: 'The same machine elsewhere:',
+      description: 'another machine',
       command: '<%= config.bin %> <%= command.id %> --sysroot machine.json.gz',
     },
   ];
@@ -59,20 +60,26 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     }),
     class: Flags.option({options: Object.keys(CLASS_FILTERS) as ClassFilter[], multiple: true})({
       char: 'c',
-      description: 'only devices of this kind',
+      helpValue: 'CLASS',
+      description: `only devices of this kind: ${Object.keys(CLASS_FILTERS).join(', ')}`,
+      summary: 'only gpu, nic, nvme, usb, audio or bridge devices',
       helpGroup: 'FILTER',
     }),
     driver: Flags.string({
-      description: 'only devices of this driver, or with "none" of none',
+      summary: 'only devices of this driver; "none": of no driver',
+      description: 'only devices of this driver, or "none" for devices without one',
       multiple: true,
       helpGroup: 'FILTER',
     }),
     snoop: Flags.option({options: ['enforced', 'not-enforced', 'unknown'] as Verdict[], multiple: true})({
-      description: 'only devices with this verdict',
+      helpValue: 'VERDICT',
+      description: 'only devices with this verdict: enforced, not-enforced, unknown',
+      summary: 'only enforced, not-enforced or unknown devices',
       helpGroup: 'FILTER',
     }),
     device: Flags.string({
       char: 'd',
+      summary: 'only this device, as 0000:01:00.0, 8086:10d3 or 8086:',
       description: 'only this device, by its address, 0000:01:00.0, or its ids, 8086:10d3 or 8086:',
       multiple: true,
       helpGroup: 'FILTER',
@@ -81,7 +88,7 @@ Filters choose devices; in --json their groups stay whole, and each device says 
     explain: Flags.boolean({
       char: 'e',
       exclusive: ['csv', 'columns', 'sort', 'no-header'],
-      description: 'say in words what the verdict rests on and what it means',
+      description: 'say in words what the answers mean and rest on',
     }),
     regions: Flags.boolean({description: 'show the reserved regions of each group', helpGroup: 'OUTPUT'}),
     sysroot: sysrootFlag,

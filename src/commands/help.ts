@@ -9,12 +9,12 @@ export default class Help extends Command {
 
   static override usage = 'help [COMMAND...] [--all]';
 
-  static override args = {command: Args.string({description: 'command to show the help of'})};
+  static override args = {command: Args.string({description: 'command whose help is shown'})};
 
   static override strict = false;
 
   static override flags = {
-    all: Flags.boolean({description: 'with every flag, and all that there is to say'}),
+    all: Flags.boolean({description: 'show every flag and every explanation'}),
   };
 
   async run(): Promise<void> {

@@ -29,56 +29,61 @@ const DEFAULT_LIMIT = 1800;
 const SIGNALLED = {SIGINT: 130, SIGPIPE: 141} as const;
 
 export default class Lab extends BaseCommand {
-  static override summary = 'Try everything in a throw-away guest that has an emulated IOMMU, VFIO and KVM.';
+  static override summary = 'Run a command in a throw-away guest with an emulated IOMMU, VFIO and KVM.';
 
-  static override description = `Boots a QEMU guest whose root is this host's own file tree, read-only, and runs COMMAND in it as root. kvfio is on its PATH. Without COMMAND it opens a shell on a terminal, and otherwise runs the script that it reads from stdin. The exit code is the command's. What it writes is gone with the guest, below /tmp too, but for --out.
+  static override description = `Boots a QEMU guest on the files of this host, read-only, and runs COMMAND in it as root; without COMMAND, a shell or the script on stdin. kvfio is on its PATH. kvfio lab exits with the exit code of COMMAND.
 
-By default the guest has an NVMe disk and a NIC in IOMMU groups of their own, a PCIe switch without ACS behind which a NIC, a USB and a SATA controller share a group that is not viable, and a NIC that is bound to vfio-pci.
+What COMMAND writes is lost when the guest ends, unless it writes to the folder of --out. /tmp and /run are the guest's own.
 
-What the command writes to stdout and stderr arrives unchanged and apart. On a terminal it gets a terminal instead, and Ctrl-] leaves the guest whatever it is doing. /tmp and /run are the guest's own; with --out it can leave files on the host.`;
+By default the guest has an NVMe disk and a NIC in IOMMU groups of their own; a PCIe switch without ACS, behind which a NIC, a USB and a SATA controller share a group that is not viable; and a NIC that is bound to vfio-pci.
+
+kvfio passes on stdout and stderr of COMMAND, unchanged and apart. On a terminal COMMAND gets a terminal instead, and Ctrl-] leaves the guest whatever it is doing.`;
 
   static override usage = 'lab [FLAGS] [-- COMMAND...]';
 
   static override examples = [
-    {description: 'Look at the groups of the guest', command: '<%= config.bin %> lab -- kvfio groups'},
-    {description: 'Open a shell in a guest with an AMD IOMMU', command: '<%= config.bin %> lab --iommu amd'},
+    {description: 'the groups of the guest', command: '<%= config.bin %> lab -- kvfio groups'},
+    {description: 'a shell, with an AMD IOMMU', command: '<%= config.bin %> lab --iommu amd'},
     {
-      description: 'Use another kernel and keep the answer',
+      description: 'another kernel, and keep the answer',
       command: '<%= config.bin %> lab --kernel 6.12 -- kvfio groups --json > groups.json',
     },
     {
-      description: 'Look at a kernel for arm64, with an SMMUv3',
+      description: 'a kernel for arm64, with an SMMUv3',
       command: '<%= config.bin %> lab --arch arm64 --kernel 6.1 -- kvfio groups',
     },
-    {description: 'Run a script', command: '<%= config.bin %> lab < script.sh'},
+    {description: 'a script', command: '<%= config.bin %> lab < script.sh'},
     {
-      description: 'Let the guest write to the host',
+      description: 'let the guest write to the host',
       command: "<%= config.bin %> lab --out results -- sh -c 'dmesg > $KVFIO_LAB_OUT/dmesg'",
     },
-    {description: 'Choose the devices', command: '<%= config.bin %> lab --pci edu --pci e1000e -- lspci'},
+    {description: 'choose the devices', command: '<%= config.bin %> lab --pci edu --pci e1000e -- lspci'},
   ];
 
   static override flags = {
     iommu: Flags.option({
       options: LAB_IOMMUS,
+      summary: 'IOMMU to emulate; intel-snoop has snoop control',
       description:
-        'the emulated IOMMU, by default intel; intel cannot control snooping and intel-snoop can, virtio needs Linux 6.12 for its driver, smmuv3 is that of arm64',
+        'IOMMU to emulate, by default intel. intel has no snoop control, and intel-snoop has it; virtio needs Linux 6.12 for its driver; smmuv3 is the one of arm64',
     })(),
     arch: Flags.option({
       helpGroup: 'GUEST',
       options: LAB_ARCHES,
       default: 'amd64' as const,
       description:
-        "the guest's architecture; for arm64, which is emulated, programs are downloaded by apt and npm",
+        "the guest's architecture; QEMU emulates arm64, and kvfio downloads its programs by apt and npm",
     })(),
     kernel: Flags.string({
       helpValue: 'host|5.10|6.1|6.12|7.3|PATH',
-      description: `the guest's kernel: the host's own (the default where its files are readable), a series of Debian's packages (downloaded, not installed), an image, or a folder with an unpacked package`,
+      summary: "the host's kernel, a series of Debian's, or an image",
+      description: `the guest's kernel: the host's own (the default if its files are readable), a series of Debian's packages (kvfio downloads it and does not install it), an image, or a folder with an unpacked package`,
     }),
     out: Flags.string({
       helpValue: 'DIR',
+      summary: 'folder of this host that the guest may write to',
       description:
-        'folder of the host that the guest may write to, under the same path and as $KVFIO_LAB_OUT; made where it is missing',
+        'folder of this host that the guest may write to, under the same path and as $KVFIO_LAB_OUT; kvfio makes it if it is missing',
     }),
     pci: Flags.string({
       helpGroup: 'GUEST',
@@ -86,7 +91,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       multipleNonGreedy: true,
       helpValue: 'DEVICE',
       description:
-        'a -device argument of QEMU, in place of the default devices, such as nvme,serial=1,drive=disk on the 64 MiB of an empty disk; "none" for no device at all',
+        'a -device argument of QEMU, in place of the default devices, such as nvme,serial=1,drive=disk with an empty disk of 64 MiB; "none" for no device',
     }),
     append: Flags.string({
       helpGroup: 'GUEST',
@@ -99,7 +104,7 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       helpGroup: 'GUEST',
       options: ACCELERATOR_CHOICES,
       default: 'auto' as const,
-      description: 'what executes the guest; auto takes KVM where the host nests, else emulation',
+      description: 'what executes the guest: auto takes KVM if this host nests VMs, else emulation',
     })(),
     timeout: Flags.integer({
       helpGroup: 'GUEST',
@@ -107,10 +112,14 @@ What the command writes to stdout and stderr arrives unchanged and apart. On a t
       max: 86_400,
       helpValue: 'SECONDS',
       description:
-        'end the guest and exit with 124 when the command takes longer; default 1800, on a terminal none',
+        'end the guest and exit with 124 if COMMAND takes longer; default 1800, and none on a terminal',
     }),
-    install: Flags.boolean({description: 'install the programs that the lab needs (Debian, as root)'}),
-    verbose: Flags.boolean({char: 'v', description: "show the guest's console on stderr"}),
+    install: Flags.boolean({description: 'install what the lab needs (Debian, as root)'}),
+    verbose: Flags.boolean({
+      char: 'v',
+      helpGroup: 'GUEST',
+      description: "show the guest's console on stderr",
+    }),
   };
 
   override async run(): Promise<LabDocument | null> {

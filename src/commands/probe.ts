@@ -28,40 +28,39 @@ import {phaseWords} from '../probe/series-name.js';
 export default class Probe extends BaseCommand {
   static override aliases = ['wbinvd-probe'];
 
-  static override summary = 'Measure in a guest what a WBINVD costs, and what a group does to it.';
+  static override summary = 'Measure what a WBINVD costs in a guest, and what an IOMMU group does to it.';
 
-  static override description = `WBINVD always makes KVM leave the guest. Whether the host then writes back and empties its caches depends on the VM: it does when one of the VM's groups is not coherent. The probe times the instruction in a VM of its own, which has one vCPU and no devices.
+  static override description = `WBINVD makes the CPU leave the guest and enter KVM, which is an exit. If a group of the VM is not coherent, KVM then flushes the caches of the host.
 
-The time is that of the guest, by its own time-stamp counter.
+kvfio times the instruction in a VM of its own, which has one vCPU and no devices, by the time-stamp counter of that guest.
 
---group measures three times in one VM: before the groups are added to its kvm-vfio device, with them, and after they are deleted. They are deleted and free afterwards, also after Ctrl-C. A WBINVD that is executed stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
+--group measures three times in one VM: before kvfio adds the groups to its kvm-vfio device, with them, and after kvfio has deleted them. The groups are free afterwards, even after Ctrl-C. A WBINVD that KVM executes stops other programs of this host for up to milliseconds, so it needs --allow-host-flush.
 
---against leaves the probe's own VM aside and counts the WBINVD exits of a VM that runs on this host, by vCPU, with the time that each took. That VM is not stopped, and nothing of it is changed.
+--against needs no VM of kvfio's own: it counts the WBINVD exits of a VM that runs on this host, by vCPU, with the time that each took. It does not stop that VM or change anything of it.
 
-Ctrl-C ends a run with what was measured until then. A run has at most ${SAMPLES_MAX} samples, operations and phases together.`;
+Ctrl-C ends a run, and kvfio reports what it has measured until then. A run has at most ${SAMPLES_MAX} samples, of all operations and phases together.`;
 
   static override usage = [
-    'probe [FLAGS]',
-    'probe --group N... [--allow-host-flush] [FLAGS]',
+    'probe [--group N... [--allow-host-flush]] [FLAGS]',
     'probe --against (--vm-sock PATH | --pid PID) [FLAGS]',
     'probe --compare FILE FILE',
   ];
 
   static override examples = [
     {
-      description: 'What a WBINVD exit costs, and a CPUID exit for comparison:',
-      command: '<%= config.bin %> <%= command.id %> --operation wbinvd --operation cpuid --cpu 3',
+      description: 'beside CPUID',
+      command: '<%= config.bin %> <%= command.id %> --operation wbinvd --operation cpuid',
     },
     {
-      description: 'What group 12 does to it:',
+      description: '8 MiB are dirty',
       command: '<%= config.bin %> <%= command.id %> --group 12 --allow-host-flush --dirty 8M',
     },
     {
-      description: 'How often a VM executes WBINVD:',
+      description: 'how often a VM executes WBINVD',
       command: '<%= config.bin %> <%= command.id %> --against --pid 4711 --duration 60',
     },
     {
-      description: 'Two kernels side by side:',
+      description: 'two kernels side by side',
       command: '<%= config.bin %> <%= command.id %> --compare 6.12.json 7.3.json',
     },
   ];

@@ -24,20 +24,21 @@ export interface SnapshotDocument {
 }
 
 export default class Snapshot extends BaseCommand {
-  static override summary =
-    'Capture what kvfio reads of this machine in one file, to be replayed with --sysroot.';
+  static override summary = 'Save what kvfio reads of this machine to one file, for --sysroot.';
 
-  static override description = `The file holds what "groups", "doctor" and "bind --dry-run" read: the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, their drivers, the kernel's release and its modules of KVM and VFIO, the distribution and what booted it. Of the kernel's command line, configuration and log it keeps only what is about IOMMU, VFIO, PCI and KVM. It has no serial numbers, network addresses or host names, so that it can be attached to a bug report.
+  static override description = `The file holds what "groups", "doctor" and "bind --dry-run" read of the machine. It has no serial numbers, network addresses or host names, so you can attach it to a bug report.
 
-Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit, ACS, and on many machines the kernel log.`;
+It has the IOMMU units and groups, the PCI devices with the registers that kvfio looks at, their drivers, the kernel's release and its modules of KVM and VFIO, the distribution, and what booted it. Of the kernel's command line, configuration and log it keeps only what concerns IOMMU, VFIO, PCI and KVM.
+
+If an ordinary user takes it, it lacks what only root sees: the Enable No Snoop bit, ACS, and on many machines the kernel log.`;
 
   static override usage = 'snapshot FILE [FLAGS]';
 
   static override examples = [
-    {description: 'Capture this machine:', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
-    {description: 'Look at it elsewhere:', command: '<%= config.bin %> groups --sysroot machine.json.gz'},
+    {description: 'this machine', command: '<%= config.bin %> <%= command.id %> machine.json.gz'},
+    {description: 'the same elsewhere', command: '<%= config.bin %> groups --sysroot machine.json.gz'},
     {
-      description: 'Say what it lacks:',
+      description: 'what that machine lacks',
       command: '<%= config.bin %> doctor --for passthrough --sysroot machine.json.gz',
     },
   ];
@@ -45,13 +46,13 @@ Taken by an ordinary user it lacks what only root sees: the Enable No Snoop bit,
   static override args = {
     file: Args.string({
       required: true,
-      description: 'file to write, packed when it ends in .gz; "-" for stdout',
+      description: 'file to write, packed if its name ends in .gz; "-" is stdout',
     }),
   };
 
   static override flags = {
     sysroot: sysrootFlag,
-    force: Flags.boolean({char: 'f', description: 'replace a file that exists'}),
+    force: Flags.boolean({char: 'f', description: 'replace the file if it exists'}),
   };
 
   async run(): Promise<SnapshotDocument> {

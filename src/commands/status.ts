@@ -6,34 +6,36 @@ import {EXIT_CODES} from '../failure.js';
 import {EXPECTATIONS, vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
 
 export default class Status extends BaseCommand {
-  static override summary = 'Show the kvm-vfio device of a VM, its groups and devices, and what WBINVD does.';
+  static override summary = "Show what KVM knows of a VM's groups and devices, and what WBINVD does.";
 
-  static override description = `Shows which VFIO groups and devices (cdevs) the VM's owner has open, and what KVM takes the VM for because of them. The kernel does not list what is registered with the device, so that is unknown unless kvfio finds out.
+  static override description = `Shows which VFIO groups and devices (cdevs) the VM's owner has open, and whether KVM takes the VM for coherent. The owner is the process that created the VM. The kernel does not list what is registered; --verify finds out.
 
---verify finds out by adding each: EEXIST says that it is registered. One that was not is deleted again at once; for that moment the VM may be non-coherent. It is refused for an owner with several VMs that opened some of them itself.
+A VM is coherent if the IOMMU makes the DMA of all its registered groups and devices coherent. KVM then skips the guest's WBINVD; else it executes each.
 
-KVM looks at a group when it is added, or when another is added or deleted, and not when devices come or go. What it saw when kvfio last changed something is noted on the group's open file; what has changed since is told. Where the note differs from what KVM would be told now, the VM's coherency is unknown: the VMM may have had KVM look meanwhile.`;
+--verify adds each group or device again: EEXIST says that it is registered. kvfio deletes one that was not registered at once, but for that moment the VM may be non-coherent. It refuses an owner that has several VMs and opened some of the groups itself.
+
+"Handed over by kvfio" means that kvfio opened the group and gave the owner a descriptor of it. kvfio notes on the open file what KVM saw then.
+
+KVM looks at a group when the group is added, or when another is added or deleted, but not when devices come or go. kvfio reports what has changed since its note. If the note differs from what KVM would see now, the coherency of the VM is unknown, because the VMM may have made KVM look meanwhile.`;
 
   static override usage = 'status (--vm-sock PATH | --pid PID) [FLAGS]';
 
   static override examples = [
+    {description: 'any VM, for certain', command: '<%= config.bin %> <%= command.id %> --pid 4711 --verify'},
     {
-      description: 'The VM at a socket',
+      description: 'in a script',
+      command: '<%= config.bin %> <%= command.id %> --pid 4711 --verify --expect coherent',
+    },
+    {
+      description: 'the VM at a socket',
       command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock',
-    },
-    {
-      description: 'Any VM, and for certain',
-      command: '<%= config.bin %> <%= command.id %> --pid 4711 --verify',
-    },
-    {
-      description: 'In a script, before the guest is started',
-      command: '<%= config.bin %> <%= command.id %> --vm-sock /run/vm.sock --verify --expect coherent',
     },
   ];
 
   static override flags = {
-    verify: Flags.boolean({default: false, description: 'find out what is registered, by adding it'}),
+    verify: Flags.boolean({default: false, description: 'find out what is registered, by adding it again'}),
     expect: Flags.option({options: EXPECTATIONS})({
+      summary: 'exit 7 if it is in the other state, 8 if unknown',
       description: 'exit 7 if the VM is in the other state, 8 if its state is unknown',
     }),
     ...vmFlags,

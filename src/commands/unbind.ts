@@ -11,25 +11,25 @@ import {unbindDevices} from '../vfio/bind/unbind.js';
 export default class Unbind extends BaseCommand {
   static override summary = 'Return devices from VFIO to the drivers that they had.';
 
-  static override description = `Each device gets the driver and the override that it had before "kvfio bind". All or none, as with bind; devices that VFIO does not have are left alone, with exit code 0.
+  static override description = `Gives each device the driver and the driver_override that it had before "kvfio bind": all of them, or none. kvfio leaves a device alone that VFIO does not have, and refuses a group that a VM holds.
 
-A device that somebody else gave to VFIO, or kvfio before the machine was booted last, is left alone with a warning, or refused where --device names it (exit code 5). --force-foreign takes it: it loses its override and gets the driver that the kernel finds for it.
+If somebody else gave a device to VFIO, or kvfio did before the last boot, kvfio leaves it alone with a warning; if --device names it, kvfio refuses it (exit code 5). --force-foreign takes it: kvfio clears its driver_override, and the kernel finds a driver for it.
 
---recover puts every device right whose bind or unbind was cut short by a crash, a kill or a power cut, and nothing else.
+--recover returns every device whose bind or unbind a crash, a kill or a power cut has cut short to its original driver and driver_override, and does nothing else.
 
-A group that a VM holds is refused: its driver would wait for the VM to let go.`;
+kvfio refuses a group that a VM holds because its driver would wait until the VM lets go.`;
 
   static override usage = ['unbind (--group N | --device BDF)... [FLAGS]', 'unbind --recover [FLAGS]'];
 
   static override examples = [
-    {description: 'Group 12', command: '<%= config.bin %> <%= command.id %> --group 12'},
-    {description: 'After a crash', command: '<%= config.bin %> <%= command.id %> --recover'},
+    {description: 'a group', command: '<%= config.bin %> <%= command.id %> --group 12'},
+    {description: 'after a crash', command: '<%= config.bin %> <%= command.id %> --recover'},
   ];
 
   static override flags = {
     ...memberFlags,
     recover: Flags.boolean({
-      description: 'finish what was cut short: every device gets its original driver and override',
+      description: 'return devices whose bind or unbind was cut short',
       exclusive: ['group', 'device'],
       default: false,
     }),

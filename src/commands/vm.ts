@@ -31,45 +31,47 @@ export interface VmDocument {
 }
 
 export default class Vm extends BaseCommand {
-  static override summary = 'Be a minimal VM that hands its descriptor to whoever connects, until stopped.';
+  static override summary = 'Run a minimal VM that passes its descriptor to any client.';
 
-  static override description = `Creates a VM in this process and listens at a socket, so that everything else can be tried on any machine with /dev/kvm. One line says when it is ready, and one what it was; so does --json, with a document on each. Ctrl-C or SIGTERM ends it, with exit code 0 and the socket removed.
+  static override description = `Creates a VM in this process and listens at a socket, so that you can try the other commands on any machine with /dev/kvm. It prints a line when the VM is ready and one when it ends; --json prints a document for each. Ctrl-C ends it.
 
-Only root and the same user may connect. A socket that nobody listens at any more is replaced, one that is in use is not.
+Only root and the user who started it may connect. kvfio replaces a socket at which nobody listens any more, and refuses one that is in use. SIGTERM ends it, too, with exit code 0; the socket is then removed.
 
-SIGUSR2 pauses the guest and resumes it. When it is paused, a line on stderr says how many WBINVDs it has executed, exactly; so an observer can compare what it has counted in between.
+SIGUSR2 pauses the guest, and the next one resumes it. For each pause a line on stderr says exactly how many WBINVDs the guest has executed, so that an observer can compare what it counted in between.
 
---no-agent makes it behave like a VMM that knows nothing of kvfio and only sends the descriptor.`;
+With --no-agent it behaves like a VMM that knows nothing of kvfio and only sends the descriptor.`;
 
   static override usage = 'vm [FLAGS]';
 
   static override examples = [
     {
-      description: 'A VM at the usual socket, $XDG_RUNTIME_DIR/kvfio/vm.sock or /run/kvfio/vm.sock for root',
+      description: 'at the default socket',
       command: '<%= config.bin %> vm',
     },
+    {description: 'a VM without an agent', command: '<%= config.bin %> vm --sock /tmp/vm.sock --no-agent'},
     {
-      description: 'Count how often a guest can execute WBINVD in ten seconds',
+      description: 'count how many WBINVDs a guest executes in ten seconds',
       command: 'timeout --preserve-status -s INT 10 <%= config.bin %> vm --guest wbinvd --json',
     },
-    {description: 'A VM without an agent', command: '<%= config.bin %> vm --sock /tmp/vm.sock --no-agent'},
   ];
 
   static override flags = {
     sock: Flags.string({
       helpValue: 'PATH|@NAME',
-      description: 'where to listen: a path, or an abstract name after an @',
+      summary: 'where to listen: a path, or an abstract name after an @',
+      description:
+        'where to listen: a path, or an abstract name after an @; default $XDG_RUNTIME_DIR/kvfio/vm.sock, for root /run/kvfio/vm.sock',
     }),
     guest: Flags.option({
       options: GUESTS,
       default: 'idle' as const,
-      description: 'what the VM executes: nothing (it has no vCPU), or WBINVD without end on one vCPU',
+      description: 'what it executes: nothing (no vCPU), or WBINVD in a loop',
     })(),
-    paused: Flags.boolean({description: 'have the guest wait for the first SIGUSR2'}),
+    paused: Flags.boolean({description: 'pause the guest until the first SIGUSR2'}),
     agent: Flags.boolean({
       default: true,
       allowNo: true,
-      description: 'answer the agent protocol on the socket',
+      description: "answer kvfio's agent protocol on the socket",
     }),
   };
 

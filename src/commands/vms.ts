@@ -9,26 +9,26 @@ import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
 import {watchVms, type WatchedVm} from '../kvm-vfio/watch-vms.js';
 
 export default class Vms extends BaseCommand {
-  static override summary =
-    'List the VMs of this host, with the VFIO groups they hold and what KVM takes them for.';
+  static override summary = 'List the VMs of this host, their VFIO groups, and whether each is coherent.';
 
-  static override description = `Looks at /proc only: no process is stopped, and no VM is asked anything. Without root it shows your own VMs and says how many processes it could not look into.
+  static override description = `Reads /proc only: kvfio stops no process and asks no VM anything. Without root it lists your own VMs, and says how many processes it could not look into.
 
-MEMORY is what the owner has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: of an owner with such a device all VFIO files that it has open are taken to be. "kvfio status --verify" finds out.
+MEMORY is what the owner has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: if an owner has such a device, kvfio takes all VFIO files that it has open for registered. "kvfio status --verify" finds out.
 
-What an owner of several VMs holds is listed with each of them. VCPUS are then known only to root, with debugfs.`;
+If an owner has several VMs, kvfio lists all that it holds with each of them, and knows VCPUS only as root, with debugfs.`;
 
   static override usage = ['vms [FLAGS]', 'vms --watch [--interval SECONDS] [FLAGS]'];
 
   static override examples = [
-    {description: 'All VMs', command: '<%= config.bin %> <%= command.id %>'},
+    {description: 'all VMs', command: '<%= config.bin %> <%= command.id %>'},
     {
-      description: 'Processes whose VM has group 12',
-      command: `<%= config.bin %> <%= command.id %> --json | jq '.vms[]|select(any(.groups[];.group==12)).pid'`,
+      description: 'follow changes, as JSON lines',
+      command: '<%= config.bin %> <%= command.id %> --watch --json',
     },
     {
-      description: 'Follow what comes, changes and goes, for another program',
-      command: '<%= config.bin %> <%= command.id %> --watch --json',
+      description: 'the processes whose VM has group 12',
+      command:
+        "<%= config.bin %> <%= command.id %> --json | jq '.vms[]|select(any(.groups[];.group==12)).pid'",
     },
   ];
 
@@ -36,14 +36,14 @@ What an owner of several VMs holds is listed with each of them. VCPUS are then k
     watch: Flags.boolean({
       char: 'w',
       exclusive: ['sort'],
-      description: 'go on until stopped, with a line for each VM that appears, changes or is gone',
+      description: 'print each VM that appears, changes or ends',
     }),
     interval: Flags.integer({
       min: 1,
       max: 3600,
       helpValue: 'SECONDS',
       dependsOn: ['watch'],
-      description: 'how often to look for changes; default 1',
+      description: 'seconds from one look to the next; default 1',
     }),
     ...tableFlags(VMS_COLUMNS),
   };

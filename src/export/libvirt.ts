@@ -9,7 +9,7 @@ type Device = Group['devices'][number];
 
 /** One domain with the devices of each group that a VM can have, to be copied from or attached one by one. */
 export const libvirt: Format = {
-  summary: 'a domain with a <hostdev> for each device that a VM can have, to copy from',
+  summary: 'a domain with a <hostdev> for each device that a VM can have',
   place: null,
   parts: [],
   mark: '<!-- Written by "kvfio export libvirt". -->',
