@@ -13,7 +13,7 @@ interface Metric {
   samples: (reading: Reading) => Iterable<Sample>;
 }
 
-const YES_NO = '1 for yes, 0 for no, NaN for what could not be told';
+const YES_NO = '1 for yes, 0 for no, NaN for unknown';
 
 /** All metrics are gauges: a file that is written anew each time has no counters. */
 const METRICS: readonly Metric[] = [
@@ -59,12 +59,12 @@ const METRICS: readonly Metric[] = [
   },
   {
     name: 'kvfio_vm_kvm_vfio_devices',
-    help: 'How many descriptors of a kvm-vfio device the owner of the VM has: with none, KVM was told of no group.',
+    help: 'How many descriptors of a kvm-vfio device the owner of the VM has: without one, KVM knows of no group.',
     samples: ofVms(({device}) => device.all.length),
   },
   {
     name: 'kvfio_doctor_check',
-    help: 'Whether a check of kvfio doctor passes: 1 for yes, 0 for no, NaN for what could not be told.',
+    help: 'Whether a check of kvfio doctor passes: 1 for yes, 0 for no, NaN for unknown.',
     samples: ({doctor}) => (doctor?.checks ?? []).map(({id, state}) => [{check: id}, PASS_IS_ONE[state]]),
   },
   {

@@ -73,7 +73,7 @@ export const takeReading = async (
     }
   };
   const doctor = await read('doctor', () => examineHost(tree, host, examined));
-  const vms = await read('vms', () => listVms(ownRoot(tree, 'VMs were not looked for.')));
+  const vms = await read('vms', () => listVms(ownRoot(tree, 'kvfio did not look for VMs.')));
   const holders = await read('holders', () => readHolders(tree, nodes));
   // last, because it makes the groups its own
   const groups = groupsDocument(host, null, {explain: false, regions: true, examined});
@@ -90,7 +90,7 @@ const examineHost = async (tree: HostTree, host: Host, examined: Examined): Prom
   diagnose(null, await readMachine(tree, null, {host, examined}));
 
 const readHolders = (tree: HostTree, {groups, cdevs}: Reading['nodes']): Holders => {
-  ownRoot(tree, 'Which processes hold groups was not looked for.');
+  ownRoot(tree, 'kvfio did not look for processes that hold groups.');
   if (groups.length + cdevs.length === 0) return {byGroup: new Map(), hidden: 0};
   const open = readOpenNodes();
   const byGroup = new Map<number, number[]>();

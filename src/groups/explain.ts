@@ -151,17 +151,17 @@ const others = (host: Machine, unit: Unit): string => {
 const differing = ({snoopControl: {boundMembers, allMembers}}: Group): string | null =>
   boundMembers === null || boundMembers.verdict === allMembers.verdict
     ? null
-    : `Of the members that are bound to VFIO now the verdict is "${boundMembers.verdict}"; with all members bound it would be "${allMembers.verdict}".`;
+    : `The verdict for the members that are bound to VFIO now is "${boundMembers.verdict}"; with all members bound it would be "${allMembers.verdict}".`;
 
 const rule = (kernel: Kernel, group: Group): string =>
   `${decides(kernel, group)}${RULE_SOURCES[kernel.coherencyRuleFrom](kernel.vendor ?? '')}`;
 
 /** How kvfio knows that a kernel decides in that way. */
 const RULE_SOURCES: Record<RuleSource, (vendor: string) => string> = {
-  btf: () => ' So say the functions of its VFIO in /sys/kernel/btf.',
-  kallsyms: () => ' So say the functions of its VFIO in /proc/kallsyms.',
+  btf: () => ' The functions of its VFIO in /sys/kernel/btf show this.',
+  kallsyms: () => ' The functions of its VFIO in /proc/kallsyms show this.',
   family: (vendor) =>
-    ` That is taken from the release, which is one of ${vendor}, whose kernels have code of newer ones; while vfio is loaded, kvfio asks the functions of the kernel.`,
+    ` kvfio takes this from the release: kernels of ${vendor} have code of newer ones. While vfio is loaded, kvfio asks the functions of the kernel.`,
   version: () => '',
 };
 
@@ -188,19 +188,19 @@ const decides = ({coherencyRule, release}: Kernel, group: Group): string => {
  * vmx_get_mt_mask(), EPT by kvm_noncoherent_dma_assignment_start_or_stop(), SEV by sev_guest_memory_reclaimed() (arch/x86/kvm).
  */
 const consequence = (host: Machine, group: Group): string => {
-  if (!isX86(host)) return 'This is no x86 machine: KVM does nothing with the answer here.';
+  if (!isX86(host)) return 'This machine is not x86: KVM does nothing with the answer here.';
   const {mtrrs, patQuirk, zaps} = guestMemoryTypes(host.kernel);
   const {release, vendor} = host.kernel;
   const doubt =
     vendor === null || isAmd(host)
       ? ''
-      : `The memory types are told by the version of ${release ?? ''}; ${vendor} may have newer code of KVM.`;
+      : `kvfio judges the memory types by the version of ${release ?? ''}; ${vendor} may have newer code of KVM.`;
   switch (group.snoopControl.verdict) {
     case 'enforced':
       return [
-        "A VM that gets only such groups is coherent: KVM treats the guest's WBINVD as no operation, as it always does INVD.",
+        "A VM that gets only such groups is coherent: KVM skips the guest's WBINVD, as it always skips INVD.",
         isAmd(host)
-          ? 'The caches of the host are flushed all the same when memory of an SEV guest is reclaimed.'
+          ? 'The host still flushes its caches when it reclaims memory of an SEV guest.'
           : `On Intel CPUs guest memory is cached write-back whatever type the guest gave it${
               patQuirk
                 ? ', while KVM_X86_QUIRK_IGNORE_GUEST_PAT is on: a VMM may switch it off on a processor with self-snoop, and a TDX guest has it off.'
@@ -212,7 +212,7 @@ const consequence = (host: Machine, group: Group): string => {
         .join(' ');
     case 'not-enforced':
       return [
-        'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. INVD is no operation all the same.',
+        'A VM that gets this group is non-coherent: KVM executes every WBINVD of the guest for real, on each CPU where the vCPU may have left dirty cache lines, which stalls everything else that runs there. INVD still has no effect.',
         ...(isAmd(host)
           ? []
           : [
@@ -230,7 +230,7 @@ const consequence = (host: Machine, group: Group): string => {
         .filter(Boolean)
         .join(' ');
     case 'unknown':
-      return 'What KVM would decide cannot be told from here. With the group in a container, VFIO_CHECK_EXTENSION(VFIO_DMA_CC_IOMMU) answers it after VFIO_SET_IOMMU.';
+      return 'kvfio cannot determine here what KVM would decide. With the group in a container, VFIO_CHECK_EXTENSION(VFIO_DMA_CC_IOMMU) answers it after VFIO_SET_IOMMU.';
   }
 };
 
@@ -335,7 +335,7 @@ const slotOf = ({address}: Device): string => address.slice(0, address.lastIndex
  */
 const separation = (hop: Hop, isMember: boolean): string | null => {
   if (isMember && hop.port === 'PCIe-to-PCI bridge') {
-    return `PCIe-to-PCI bridge ${WHO}: the IOMMU cannot tell the devices behind it apart.`;
+    return `PCIe-to-PCI bridge ${WHO}: the IOMMU cannot distinguish the devices behind it.`;
   }
   const missing = missingAcs(hop);
   if (missing === null) {
@@ -345,7 +345,7 @@ const separation = (hop: Hop, isMember: boolean): string | null => {
   const lack = hop.acs === null ? 'No ACS' : `ACS without ${missing.join(', ')}`;
   return isMember
     ? `${lack} at ${WHO}: requests between the devices around it need not pass the IOMMU, so they share a group.`
-    : `${lack} at ${WHO}, and still the kernel took it to isolate what is behind it, as it does for devices that it knows.`;
+    : `${lack} at ${WHO}, but the kernel takes it to isolate what is behind it, as it does for devices that it knows.`;
 };
 
 /** Stands for the ports of which a sentence is true. */
@@ -362,7 +362,7 @@ const hopName = (hop: Hop): string => {
 const eligibility = (group: Group, {verdict, afterBind, obstacles}: Assignability): string[] => {
   if (group.devices.length === 0) return [];
   if (group.devices.every((device) => isPciBridge(device.classCode))) {
-    return ['Bridges are all it has, which VFIO never takes: there is nothing to assign.'];
+    return ['It has only bridges, which VFIO never takes: there is nothing to assign.'];
   }
   if (verdict === 'yes') return ['VFIO would accept the group as its members are bound now.'];
   // that no VFIO driver has a member whose own driver is in the way goes without saying
@@ -387,7 +387,7 @@ const obstacleText = ({found, certain, call, errno, source, exact, cure}: Obstac
   const what = {probe: 'the driver', open: 'opening the group', mmap: 'mapping it'}[call as string] ?? call;
   const doubt = exact ? '' : ', or otherwise by newer code, which kernels of this vendor may have';
   const answer = errno === null ? '' : `${what} ${certain ? 'is' : 'would be'} answered ${errno}${doubt}; `;
-  const advice = cure === null ? (certain ? ' Nothing is known to cure it.' : '') : ` ${capital(cure)}.`;
+  const advice = cure === null ? (certain ? ' kvfio knows no cure.' : '') : ` ${capital(cure)}.`;
   return `${found} (${answer}${source}).${advice}`;
 };
 

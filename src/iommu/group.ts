@@ -53,7 +53,7 @@ export const readGroupIds = (attributes: Attributes): number[] | null => {
   const ids: number[] = [];
   for (const name of names) {
     if (/^(?:0|[1-9]\d{0,9})$/.test(name)) ids.push(Number(name));
-    else attributes.malformed(`${GROUPS}/${name}`, 'its name is no group number');
+    else attributes.malformed(`${GROUPS}/${name}`, 'its name is not a group number');
   }
   // as a typed array, which is sorted by number without asking a function about each pair
   return [...Float64Array.from(ids).sort()];
@@ -108,7 +108,7 @@ const readRegions = ({attributes, regionsOf}: GroupContext, file: string): Reser
   const regions = lines.flatMap((line) => {
     const match = /^(0x[0-9a-f]{1,16}) (0x[0-9a-f]{1,16}) (\S+)$/.exec(line);
     if (match === null) {
-      attributes.malformed(file, `"${line.slice(0, 60)}" is no reserved region`);
+      attributes.malformed(file, `"${line.slice(0, 60)}" is not a reserved region`);
       return [];
     }
     const [, start = '', end = '', kind = ''] = match;

@@ -25,7 +25,7 @@ export const readKernel = (attributes: Attributes): Kernel & {version: KernelVer
   const release = attributes.text('/proc/sys/kernel/osrelease', 'expected');
   const version = release === null ? null : parseKernelRelease(release);
   if (release !== null && version === null) {
-    attributes.malformed('/proc/sys/kernel/osrelease', `"${release.slice(0, 40)}" is no kernel release`);
+    attributes.malformed('/proc/sys/kernel/osrelease', `"${release.slice(0, 40)}" is not a kernel release`);
   }
   const code = readKernelCode(attributes, release, version);
   const commandLine = attributes.text('/proc/cmdline', 'expected');

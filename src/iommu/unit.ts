@@ -173,7 +173,7 @@ const readRegisters = (attributes: Attributes, unit: string, type: UnitType): Re
     if (text === null) return [];
     const value = parseRegister(text);
     if (value === null && name === 'ecap')
-      attributes.malformed(file, `"${text.slice(0, 40)}" is no register value`);
+      attributes.malformed(file, `"${text.slice(0, 40)}" is not a register value`);
     const flags = value !== null && name === 'ecap' ? ecapFlags(value) : [];
     return [
       {name, value: value === null || name === 'version' ? text : `0x${value.toString(16)}`, file, flags},

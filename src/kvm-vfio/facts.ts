@@ -112,7 +112,7 @@ export const certainDevice = ({ambiguous, device, devices}: VmFacts): number | n
   throw new Failure({
     code: 'SEVERAL_DEVICES',
     kind: 'usage',
-    what: 'Which kvm-vfio device is that of the VM cannot be told.',
+    what: 'Cannot determine which kvm-vfio device belongs to the VM.',
     why: `Its owner has several VMs or devices (descriptors ${devices.join(', ')}), and the kernel does not show what belongs together.`,
     hint: 'Name the descriptor with --device-fd.',
   });

@@ -18,5 +18,5 @@ export const isInDoubt = ({decided, verdict}: HeldFile): boolean =>
 /** @param file - one that {@link isInDoubt} */
 export const inDoubt = ({name, decided, verdict}: HeldFile): Remark => ({
   code: 'NOTE_IN_DOUBT',
-  message: `KVM was told ${decided?.verdict ?? 'unknown'} of ${name} when kvfio last had it look, and would be told ${verdict} now: if the VMM has had it look since cannot be seen, so what it takes the VM for is unknown`,
+  message: `KVM took ${name} for ${decided?.verdict ?? 'unknown'} when kvfio last had it look, and would take it for ${verdict} now: the kernel does not show whether the VMM has had it look since, so the state of the VM is unknown`,
 });

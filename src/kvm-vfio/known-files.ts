@@ -87,6 +87,6 @@ const changed = (pid: number, fd: number): Failure =>
     code: 'OWNER_CHANGED',
     kind: 'refused',
     what: `Descriptor ${fd} of the VM's owner, process ${pid}, was left alone.`,
-    why: 'It is not of the file any more that was found there: the owner has closed that meanwhile, or given its number to another.',
+    why: 'It is no longer the file that kvfio found there: the owner has closed that file, or reused its number.',
     hint: 'Try again.',
   });

@@ -69,6 +69,6 @@ const inUse = (pid: number, by: LockHolder | null): Failure =>
     code: 'OWNER_IN_USE',
     kind: 'timeout',
     what: `The VM's owner, process ${pid}, was left alone.`,
-    why: `${by === null ? 'Another process' : `Process ${by.pid} (${by.comm === '' ? 'which has ended, and left it to another' : by.comm})`} has its lock (flock on ${ProcessLock.pathOf(pid)}), as a kvfio has while it changes something in an owner, and did not let go within the time limit.`,
+    why: `${by === null ? 'Another process' : `Process ${by.pid} (${by.comm === '' ? 'which has ended, and left it to another' : by.comm})`} has its lock (flock on ${ProcessLock.pathOf(pid)}), which a kvfio takes while it changes something in an owner, and did not release it within the time limit.`,
     hint: 'Try again when that is done, give it longer with --timeout, or end that process.',
   });

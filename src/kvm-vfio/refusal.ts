@@ -23,7 +23,7 @@ type Reasons = Record<string, [why: string, hint: string]>;
 const REASONS: Partial<Record<Step['action'], Reasons>> = {
   'create-device': {
     EBUSY: [
-      'The VM has a kvm-vfio device already, and can have one only (EBUSY). Before Linux 6.1.9 one that was closed counts, too.',
+      'The VM has a kvm-vfio device already, and can have only one (EBUSY). Before Linux 6.1.9 a closed one counts too.',
       'Use --if-missing, or "kvfio attach", which uses the one that is there. If "kvfio status" shows none, start the VM anew.',
     ],
     ENODEV: [
@@ -38,11 +38,14 @@ const REASONS: Partial<Record<Step['action'], Reasons>> = {
       'Nothing needs doing; "kvfio attach" takes that for success.',
     ],
     EINVAL: [
-      'KVM does not take it for a VFIO file (EINVAL). Before Linux 5.19 it takes a group only in a container that has its IOMMU driver.',
+      'KVM does not accept it as a VFIO file (EINVAL). Before Linux 5.19 it takes a group only in a container that has its IOMMU driver.',
       'Name a group, on such a kernel with --container type1 or after its VMM has put it into a container; a device of its own (cdev) can be added since Linux 6.6.',
     ],
     EBADF: ['The owner has closed one of the descriptors meanwhile (EBADF).', 'Try again.'],
-    ENXIO: ['The device has no such attribute, so it is no kvm-vfio device (ENXIO).', 'Look at --device-fd.'],
+    ENXIO: [
+      'The device has no such attribute, so it is not a kvm-vfio device (ENXIO).',
+      'Look at --device-fd.',
+    ],
   },
   delete: {
     ENOENT: [
@@ -50,17 +53,20 @@ const REASONS: Partial<Record<Step['action'], Reasons>> = {
       'Nothing needs doing; "kvfio detach" takes that for success.',
     ],
     EBADF: ['The owner has closed one of the descriptors meanwhile (EBADF).', 'Try again.'],
-    ENXIO: ['The device has no such attribute, so it is no kvm-vfio device (ENXIO).', 'Look at --device-fd.'],
+    ENXIO: [
+      'The device has no such attribute, so it is not a kvm-vfio device (ENXIO).',
+      'Look at --device-fd.',
+    ],
   },
   close: {
     EBADF: [
       'The owner has closed it already, or its agent does not hold it because it came another way (EBADF).',
-      'Use --via inject when it was handed over so.',
+      'Use --via inject if kvfio handed it over by injection.',
     ],
   },
   'close-device': {
     EBADF: [
-      'The owner has closed it already, or it is its own and the agent does not give it up (EBADF).',
+      'The owner has closed it already, or opened it itself, and the agent does not give it up (EBADF).',
       'Leave out --close-device.',
     ],
   },

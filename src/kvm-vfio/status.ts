@@ -153,7 +153,7 @@ const withoutDevice =
 const SEVERAL: Remark = {
   code: 'SEVERAL_DEVICES',
   message:
-    'the owner has several VMs or kvm-vfio devices, and which belong together cannot be told: see --device-fd',
+    'the owner has several VMs or kvm-vfio devices, and kvfio cannot determine which belong together: see --device-fd',
 };
 
 /** KVM looks only when files are added or deleted. */

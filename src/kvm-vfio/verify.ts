@@ -45,8 +45,8 @@ const refuseForeign = ({several, held}: VmFacts, pid: number): void => {
   throw new Failure({
     code: 'VERIFY_SEVERAL_VMS',
     kind: 'refused',
-    what: 'What is registered was not found out.',
-    why: `Process ${pid} has several VMs or kvm-vfio devices and opened ${foreign.name} itself: adding and deleting it would part it from another VM, should --device-fd be that one's.`,
+    what: 'kvfio did not determine what is registered.',
+    why: `Process ${pid} has several VMs or kvm-vfio devices and opened ${foreign.name} itself: if --device-fd belongs to another VM, adding and deleting it would take it from that VM.`,
     hint: 'Leave out --verify.',
   });
 };
@@ -55,7 +55,7 @@ const refuseForeign = ({several, held}: VmFacts, pid: number): void => {
 type Found = 'registered' | 'added and deleted' | 'refused';
 
 const find = (owner: Owner, device: number, {fd, name}: HeldFile): Found => {
-  const what = `Whether ${name} is registered was not found out.`;
+  const what = `kvfio did not determine whether ${name} is registered.`;
   try {
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, fd);
   } catch (error) {
@@ -74,7 +74,7 @@ const find = (owner: Owner, device: number, {fd, name}: HeldFile): Found => {
     throw new Failure({
       ...refusal,
       code: 'VERIFY_LEFT_ADDED',
-      what: `What was added to find out whether it is registered could not be deleted again: ${name}.`,
+      what: `kvfio added ${name} to determine whether it is registered, and could not delete it again.`,
       why: `${refusal.why} The file stays added.`,
       hint: `Delete it with "kvfio delete". ${refusal.hint}`,
       cause: error,

@@ -47,7 +47,7 @@ const parseCapture = (path: string, bytes: Buffer, limit: number): Capture => {
       path,
       packed
         ? 'The packed file is damaged, or holds no JSON.'
-        : 'The file is no capture: it does not hold JSON.',
+        : 'The file is not a capture: it does not hold JSON.',
     );
   }
   if (isCapture(document)) return document;
@@ -56,7 +56,7 @@ const parseCapture = (path: string, bytes: Buffer, limit: number): Capture => {
     path,
     typeof version === 'number' && version > 1
       ? `The capture has format ${version}, which this version of kvfio does not know.`
-      : 'The file holds JSON, but is no capture.',
+      : 'The file holds JSON, but is not a capture.',
   );
 };
 

@@ -97,7 +97,7 @@ const REASONS: Record<string, readonly [Failure['kind'], string]> = {
   ENOENT: ['notFound', 'Its folder does not exist.'],
   ENOTDIR: ['notFound', 'A part of its path is not a folder.'],
   EEXIST: ['refused', 'It exists already.'],
-  [SPECIAL]: ['refused', 'It exists, and is no regular file: such are never replaced.'],
+  [SPECIAL]: ['refused', 'It exists and is not a regular file: kvfio never replaces such a file.'],
   EISDIR: ['usage', 'It is a folder.'],
   EACCES: ['permission', 'Its folder may not be written to.'],
   EROFS: ['permission', 'Its file system is read-only.'],

@@ -107,6 +107,6 @@ export const syscallName = (number: number): string =>
 /** The number of a call on this machine. */
 export const syscallNumber = (name: SyscallName): number => {
   const number = (process.arch === 'arm64' ? ARM64 : SYSCALLS_X64)[name];
-  if (number === undefined) throw new RangeError(`${name} is no system call of ${process.arch}`);
+  if (number === undefined) throw new RangeError(`${name} is not a system call of ${process.arch}`);
   return number;
 };

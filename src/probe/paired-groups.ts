@@ -62,7 +62,7 @@ export class PairedGroups {
   /** Prepares a VM of this process for them. Whatever is attached is released when that is disposed of. */
   of(vm: Vm): Attachment {
     return new Attachment(vm, this.#files, ({node, container}) => {
-      if (node.kind !== 'group') throw new Error(`${node.path} is no group`);
+      if (node.kind !== 'group') throw new Error(`${node.path} is not a group`);
       return openGroup(node, {group: this.#group(node.group), examined: this.#examined, container});
     });
   }

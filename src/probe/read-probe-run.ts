@@ -35,7 +35,7 @@ export interface ReadRun {
  */
 export const readProbeRun = (path: string): ReadRun => {
   const document = parse(path, read(path));
-  if (!isRecord(document)) throw unusable(path, 'It holds JSON, but no document of kvfio.');
+  if (!isRecord(document)) throw unusable(path, 'It holds JSON, but not a document of kvfio.');
   if ('error' in document && !('series' in document)) {
     throw unusable(path, 'It holds the failure of a command, not a measurement.');
   }
@@ -81,12 +81,12 @@ const readSeries = (value: unknown, place: string): ReadSeries => {
   const name = (field: string): string => {
     const text = textOrNull(fields[field], `${place}.${field}`);
     if (text === null || !/^[a-z][a-z-]{0,30}$/.test(text))
-      throw new Malformed(`${place}.${field} is no name`);
+      throw new Malformed(`${place}.${field} is not a name`);
     return text;
   };
   const samples = number(fields['samples'], `${place}.samples`);
   if (!Number.isInteger(samples) || samples < 0)
-    throw new Malformed(`${place}.samples is no number of samples`);
+    throw new Malformed(`${place}.samples is not a number of samples`);
   const figures = (field: string): Figures | null => {
     if (fields[field] === null && samples === 0) return null;
     return readFigures(fields[field], `${place}.${field}`);
@@ -150,7 +150,7 @@ const readHistogram = (value: unknown, place: string): ReadSeries['histogram'] =
   if (edges.some((edge, index) => edge < (edges[index - 1] ?? -Infinity)))
     throw new Malformed(`${place} has edges that do not rise`);
   if (counts.some((count) => !Number.isInteger(count) || count < 0))
-    throw new Malformed(`${place} has a count that is no number of samples`);
+    throw new Malformed(`${place} has a count that is not a number of samples`);
   return {scale, edges, counts};
 };
 

@@ -165,7 +165,7 @@ const flushNotAllowed = (groups: PairedGroups): Failure =>
     kind: 'refused',
     what: 'The probe would flush the caches of this host.',
     why: `With ${named(groups)} the VM is ${groups.coherency(true).state === 'unknown' ? 'maybe ' : ''}not coherent, so that KVM executes each WBINVD of the guest on the host, and whatever runs there waits and loses its caches.`,
-    hint: 'Say --allow-host-flush on a host where that is acceptable.',
+    hint: 'Give --allow-host-flush on a host where that is acceptable.',
   });
 
 const announcement = (groups: PairedGroups, samples: number, cpus: number): string =>

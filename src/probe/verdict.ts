@@ -50,9 +50,9 @@ const obstaclesOf = ({machine, operations, exits}: Evidence): string[] => {
     obstacles.push('this processor is emulated (QEMU TCG) and has no caches that could be flushed');
   else if (virtualised === true)
     obstacles.push(
-      `this host is itself a VM${hypervisor === null ? '' : ` (${hypervisor})`}: what it executes, the hypervisor below may skip, and its exits may pass through that one`,
+      `this host is itself a VM${hypervisor === null ? '' : ` (${hypervisor})`}: the hypervisor below may skip what it executes, and its exits may pass through that hypervisor`,
     );
-  else if (virtualised === null) obstacles.push('whether this host is itself a VM is not known');
+  else if (virtualised === null) obstacles.push('it is not known whether this host is itself a VM');
   if (exits !== null && exits < operations / 2)
     obstacles.push(
       `KVM left the guest ${exits} times for ${operations} operations: its back end${kvmModule === null ? '' : ` (${kvmModule})`} emulates the guest's instructions instead of having the CPU execute them`,
@@ -137,7 +137,7 @@ const ruleOf = ({coherency, paired}: Evidence): string => {
     case 'non-coherent':
       return `by KVM's rule it is executed, as the VM is not coherent ${vm}`;
     case 'unknown':
-      return `what KVM takes the VM for ${vm} is not known`;
+      return `it is not known what KVM takes the VM for ${vm}`;
   }
 };
 
@@ -145,6 +145,6 @@ const times = (ratio: number): string => `${ratio.toFixed(2)} times`;
 
 const cannotTell = (reasons: string[]): ProbeVerdict => ({
   wbinvd: 'cannot-tell',
-  text: 'Whether WBINVD is skipped or executed cannot be told here.',
+  text: 'kvfio cannot determine here whether WBINVD is skipped or executed.',
   reasons,
 });

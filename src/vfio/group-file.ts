@@ -120,7 +120,7 @@ export const notViable = (examined: Examined, group: Group): Failure => {
     first === undefined
       ? {
           why: 'The kernel says that the host uses one of its devices.',
-          hint: 'Find out which; "kvfio groups" shows their drivers.',
+          hint: 'Find out which one; "kvfio groups" shows the drivers.',
         }
       : obstacleWords([first, ...others]);
   return new Failure({

@@ -75,7 +75,7 @@ const busy = ({group, device}: GroupNode): Explanation => {
   return hidden > 0
     ? {
         kind: 'refused',
-        why: `A group has one user at a time; who has it open is one of ${hidden} processes that you may not look at.`,
+        why: `A group has one user at a time; one of ${hidden} processes that you may not look at has it open.`,
         hint: 'Run kvfio as root to learn who.',
       }
     : {
@@ -89,7 +89,7 @@ const busy = ({group, device}: GroupNode): Explanation => {
 export const toFree = ({pid}: Holder, {device, name}: {device: number; name: string}): string =>
   isFromKvfio(pid, device)
     ? `Run "kvfio detach --pid ${pid} ${name}", which frees it, or end that process.`
-    : `Tell the VM of that process of it, "kvfio attach --pid ${pid} ${name}", or have that process close it.`;
+    : `Attach it to the VM of that process ("kvfio attach --pid ${pid} ${name}"), or have that process close it.`;
 
 /** Whether a process has a node open that kvfio opened for it. */
 const isFromKvfio = (pid: number, device: number): boolean => {

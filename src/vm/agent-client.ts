@@ -179,7 +179,7 @@ export class AgentClient implements Owner {
   #end(parts: Why): Failure {
     this.#received.connection[Symbol.dispose]();
     this.#ended = new Failure({
-      what: `The agent of the VM at ${this.#received.address} did not do what it was asked for.`,
+      what: `The agent of the VM at ${this.#received.address} did not do what kvfio asked.`,
       ...parts,
     });
     return this.#ended;
@@ -213,7 +213,7 @@ const silent = (patience: number): Why => ({
   code: 'AGENT_SILENT',
   kind: 'timeout',
   why: `It gave no complete answer within ${patience / 1000} s.`,
-  hint: 'Check that the VMM is not stopped. What it had not finished it takes back when it runs again.',
+  hint: 'Check that the VMM is not stopped. It undoes what it had not finished when it runs again.',
 });
 
 const gone = (): Why => ({

@@ -171,7 +171,7 @@ const noKcmp = (cause: SyscallError): Failure =>
   new Failure({
     code: 'NO_KCMP',
     kind: 'cannotDecide',
-    what: 'The owner of the VM cannot be told.',
+    what: "Cannot determine the VM's owner.",
     why: 'This kernel has no kcmp (CONFIG_KCMP), which compares open files of two processes.',
     hint: 'Use a VMM that speaks the agent protocol (--via agent).',
     errno: cause.code,
@@ -201,7 +201,7 @@ const severalVms = (subject: string, fds: number[]): Failure =>
     code: 'SEVERAL_VMS',
     kind: 'usage',
     what: `${subject} has ${fds.length} VMs.`,
-    why: `Which one is meant would be a guess: descriptors ${fds.join(', ')}.`,
+    why: `kvfio does not guess which one you mean: descriptors ${fds.join(', ')}.`,
     hint: 'Choose one with --vm-fd.',
   });
 

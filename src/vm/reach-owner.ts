@@ -279,7 +279,7 @@ const ofAnotherUser = (candidates: readonly OwnerCandidate[]): Failure =>
     code: 'OWNER_OF_ANOTHER_USER',
     kind: 'refused',
     what: 'The owner of the VM was not made to execute anything.',
-    why: `It may be ${candidates.map(({pid, comm}) => `process ${pid} (${comm}) of user ${userOf(pid) ?? 'unknown'}`).join(', or ')}: anybody can pass it a VM, and who handed this one out does not speak for that user.`,
+    why: `It may be ${candidates.map(({pid, comm}) => `process ${pid} (${comm}) of user ${userOf(pid) ?? 'unknown'}`).join(', or ')}: anybody can pass it a VM, and the process that handed this one out does not speak for that user.`,
     hint: 'Name the process with --pid if it is the VMM.',
   });
 

@@ -114,7 +114,7 @@ const firstMessage = async (
     throw noVm(address, {
       code: 'VM_SOCKET_SILENT',
       kind: 'timeout',
-      why: `Somebody listens there (${described(connection.peer())}) but sent nothing within the time limit.`,
+      why: `A process listens there (${described(connection.peer())}) but sent nothing within the time limit.`,
       hint: 'Check that the process is not stopped, and that it sends the descriptor of its VM to whoever connects.',
       cause: error,
     });
@@ -167,7 +167,7 @@ const notConnected = (address: string, error: SyscallError, waited: boolean): Fa
   return noVm(address, {
     code: expired || kind === 'timeout' ? 'VM_SOCKET_TIMEOUT' : 'VM_SOCKET_NOT_CONNECTED',
     kind: expired ? 'timeout' : kind,
-    why: expired ? `${why} It was waited for until the time limit.` : why,
+    why: expired ? `${why} kvfio waited for it until the time limit.` : why,
     hint: expired ? 'Start the VMM, or give it longer with --timeout.' : hint,
     errno: error.code,
     cause: error,
@@ -210,7 +210,7 @@ const REASONS: SocketRefusals = {
   EPERM: ['permission', 'A security policy forbids it.', 'Run kvfio as the user of the VMM or as root.'],
   ETIMEDOUT: [
     'timeout',
-    'Somebody listens there but accepts no connection.',
+    'A process listens there but accepts no connection.',
     'Check that the process is not stopped.',
   ],
 };

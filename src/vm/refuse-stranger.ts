@@ -22,7 +22,7 @@ export const refuseStranger = ({address, peer}: VmSource): void => {
     what: `The VM at ${address} was not touched.`,
     why: isOneUser(peer.uid)
       ? `Process ${peer.pid} of user ${peer.uid} listens there, and another user of this host could have come first.`
-      : `Process ${peer.pid} listens there, and which user it belongs to cannot be seen in this user namespace.`,
+      : `Process ${peer.pid} listens there, and this user namespace does not show which user it belongs to.`,
     hint: 'Use a socket to which every folder on the way belongs to root, to you or to its user, who alone may write to it; or name the VM with --pid.',
   });
 };

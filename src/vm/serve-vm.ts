@@ -113,7 +113,7 @@ const REASONS: SocketRefusals = {
   ...ADDRESS_REFUSALS,
   EADDRINUSE: [
     'refused',
-    'Somebody listens there already.',
+    'A process listens there already.',
     'End that process, or name another socket with --sock.',
   ],
   ENOTSOCK: [

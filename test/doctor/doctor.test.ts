@@ -585,7 +585,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'a driver that nobody knows',
     {units: {mystery0: plain('mystery')}},
     'unknown',
-    /cannot be told/,
+    /cannot determine it for mystery0/,
   ],
   [
     'vfio-modules',

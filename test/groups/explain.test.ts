@@ -58,25 +58,25 @@ describe('the explanation of a group', () => {
     it('is write-back memory on Intel with snoop control', () => {
       assert.match(
         one({}, {dmar0: intel('f00fca')}),
-        /WBINVD as no operation, as it always does INVD\. On Intel CPUs guest memory is cached write-back whatever type the guest gave it, while KVM_X86_QUIRK_IGNORE_GUEST_PAT is on/,
+        /skips the guest\'s WBINVD, as it always skips INVD\. On Intel CPUs guest memory is cached write-back whatever type the guest gave it, while KVM_X86_QUIRK_IGNORE_GUEST_PAT is on/,
       );
     });
 
     it("does not promise that for AMD, where the guest's PAT always counts", () => {
       const text = one({}, {ivhd0: amd()});
-      assert.match(text, /WBINVD as no operation/);
+      assert.match(text, /skips the guest's WBINVD/);
       assert.doesNotMatch(text, /cached write-back whatever/);
     });
 
     it('is nothing on other architectures', () => {
       const text = one({architecture: 'aarch64'}, {'smmu3.0x0000000050000000': plain('arm-smmu-v3')});
-      assert.match(text, /This is no x86 machine/);
+      assert.match(text, /This machine is not x86/);
       assert.doesNotMatch(text, /WBINVD/);
       assert.doesNotMatch(text, /MTRR/);
     });
 
     it('is an open question for a unit that cannot be judged', () => {
-      assert.match(one({}, {dmar0: intel('zz')}), /cannot be told from here.*VFIO_DMA_CC_IOMMU/);
+      assert.match(one({}, {dmar0: intel('zz')}), /cannot determine here.*VFIO_DMA_CC_IOMMU/);
     });
   });
 
@@ -128,7 +128,7 @@ describe('the explanation of a group', () => {
 
     it('does not blame a port that the kernel separates without ACS, by a quirk of the device', () => {
       assert.doesNotMatch(behind(null, false), /share a group/);
-      assert.match(behind(null, false), /No ACS at 0000:00:1c\.0, and still the kernel took it to isolate/);
+      assert.match(behind(null, false), /No ACS at 0000:00:1c\.0, but the kernel takes it to isolate/);
     });
 
     it('takes flags that a port cannot switch for hard-wired, as the kernel does', () => {
@@ -143,7 +143,7 @@ describe('the explanation of a group', () => {
       });
       assert.match(
         text,
-        /PCIe-to-PCI bridge 0000:05:00\.0: the IOMMU cannot tell the devices behind it apart/,
+        /PCIe-to-PCI bridge 0000:05:00\.0: the IOMMU cannot distinguish the devices behind it/,
       );
     });
   });

@@ -124,7 +124,7 @@ describe('the rule by which a kernel decides about coherency', () => {
       'exact',
       false,
     ]);
-    assert.match(explain({release: RHEL_9, units: UNITS, groups: GROUPS}), /taken from the release/);
+    assert.match(explain({release: RHEL_9, units: UNITS, groups: GROUPS}), /takes this from the release/);
   });
 
   it('is the same from a snapshot, which has no other symbols', () => {

@@ -78,7 +78,7 @@ describe('what is said of a change', () => {
   it('is open where the note and what KVM would be told differ, and KVM did not look again', () => {
     const again = answered('attach', [held(12, 'enforced', 'not-enforced')], 'already');
     assert.deepEqual(states(again), ['unknown', 'unknown']);
-    assert.match(doubts(again)[0] ?? '', /told enforced of group 12 .* would be told not-enforced now/);
+    assert.match(doubts(again)[0] ?? '', /took group 12 for enforced .* would take it for not-enforced now/);
     const same = answered('attach', [held(12, 'not-enforced', 'not-enforced')], 'already');
     assert.deepEqual([states(same), doubts(same)], [['non-coherent', 'non-coherent'], []]);
   });
@@ -184,7 +184,7 @@ describe('attaching a group that a VMM may not get in the end', () => {
     assert.deepEqual(warnings(REMAPPED), []);
     assert.match(
       warnings(null).join('\n'),
-      /^NOT_ASSIGNABLE: group 7 may be of no use to a VM: whether the interrupts/,
+      /^NOT_ASSIGNABLE: group 7 may be of no use to a VM: kvfio cannot see whether the interrupts/,
     );
   });
 });

@@ -160,7 +160,7 @@ describe('applying a plan', function () {
       it('says the same refusals without a roll-back when nothing had been changed', () => {
         const {device} = run(createPlan({device: null}, false));
         const before = links();
-        fails(addPlan({device, files: [stranger(null)]}), 6, 'EINVAL', /does not take it for a VFIO file/);
+        fails(addPlan({device, files: [stranger(null)]}), 6, 'EINVAL', /does not accept it as a VFIO file/);
         fails(deletePlan({device, files: [stranger(null)]}), 6, 'ENOENT', /not registered/);
         fails(addPlan({device, files: [stranger(999)]}), 6, 'EBADF', /closed one of the descriptors/);
         assert.deepEqual(links(), before);

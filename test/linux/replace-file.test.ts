@@ -90,7 +90,10 @@ describe('writing a whole file', () => {
       () => {
         write('a', 'new', true);
       },
-      {why: 'It exists, and is no regular file: such are never replaced.', hint: 'Name another file.'},
+      {
+        why: 'It exists and is not a regular file: kvfio never replaces such a file.',
+        hint: 'Name another file.',
+      },
     );
     assert.ok(lstatSync(join(folder, 'a')).isFIFO());
   });

@@ -125,7 +125,7 @@ describe('comparing two runs', () => {
     ['nothing', '', 'PROBE_FILE_UNUSABLE', 2, /empty/],
     ['no JSON', 'median: 5', 'PROBE_FILE_UNUSABLE', 2, /no JSON/],
     ['half a document', JSON.stringify(good).slice(0, 1000), 'PROBE_FILE_UNUSABLE', 2, /no JSON/],
-    ['an array', [], 'PROBE_FILE_UNUSABLE', 2, /no document of kvfio/],
+    ['an array', [], 'PROBE_FILE_UNUSABLE', 2, /not a document of kvfio/],
     ['other JSON', {name: 'kvfio'}, 'PROBE_FILE_UNUSABLE', 2, /not what "kvfio probe/],
     ['groups', {schemaVersion: 1, groups: []}, 'PROBE_FILE_UNUSABLE', 2, /another command/],
     ['a failure', {schemaVersion: 1, error: {code: 'X'}}, 'PROBE_FILE_UNUSABLE', 2, /failure of a command/],

@@ -381,13 +381,13 @@ describe('The reason why a process may not be traced', () => {
   };
   for (const [change, why] of [
     [{yamaScope: 3, capSysPtrace: true}, /ptrace_scope is 3/],
-    [{capSysPtrace: true, ownerUid: 0}, /although kvfio has CAP_SYS_PTRACE/],
+    [{capSysPtrace: true, ownerUid: 0}, /even though kvfio has CAP_SYS_PTRACE/],
     [{ownerUid: 0, yamaScope: 2}, /belongs to user 0/],
     [{yamaScope: 2}, /ptrace_scope is 2/],
     [{filesUid: 0, yamaScope: 1}, /not dumpable/],
     [{yamaScope: 1}, /descendants only/],
-    [{yamaScope: 0}, /capabilities that kvfio has not/],
-    [{ownerUid: null, filesUid: null}, /capabilities that kvfio has not/],
+    [{yamaScope: 0}, /capabilities that kvfio lacks/],
+    [{ownerUid: null, filesUid: null}, /capabilities that kvfio lacks/],
   ] as const) {
     it(`is the first rule that forbids it: ${JSON.stringify(change)}`, () => {
       assert.match(explainRefusal({...rights, ...change}).why, why);

@@ -62,7 +62,7 @@ export const GROUP_CHECKS: readonly Check[] = [
   },
 ];
 
-const NO_GROUP = 'go through what the next lines name; "kvfio groups --explain" says it of each group';
+const NO_GROUP = 'cure what the next lines name; "kvfio groups --explain" names it for each group';
 
 interface Judged {
   group: Group;
@@ -104,7 +104,7 @@ type Found = Obstacle & {group: Group};
 
 const matters = ([first]: Found[]): string =>
   first?.errno == null
-    ? 'the kernel refuses nothing, and a VM cannot use the devices all the same'
+    ? 'the kernel refuses nothing, but a VM still cannot use the devices'
     : `${first.call === 'probe' ? 'binding to vfio-pci' : first.call} is answered ${first.errno} (${first.source})`;
 
 const refusal = (found: readonly Found[]): Finding => {
@@ -113,10 +113,10 @@ const refusal = (found: readonly Found[]): Finding => {
   return fail(
     `${count(groups.length)} cannot be assigned: ${listed(groups)}`,
     cure == null
-      ? 'give the VM another device: nothing is known to cure it'
+      ? 'give the VM another device: kvfio knows no cure'
       : others.length === 0
         ? cure
-        : `${cure}; of the others "kvfio groups --explain" says it`,
+        : `${cure}; "kvfio groups --explain" has the cures of the others`,
   );
 };
 

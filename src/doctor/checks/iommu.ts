@@ -66,7 +66,7 @@ export const IOMMU_CHECKS: readonly Check[] = [
           'put devices behind a unit that can; "kvfio groups --explain" says what it means for a VM',
         );
       return undecided.length > 0
-        ? unknown(`of ${named(undecided)} it cannot be told`)
+        ? unknown(`kvfio cannot determine it for ${named(undecided)}`)
         : pass(`${named(units)} can`);
     },
   },

@@ -70,7 +70,7 @@ export const KVM_CHECKS: readonly Check[] = [
     title: 'KVM makes kvm-vfio devices',
     otherwise: 'KVM makes no kvm-vfio devices',
     matters:
-      'without one KVM is not told of VFIO groups, and a VM with such a device may be coherent only in name',
+      'without one KVM does not learn of VFIO groups, and a VM with such a device may be coherent only in name',
     neededFor: ['attach', 'passthrough'],
     look: ofLive(({distribution}, {kvm}) => {
       if (kvm?.opened !== true || kvm.createVm !== null) return unknown('KVM could not be asked');

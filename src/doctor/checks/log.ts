@@ -32,19 +32,19 @@ const SIGNS: readonly Sign[] = [
     id: 'log-reserved-memory',
     matters: 'something else holds that memory of the device, so that a VM cannot map it (EBUSY)',
     remedy:
-      'look into /proc/iomem who has it; of a framebuffer of the firmware (BOOTFB, efifb, simplefb), boot with initcall_blacklist=sysfb_init',
+      'see in /proc/iomem who has it; if it is a framebuffer of the firmware (BOOTFB, efifb, simplefb), boot with initcall_blacklist=sysfb_init',
   },
   {
     topic: 'inaccessible',
     id: 'log-inaccessible',
     matters: 'the device did not come back from a reset or from being powered down, and answers all ones',
     remedy:
-      'switch the machine off and on; where that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
+      'switch the machine off and on; if that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
   },
   {
     topic: 'locked-memory',
     id: 'log-locked-memory',
-    matters: 'VFIO could not pin the memory of a VM, because its user may lock no more (ENOMEM)',
+    matters: 'VFIO could not pin the memory of a VM, because its user may not lock more memory (ENOMEM)',
     remedy:
       'raise memlock for that user in /etc/security/limits.d, or LimitMEMLOCK= of the service that starts VMs',
   },

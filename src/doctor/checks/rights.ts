@@ -23,8 +23,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     id: 'ptrace',
     title: 'you may trace VMMs',
     otherwise: 'you may not trace VMMs',
-    matters:
-      'a VMM without an agent is made to act by tracing one of its threads for less than a millisecond',
+    matters: 'kvfio has a VMM without an agent act by tracing one of its threads for less than a millisecond',
     neededFor: [],
     look: ofLive((machine, {user}) => {
       const scope = textOf(machine, '/proc/sys/kernel/yama/ptrace_scope')?.trim() ?? null;

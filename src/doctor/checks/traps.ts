@@ -11,7 +11,7 @@ export const TRAPS: readonly Check[] = [
     title: 'closing a kvm-vfio device lets its groups go',
     otherwise: 'closing a kvm-vfio device does not let its groups go',
     matters:
-      'where it does not, a device that was closed keeps its groups and its place until the VM ends, and a new one is answered EBUSY',
+      'if it does not, a device that was closed keeps its groups and its place until the VM ends, and a new one is answered EBUSY',
     neededFor: [],
     look: ({version, host}) => {
       if (version === null) return unknown(NO_VERSION);
@@ -38,7 +38,7 @@ export const TRAPS: readonly Check[] = [
         ? pass(`Linux ${kernel.release ?? ''}`)
         : kernel.coherencyRuleFrom === 'family'
           ? unknown(
-              `Linux ${kernel.release ?? ''}, whose version does not tell: ${kernel.vendor ?? ''} may have newer code`,
+              `Linux ${kernel.release ?? ''}, whose version does not show it: ${kernel.vendor ?? ''} may have newer code`,
               'load vfio, which shows its functions',
             )
           : fail(
@@ -51,7 +51,7 @@ export const TRAPS: readonly Check[] = [
     id: 'trap-refused-delete',
     title: 'a DEL that is refused has KVM look at coherency again',
     otherwise: 'a DEL that is refused does not have KVM look at coherency again',
-    matters: 'where it does not, only an ADD or DEL that succeeds takes notice of members that came or went',
+    matters: 'if it does not, only an ADD or DEL that succeeds takes notice of members that came or went',
     neededFor: [],
     look: ({version, host: {kernel}}) => {
       if (version === null) return unknown(NO_VERSION);
@@ -167,4 +167,4 @@ const INTGPU_OFF = 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF';
 
 const NO_VERSION = "the kernel's version cannot be read";
 
-const REMOVE = (word: string): string => `do without ${word}, or do not rely on coherency`;
+const REMOVE = (word: string): string => `boot without ${word}, or do not rely on coherency`;

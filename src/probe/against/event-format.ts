@@ -14,7 +14,7 @@ export const parseEventFormat = (text: string): EventFormat => {
     if (name !== undefined) fields.set(name, {offset: Number(offset), size: Number(size)});
   }
   const id = Number(/^ID: (\d+)$/m.exec(text)?.[1] ?? NaN);
-  if (Number.isNaN(id) || fields.size === 0) throw new Error('this is no format of a trace event');
+  if (Number.isNaN(id) || fields.size === 0) throw new Error('this is not the format of a trace event');
   return {id, fields};
 };
 

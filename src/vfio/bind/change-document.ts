@@ -107,7 +107,7 @@ const boundDevice = (
 const changedSince = (address: string, now: Binding): Failure =>
   new Failure({
     ...changedByOthers(`${address} has ${bindingText(now)}`),
-    what: 'The drivers were changed, and are not what they were to be.',
+    what: 'kvfio changed the drivers, but they are not what they should be.',
   });
 
 const predicted = (goal: Binding | 'any'): Binding =>

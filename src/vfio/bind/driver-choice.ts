@@ -57,7 +57,7 @@ export class DriverChooser {
     if (this.aliases === null)
       return {
         ...PLAIN,
-        because: `which drivers are made for which devices cannot be read (${placesOf(this.#release ?? '')[0] ?? ''})`,
+        because: `kvfio cannot read which drivers are made for which devices (${placesOf(this.#release ?? '')[0] ?? ''})`,
       };
     const [best] = this.#fitting(device);
     return best === undefined || moduleOf(VFIO_PCI) === best.module

@@ -60,11 +60,11 @@ const busy = (address: string, holder: LockHolder | null): Failure =>
   new Failure({
     code: 'DEVICE_BUSY',
     kind: 'timeout',
-    what: `Somebody else is changing the driver of ${address}.`,
+    what: `Another process is changing the driver of ${address}.`,
     why:
       holder?.comm === ''
-        ? 'A kvfio that has ended made a write which the kernel is still busy with.'
-        : `${holder === null ? 'Another process' : `Process ${holder.pid} (${holder.comm})`} has its lock, as a kvfio has that is at work with it.`,
+        ? 'The kernel is still busy with a write of a kvfio that has ended.'
+        : `${holder === null ? 'Another process' : `Process ${holder.pid} (${holder.comm})`} has its lock, which a kvfio takes while it works with the device.`,
     hint: 'Wait until it is done, longer with --timeout; dmesg may say what the kernel waits for.',
   });
 
@@ -74,7 +74,7 @@ const requireRoot = ({tree}: BindSetting): void => {
   throw new Failure({
     code: 'NOT_ROOT',
     kind: 'permission',
-    what: 'Drivers cannot be changed by you.',
+    what: 'You may not change drivers.',
     why: 'Only root may write to driver_override, bind and unbind of a device, and to /run/kvfio.',
     hint: 'Run kvfio as root; --dry-run works without.',
   });

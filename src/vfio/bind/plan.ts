@@ -80,7 +80,7 @@ export const planUnbind = (
   });
 
 /** Why `unbind` leaves a device to VFIO. */
-const FOREIGN = 'kvfio did not bind it (--force-foreign takes it all the same)';
+const FOREIGN = 'kvfio did not bind it (--force-foreign takes it anyway)';
 
 /** Whether VFIO has a device that kvfio could give to another driver. */
 const isVfios = ({device: {boundToVfio, bus}}: Member): boolean => boundToVfio && bus === 'pci';
@@ -139,7 +139,7 @@ const reasonToLeave = (
   }
   const blocks = group?.blockers.some((blocker) => blocker.address === address) ?? true;
   if (bus !== 'pci') {
-    if (!blocks) return 'it is no PCI device, and VFIO accepts it';
+    if (!blocks) return 'it is not a PCI device, and VFIO accepts it';
     throw cannotBind(
       `It is a device of the bus ${bus ?? 'unknown'}, and ${choice.driver} drives PCI functions.`,
     );

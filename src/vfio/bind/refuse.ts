@@ -55,7 +55,7 @@ export const judge = (
 };
 
 const CAPTURE_CANNOT_SAY =
-  'what the machine needs the devices for, such as mounts, addresses and programs, a capture cannot say: "kvfio bind" may refuse there what is planned here';
+  'a capture does not show what the machine needs the devices for, such as mounts, addresses and programs: "kvfio bind" may refuse there what is planned here';
 
 /** How the host does without a device. */
 const FREE: Record<GuardName, string> = {
@@ -68,7 +68,7 @@ const FREE: Record<GuardName, string> = {
   platform: 'end the program that has it open',
   sriov: 'remove the virtual functions ("echo 0 > sriov_numvfs" in the folder of the device)',
   held: 'end the VM or program that has the group open',
-  foreign: 'have whoever gave it to VFIO take it back',
+  foreign: 'have the program that gave it to VFIO take it back',
 };
 
 /** @throws {@link Failure} that names everything that stands in the way */
@@ -81,8 +81,8 @@ export const refuse = (refused: readonly Finding[], what: string): void => {
     what,
     why: refused.map(({device, found}) => `${device}: ${found}.`).join('\n'),
     hint: refused.every(({guard}) => guard === 'foreign')
-      ? `Have whoever gave it to VFIO take it back, or say ${flags.join(' ')}: it then gets whatever driver the kernel finds.`
-      : `To free it, ${listed([...new Set(refused.map(({guard}) => FREE[guard]))])}; then run the same command again. Who knows better says so with ${flags.join(' ')}.`,
+      ? `Have the program that gave it to VFIO take it back, or use ${flags.join(' ')}: the kernel then finds a driver for it.`
+      : `To free it, ${listed([...new Set(refused.map(({guard}) => FREE[guard]))])}; then run the same command again. To override this, use ${flags.join(' ')}.`,
   });
 };
 

@@ -89,7 +89,7 @@ const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal |
 const takenAgain = (state: string): Refusal => ({
   code: 'STILL_VFIO',
   kind: 'kernelRefused',
-  why: `The kernel accepted every write, and ${state} again: that driver was told of its ids, or another program has given the device back to VFIO.`,
+  why: `The kernel accepted every write, and ${state} again: that driver has been given its ids, or another program has given the device back to VFIO.`,
   hint: 'Look at the parameter "ids" in /sys/module/vfio_pci/parameters, at options in /etc/modprobe.d, and for programs that write to new_id or driver_override; "remove_id" of the driver takes ids back.',
 });
 
@@ -114,7 +114,7 @@ export const conclude = (work: () => void): void => {
     throw new Failure({
       code,
       kind,
-      what: `The drivers are changed, but that is not noted down: ${what}`,
+      what: `The drivers are changed, but kvfio could not record that: ${what}`,
       why,
       hint: 'Make room there, and run "kvfio unbind --recover", which gives every device its original driver.',
       errno: errno ?? undefined,
@@ -148,7 +148,7 @@ export const perform = async (machine: BindMachine, step: Step): Promise<void> =
       code: 'NOT_SO_AFTERWARDS',
       kind: 'kernelRefused',
       what: `${step.device.address} did not change.`,
-      why: `${write.path} took "${write.text.trim()}", and the device has ${bindingText(then)} all the same.`,
+      why: `The kernel accepted "${write.text.trim()}" in ${write.path}, but the device has ${bindingText(then)}.`,
       hint: 'Look at the messages of the kernel with dmesg, and for other programs that bind drivers, such as udev rules.',
     });
   }

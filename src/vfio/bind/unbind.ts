@@ -108,7 +108,7 @@ const unbindChange = (
 const UNREADABLE: Doubt = {
   code: 'JOURNAL_UNREADABLE',
   message:
-    'what kvfio has bound is for root to read: what it has not bound is left alone, and what it has gets the driver that it had',
+    'only root may read which devices kvfio has bound: unbind leaves alone those that it has not bound, and returns the others to the drivers that they had',
 };
 
 /** Modules of original drivers that are not there any more. */

@@ -266,7 +266,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
             device: address,
             certain: true,
             found: '{} answers with all ones: it is powered down and does not wake, or has failed',
-            cure: 'switch the machine off and on; where that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
+            cure: 'switch the machine off and on; if that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
           }
         : null,
   },
@@ -314,7 +314,7 @@ function interruptsOfOthers(group: Group, {facts, units, by}: Examined): Found[]
       ? {
           device: null,
           certain: false,
-          found: `whether the interrupts of the devices are isolated does not show: ${seen}`,
+          found: `kvfio cannot see whether the interrupts of the devices are isolated: ${seen}`,
           cure: null,
         }
       : {

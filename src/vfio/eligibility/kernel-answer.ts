@@ -53,7 +53,7 @@ export const obstacleWords = (
     why: obstacles.map(({certain, found}) => `${capital(certain ? found : `perhaps: ${found}`)}.`).join(' '),
     hint:
       cures.length === 0
-        ? 'Use another device; nothing is known to remove that.'
+        ? 'Use another device; kvfio knows no cure.'
         : cures.map((cure) => `${capital(cure)}.`).join(' '),
   };
 };

@@ -63,7 +63,7 @@ const OTHER_ANSWERS: readonly OtherAnswer[] = [
     errno: 'EPERM',
     source: 'vfio_group_fops_open(), of a group without an IOMMU',
     kind: 'permission',
-    why: 'What has no IOMMU is for processes with CAP_SYS_RAWIO only.',
+    why: 'Only processes with CAP_SYS_RAWIO may use a device without an IOMMU.',
     hint: 'Run kvfio as root.',
   },
   {
@@ -71,7 +71,7 @@ const OTHER_ANSWERS: readonly OtherAnswer[] = [
     errno: 'EPERM',
     source: 'drivers/iommu/iommu.c, iommu_group_claim_dma_owner()',
     kind: 'refused',
-    why: 'The kernel says that somebody else does DMA with a device of the group, and no driver shows that kvfio knows to do so.',
+    why: 'The kernel says that another driver does DMA with a device of the group, and kvfio sees none that does.',
     hint: 'Find out who uses its devices; "kvfio groups" shows their drivers.',
   },
   {
@@ -80,7 +80,7 @@ const OTHER_ANSWERS: readonly OtherAnswer[] = [
     since: [5, 19],
     source: 'drivers/iommu/iommu.c, __iommu_take_dma_ownership()',
     kind: 'refused',
-    why: 'The group is in an IOMMU domain of somebody else.',
+    why: 'The group is in an IOMMU domain of another driver.',
     hint: 'Find out which driver uses its devices, or use --container none.',
   },
   {

@@ -207,7 +207,7 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
             device: address,
             certain: false,
             found:
-              'which IOMMU is behind {} does not show, and so neither whether it has cache coherent DMA, without which VFIO takes no device',
+              'kvfio cannot see which IOMMU is behind {}, nor whether it has cache coherent DMA, without which VFIO takes no device',
             cure: null,
           };
         if (unit.cacheCoherency === true) return null;
@@ -221,7 +221,7 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
           : {
               device: address,
               certain: false,
-              found: `whether ${unit.name} has cache coherent DMA, without which VFIO takes no device of it, does not show`,
+              found: `kvfio cannot see whether ${unit.name} has cache coherent DMA, without which VFIO takes no device of it`,
               cure: null,
             };
       }),

@@ -30,7 +30,7 @@ export const explainRefusal = (rights: TracingRights): {why: string; hint: strin
     };
   if (capSysPtrace)
     return {
-      why: 'The kernel refused although kvfio has CAP_SYS_PTRACE: by a security module, or because the process is in another user namespace.',
+      why: 'The kernel refused even though kvfio has CAP_SYS_PTRACE: a security module forbids it, or the process is in another user namespace.',
       hint: "Run kvfio in the host's own user namespace, and look for a denial in the audit log.",
     };
   if (ownerUid !== null && ownerUid !== kvfioUid)
@@ -48,7 +48,7 @@ export const explainRefusal = (rights: TracingRights): {why: string; hint: strin
       hint: `${asRoot.slice(0, -1)}, or set kernel.yama.ptrace_scope to 0.`,
     };
   return {
-    why: 'The process has capabilities that kvfio has not, or a security module forbids it.',
+    why: 'The process has capabilities that kvfio lacks, or a security module forbids it.',
     hint: asRoot,
   };
 };

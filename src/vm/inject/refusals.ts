@@ -56,7 +56,7 @@ export const refusal = {
   otherProc: (): Reason => [
     'OTHER_PID_NAMESPACE',
     'refused',
-    'The /proc that is mounted here belongs to another PID namespace than kvfio, so its process numbers are of others.',
+    'The /proc that is mounted here belongs to another PID namespace than kvfio, so its process numbers mean other processes.',
     "Run kvfio in the PID namespace of this /proc, or mount the namespace's own.",
   ],
   bits32: (): Reason => [
@@ -80,7 +80,7 @@ export const refusal = {
   seccompStrict: (): Reason => [
     'OWNER_SECCOMP_STRICT',
     'refused',
-    'Its threads are in seccomp strict mode, in which any other call than read, write and exit is death.',
+    'Its threads are in seccomp strict mode, in which any call but read, write and exit kills it.',
     'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
   ],
   seccompNotSuspended: (errno: string): Reason => [
@@ -98,13 +98,13 @@ export const refusal = {
   callFiltered: (): Reason => [
     'OWNER_SECCOMP_CALL',
     'refused',
-    'Its seccomp filters would kill it for a call that it is to make: they are suspended for that, but would be in force if kvfio were killed within these few microseconds.',
+    'Its seccomp filters would kill it for a call that kvfio injects: kvfio suspends them for that, but they would be in force if kvfio were killed within these few microseconds.',
     `Take that risk with --suspend-seccomp, ${AGENT}.`,
   ],
   userDispatch: (): Reason => [
     'OWNER_USER_DISPATCH',
     'refused',
-    'Its threads use syscall user dispatch (prctl(2)), with which a call from code that they have not named is SIGSYS.',
+    'Its threads use syscall user dispatch (prctl(2)), which turns a call from code that they have not named into SIGSYS.',
     'Have the VM served by a VMM that speaks the agent protocol (--via agent).',
   ],
   onlyVcpus: (): Reason => [
@@ -123,7 +123,7 @@ export const refusal = {
   noMemory: (cause: string): Reason => [
     'OWNER_NO_THREAD',
     'refused',
-    `A thread of it needs 128 KiB for a signal frame that nothing in it uses, and there is none: ${lowerFirst(cause)}`,
+    `A thread of it needs 128 KiB of unused memory for a signal frame, and there is none: ${lowerFirst(cause)}`,
     `Start the VMM anew, with a usual stack and stack limit, ${AGENT}.`,
   ],
   ownStackLimit: (): Reason => [
@@ -153,7 +153,7 @@ export const refusal = {
   noAnswer: (during: string, seconds: number): Reason => [
     'OWNER_NO_ANSWER',
     'timeout',
-    `Its thread did not get through ${during} within ${seconds} s; it is let go as kvfio ends, and finishes that by itself.`,
+    `Its thread did not get through ${during} within ${seconds} s; kvfio releases it when it ends, and the thread finishes that by itself.`,
     'Look at what it waits for in /proc/PID/task/*/stack, and try again.',
   ],
   answerUnread: (during: string, errno: string): Reason => [

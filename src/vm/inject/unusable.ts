@@ -26,7 +26,7 @@ export const LASTING: ReadonlySet<Unusable> = new Set([
 /** After "None of its threads can be stopped and continued without a trace: one ". */
 const IN_WORDS: Readonly<Record<Unusable, string>> = {
   'has-gone-on': 'began something else each time before it could be stopped',
-  'not-watched': 'runs, and may begin a call at any time that a stop would end with a part of its work',
+  'not-watched': 'runs, and may at any time begin a call that a stop would end half-way',
   'not-the-owners': 'had ended, and its number passed to another process',
   'kvm-run': 'runs a vCPU',
   'restartable-sequence': 'was in a restartable sequence each time (rseq(2))',

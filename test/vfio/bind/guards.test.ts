@@ -227,7 +227,7 @@ describe('guards', () => {
       using files = nvme();
       block(files, `${FOLDER}/nvme/nvme0/nvme0n1`);
       files.write('proc/self/mountinfo/not-a-file', '');
-      assert.match(found(files).join(), /mounted: whether it may be taken cannot be told .*EISDIR/);
+      assert.match(found(files).join(), /mounted: kvfio cannot determine whether it may be taken .*EISDIR/);
     });
   });
 
@@ -279,7 +279,7 @@ describe('guards', () => {
         using files = nvme();
         nowhere(files, bytes);
         assert.deepEqual(found(files, {live: true}), [
-          'storage: whether kvfio0n1 is free cannot be told (open /dev/kvfio0n1: ENOENT)',
+          'storage: kvfio cannot determine whether kvfio0n1 is free (open /dev/kvfio0n1: ENOENT)',
         ]);
       }
     });
@@ -299,8 +299,8 @@ describe('guards', () => {
       const doubt = (what: string): void => void doubts.push(what);
       assert.deepEqual(found(files, {live: true, passive: true, doubt}), []);
       assert.deepEqual(doubts, [
-        'NOT_ASKED whether kvfio0n1 is in exclusive use, or is a member of a pool or array that udev does not know, was not asked: a dry run opens no disk',
-        'NOT_ASKED whether somebody who does not show in /proc holds group 0 was not asked: a dry run opens no group',
+        'NOT_ASKED a dry run opens no disk, so kvfio did not check whether kvfio0n1 is in exclusive use, or is a member of a pool or array that udev does not know',
+        'NOT_ASKED a dry run opens no group, so kvfio did not check whether a process that does not show in /proc holds group 0',
       ]);
     });
 
@@ -323,7 +323,7 @@ describe('guards', () => {
       }
       assert.deepEqual(found(files, {live: true}), []);
       assert.deepEqual(found(files, {live: true, hidden: 2}), [
-        `storage: whether one of 2 processes that may not be looked into has ${name} open cannot be told`,
+        `storage: kvfio may not look into 2 processes, any of which may have ${name} open`,
       ]);
     });
 
@@ -391,11 +391,11 @@ describe('guards', () => {
         using files = nvme();
         node(files, `${FOLDER}/${kind}/a`, [kind, '4095:7', name]);
         assert.deepEqual(unseen(files, 0), {refused: [], doubted: []});
-        const one = `whether a process that may not be looked into has /dev/${name} open cannot be told`;
+        const one = `kvfio may not look into a process, which may have /dev/${name} open`;
         assert.deepEqual(unseen(files, 1), {refused: [`${guard}: ${one}`], doubted: [`NOT_SEEN ${one}`]});
         node(files, `${FOLDER}/${kind}/b`, [kind, '4095:8', 'b']);
         node(files, `${FOLDER}/${kind}/c`, [kind, '4095:9', 'c']);
-        const many = `whether one of 12 processes that may not be looked into has /dev/${name}, /dev/b or /dev/c open cannot be told`;
+        const many = `kvfio may not look into 12 processes, any of which may have /dev/${name}, /dev/b or /dev/c open`;
         assert.deepEqual(unseen(files, 12), {refused: [`${guard}: ${many}`], doubted: [`NOT_SEEN ${many}`]});
       }
     });
@@ -404,16 +404,13 @@ describe('guards', () => {
       using files = nvme();
       for (const index of Array.from({length: 10}, (_, each) => each))
         node(files, `${FOLDER}/nvme/${index}`, ['nvme', `4095:${index}`, `n${index}`]);
-      assert.match(
-        unseen(files, 2).refused.join(),
-        /has \/dev\/n0, .*, \/dev\/n7 or 2 more open cannot be told$/,
-      );
+      assert.match(unseen(files, 2).refused.join(), /have \/dev\/n0, .*, \/dev\/n7 or 2 more open$/);
     });
 
     it('cannot tell who has a disk open where processes may not be looked into', () => {
       using files = nvme();
       nowhere(files, null);
-      const one = 'whether one of 3 processes that may not be looked into has kvfio0n1 open cannot be told';
+      const one = 'kvfio may not look into 3 processes, any of which may have kvfio0n1 open';
       const doubts: string[] = [];
       const doubt = (what: string): void => void doubts.push(what);
       assert.deepEqual(found(files, {live: true, passive: true, hidden: 3, doubt}), []);
@@ -423,13 +420,13 @@ describe('guards', () => {
     it('cannot tell who has a device of a group open where processes may not be looked into', () => {
       using files = withDevices(pci(DISK, {classCode: '010802', driver: 'vfio-pci'}));
       files.write(`${FOLDER}/vfio-dev/vfio0/dev`, '4095:3\n');
-      const one = 'whether a process that may not be looked into has a device of group 0 open cannot be told';
+      const one = 'kvfio may not look into a process, which may have a device of group 0 open';
       assert.deepEqual(unseen(files, 1), {refused: [`held: ${one}`], doubted: [`NOT_SEEN ${one}`]});
       // nor the group itself, whose node is not in this /dev
       files.write('sys/class/vfio/0/dev', '4095:1\n');
       assert.match(
         found(files, {live: true, hidden: 1}).join(),
-        /has group 0 or a device of group 0 open cannot/,
+        /may have group 0 or a device of group 0 open/,
       );
       assert.deepEqual(found(files, {live: true}), []);
     });

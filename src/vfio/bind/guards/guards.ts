@@ -56,7 +56,7 @@ const ask = (guard: keyof typeof BY_NAME, context: GuardContext): Finding[] => {
     return context.devices.slice(0, 1).map(({address}) => ({
       guard,
       device: address,
-      found: `whether it may be taken cannot be told (${error.message})`,
+      found: `kvfio cannot determine whether it may be taken (${error.message})`,
     }));
   }
 };

@@ -34,11 +34,11 @@ const usersOf = (context: GuardContext, group: Group, node: GroupNode | undefine
   const holders = numbers.length === 0 ? [] : holdersAmong(openNodes(), numbers);
   if (holders.length > 0) return [`group ${group.id} is held by ${holdersText(holders)}`];
   if (node !== undefined && passive) {
-    const message = `whether somebody who does not show in /proc holds group ${group.id} was not asked: a dry run opens no group`;
+    const message = `a dry run opens no group, so kvfio did not check whether a process that does not show in /proc holds group ${group.id}`;
     doubt({code: 'NOT_ASKED', message});
   }
   const open = node === undefined || passive ? false : isOpen(node);
-  if (open === true) return [`group ${group.id} is held by somebody who does not show in /proc`];
+  if (open === true) return [`group ${group.id} is held by a process that does not show in /proc`];
   return unseen(context, [
     ...(open === null ? [`group ${group.id}`] : []),
     // a device that is open and not bound to an IOMMUFD leaves its group free, but its driver waits for it to be closed

@@ -42,7 +42,7 @@ export const storageGuard: Guard = (context) => {
       if (live && passive && !accounted && found === null)
         doubt({
           code: 'NOT_ASKED',
-          message: `whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know, was not asked: a dry run opens no disk`,
+          message: `a dry run opens no disk, so kvfio did not check whether ${blockName(block)} is in exclusive use, or is a member of a pool or array that udev does not know`,
         });
       return found ?? [];
     });
@@ -64,7 +64,7 @@ const unlessUnclear = (block: BlockDevice, ask: () => string | null): string | n
     return ask();
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
-    return `whether ${blockName(block)} is free cannot be told (${error.message})`;
+    return `kvfio cannot determine whether ${blockName(block)} is free (${error.message})`;
   }
 };
 

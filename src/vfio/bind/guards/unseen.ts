@@ -10,8 +10,8 @@ export const unseen = ({openNodes, passive, doubt}: GuardContext, names: readonl
   if (names.length === 0) return [];
   const {hidden} = openNodes();
   if (hidden === 0) return [];
-  const processes = hidden === 1 ? 'a process' : `one of ${hidden} processes`;
-  const what = `whether ${processes} that may not be looked into has ${listed(names)} open cannot be told`;
+  const processes = hidden === 1 ? 'a process, which' : `${hidden} processes, any of which`;
+  const what = `kvfio may not look into ${processes} may have ${listed(names)} open`;
   if (!passive) return [what];
   doubt({code: 'NOT_SEEN', message: what});
   return [];
