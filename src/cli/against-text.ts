@@ -22,7 +22,7 @@ export const againstLines = async (
           `VM of process ${vm.pid} (${vm.command}), descriptor ${vm.fd}${vm.socket === null ? '' : `, at ${vm.socket}`}`,
         ),
         `counted by ${WAYS[wbinvd.counted]}${lostEvents === 0 ? '' : `; ${grouped(lostEvents)} events lost, so not all exits were timed`}`,
-        'Threads are looked for every 50 ms: what a vCPU does before its thread is seen is not counted.',
+        'kvfio looks for threads every 50 ms, and does not count what a vCPU does before that.',
       ],
       width,
     ),

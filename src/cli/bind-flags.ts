@@ -88,7 +88,7 @@ export const driverFlag = Flags.string({
 export const driverWish = (driver: string | undefined): DriverWish | undefined => {
   if (driver === undefined || driver === 'auto' || VFIO_DRIVER.test(driver)) return driver;
   throw usageFailure(
-    `"${driver}" is no driver of VFIO.`,
+    `"${driver}" is not a VFIO driver.`,
     'Use --driver auto, or a name such as vfio-pci or mlx5_vfio_pci.',
   );
 };
@@ -107,7 +107,7 @@ export const memberRequest = (flags: {
   for (const text of request.devices) {
     if (completePciAddress(text) === null)
       throw usageFailure(
-        `"${text}" is no PCI address.`,
+        `"${text}" is not a PCI address.`,
         'Name the device as lspci does: 0000:01:00.0, or 01:00.0.',
       );
   }

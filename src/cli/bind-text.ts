@@ -49,11 +49,11 @@ const groupLine = (
 ): string => {
   // that VFIO does not take it any more is what was asked for
   if (command === 'unbind' && viable === false)
-    return `group ${group}: ${dryRun ? 'then ' : ''}with the host: ${printable(driversText(blockers))}`;
-  const word = wordFor(viable, paint);
+    return `group ${group}: ${dryRun ? 'will be ' : ''}with the host: ${printable(driversText(blockers))}`;
+  const word = dryRun ? futureWord(viable, paint) : wordFor(viable, paint);
   const because = blockers.length === 0 ? '' : ` because of ${driversText(blockers)}`;
   const where = node === null || dryRun ? '' : `, ${node} owned by ${ownerText(uid)}`;
-  return `group ${group}: ${dryRun ? 'then ' : ''}${word}${printable(because)}${printable(where)}`;
+  return `group ${group}: ${word}${printable(because)}${printable(where)}`;
 };
 
 /** What a VM cannot have the group for, beside the drivers of its members. */
@@ -82,4 +82,9 @@ const ownerText = (uid: number | null): string =>
 const wordFor = (viable: boolean | null, paint: ChalkInstance): string => {
   if (viable === null) return 'viable unless the kernel finds a driver';
   return viable ? paint.green('viable') : paint.yellow('not viable');
+};
+
+const futureWord = (viable: boolean | null, paint: ChalkInstance): string => {
+  if (viable === null) return 'will be viable unless the kernel finds a driver';
+  return viable ? paint.green('will be viable') : paint.yellow('will not be viable');
 };

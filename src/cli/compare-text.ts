@@ -74,7 +74,7 @@ const pairLines = async (
     ),
     ...(await tableLines(rows, QUANTILE_COLUMNS, {header: true, paint, width})),
     ...(difference === null
-      ? ['no difference can be told: one of them has no samples']
+      ? ['these cannot be compared: one of them has no samples']
       : facts([differenceLine(difference, paint, {from: 'A', to: 'B'})], width)),
     ...(['a', 'b'] as const).flatMap((run) => {
       const {histogram, subtracted: subtract} = {a, b}[run];

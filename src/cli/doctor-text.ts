@@ -44,7 +44,7 @@ const summary = ({
   undecided,
   purpose,
 }: Pick<DoctorDocument, 'checks' | 'failed' | 'undecided' | 'purpose'>): string => {
-  const unknown = undecided === 0 ? '' : `; ${undecided} could not be decided`;
+  const unknown = undecided === 0 ? '' : `; ${undecided} ${undecided === 1 ? 'is' : 'are'} undecided`;
   const needs = purpose === null ? '' : ` that ${purpose} needs`;
   if (failed === 0) return `No check${needs} fails${unknown}.`;
   const names = checks.filter((check) => labelOf(check) === 'FAIL').map(({title}) => `"${title}"`);

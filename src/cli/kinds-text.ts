@@ -21,10 +21,12 @@ export const kindsLines = async (
   const notes = [
     ...(incomplete === 0
       ? []
-      : [`Of ${counted(incomplete, 'host')} something could not be read, which counts as unknown.`]),
+      : [
+          `kvfio could not read all of ${counted(incomplete, 'host')}; what it could not read counts as unknown.`,
+        ]),
     ...(alike === hosts
       ? []
-      : [`"kvfio diff ${machineName(baseline.origin)} EXAMPLE" has all that differs of a kind.`]),
+      : [`"kvfio diff ${machineName(baseline.origin)} EXAMPLE" shows all that differs for a kind.`]),
   ];
   return [
     paint.bold(

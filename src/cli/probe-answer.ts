@@ -22,7 +22,7 @@ export const probeAnswerLines = async (
 const exitsText = ({phase, operations, exits, otherExits, slices, coherency}: PhaseDocument): string => {
   const name = phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `;
   const vm = phase === 'alone' ? '' : `; the VM is ${coherency.state}`;
-  if (exits === null) return `${name}how often KVM left the guest, this kernel does not tell${vm}`;
+  if (exits === null) return `${name}this kernel does not report how often KVM left the guest${vm}`;
   const rest =
     otherExits === null
       ? 'fewer than operations: the back end emulates instructions'

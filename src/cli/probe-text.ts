@@ -150,10 +150,10 @@ export const differenceLine = (
   const inCycles = cycles === null ? '' : `, ${signed(grouped(cycles.estimate), cycles.estimate)} cycles`;
   const verdict =
     different === null
-      ? 'too few samples to tell (--samples 1000 has enough as a rule)'
+      ? 'too few samples to decide (--samples 1000 is usually enough)'
       : different
         ? 'different'
-        : 'no difference that these samples can show';
+        : 'these samples show no difference';
   const colour = different === true ? paint.yellow : paint.dim;
   return printable(
     `median of ${names.to} less that of ${names.from}: ${intervalText(nanoseconds)}${inCycles}${times}: `,
@@ -190,7 +190,7 @@ const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null
   );
   if (series.drifting) {
     lines.push(
-      `${seriesName(series)}: the level of the samples moves slowly through the run, and its intervals are wide for it; to measure longer would not make them narrower, a quiet host and --cpu may`,
+      `${seriesName(series)}: the level of the samples drifts during the run, so the intervals are wide; a quiet host or --cpu may narrow them, a longer run does not`,
     );
   }
   return lines.length === 0 ? [] : ['', ...lines.flatMap((line) => wrapped(line, width, ''))];

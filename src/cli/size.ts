@@ -13,7 +13,7 @@ export const parseSize = (text: string, flag: string, most: number): number => {
   const bytes = Number(digits) * (UNITS[unit.toUpperCase()] ?? NaN);
   if (digits !== '' && bytes <= most) return bytes;
   throw usageFailure(
-    digits === '' ? `"${text}" is no size for --${flag}.` : `${text} is too much for --${flag}.`,
+    digits === '' ? `"${text}" is not a size for --${flag}.` : `${text} is too much for --${flag}.`,
     `Give bytes, or a number with K, M or G, of at most ${most / 1024 ** 2}M.`,
   );
 };

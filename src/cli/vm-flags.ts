@@ -119,7 +119,7 @@ const deviceAddress = (text: string): string => {
   const address = completePciAddress(text) ?? text;
   if (/^[\w:@-][\w.:@-]*$/.test(address)) return address;
   throw usageFailure(
-    `"${text}" is no address of a device.`,
+    `"${text}" is not the address of a device.`,
     'Name it as lspci does, 0000:01:00.0, or as its folder in sysfs is called.',
   );
 };
@@ -140,10 +140,10 @@ export const vmPlace = ({'vm-sock': socket, pid, 'vm-fd': vmFd}: VmFlagValues): 
   if (socket !== undefined && pid === undefined) return {socket};
   if (pid !== undefined && socket === undefined) return {pid, vmFd};
   throw usageFailure(
-    pid === undefined ? 'No VM is named.' : 'A socket and a process are named, and one VM is managed.',
+    pid === undefined ? 'No VM is named.' : '--vm-sock and --pid both name a VM, and kvfio works on one.',
     pid === undefined
       ? 'Name its process with --pid, as "kvfio vms" lists them, or with --vm-sock the socket that hands it out.'
-      : 'Use either --vm-sock or --pid.',
+      : 'Leave one of them out.',
   );
 };
 
