@@ -4,12 +4,12 @@ import {EndingSignals} from '../cli/ending-signals.js';
 import {againstLines} from '../cli/against-text.js';
 import {probeAnswerLines} from '../cli/probe-answer.js';
 import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
-import {Progress} from '../cli/progress.js';
+import {probeConditions, type ProbeConditions} from '../cli/probe-conditions.js';
+import {ProbeProgress} from '../cli/probe-progress.js';
 import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
-import {parseSize} from '../cli/size.js';
 import {usageFailure} from '../cli/usage-failure.js';
 import {writePieces} from '../cli/write-pieces.js';
-import {Failure} from '../failure.js';
+import type {Failure} from '../failure.js';
 import {DirectoryTree} from '../linux/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
@@ -19,11 +19,10 @@ import {compareRuns, type CompareDocument} from '../probe/compare.js';
 import {csvChunks} from '../probe/csv.js';
 import {readMachineRecord, type MachineRecord} from '../probe/machine-record.js';
 import {probeDocument, type ProbeDocument} from '../probe/probe-document.js';
-import {DIRTY_MAX, run, SAMPLES_MAX, type Run} from '../probe/run.js';
-import type {Operation, Phase} from '../probe/series.js';
+import {run, SAMPLES_MAX, type Run} from '../probe/run.js';
+import {nothingMeasured} from '../probe/nothing-measured.js';
 import {drawingOfComparison, drawingOfExits, drawingOfRun} from '../probe/drawing/drawings.js';
 import {svgOf, type Drawing} from '../probe/drawing/svg.js';
-import {phaseWords} from '../probe/series-name.js';
 
 export default class Probe extends BaseCommand {
   static override aliases = ['wbinvd-probe'];
@@ -76,8 +75,8 @@ Ctrl-C ends a run, and kvfio reports what it has measured until then. A run has 
   }
 
   async #measure(flags: ProbeFlags): Promise<ProbeDocument> {
-    const operations = operationsOf(flags);
-    const {settings, result} = await this.#run(flags, operations);
+    const {settings, options} = probeConditions(flags);
+    const result = await this.#run(options, flags.dirty);
     if (result.phases.every(({series}) => series.every(({ticks}) => ticks.length === 0)))
       throw nothingMeasured(result);
     const machine = this.#machine(result.cpus.pinned);
@@ -89,54 +88,13 @@ Ctrl-C ends a run, and kvfio reports what it has measured until then. A run has 
     return document;
   }
 
-  async #run(
-    flags: ProbeFlags,
-    operations: Operation[],
-  ): Promise<{settings: ProbeDocument['settings']; result: Run}> {
-    const {group: groups = [], duration, warmup, spread} = flags;
-    const samples = flags.samples ?? (duration !== undefined ? undefined : groups.length > 0 ? 1000 : 10_000);
-    const dirty = flags.dirty === undefined ? 0 : roundUp(parseSize(flags.dirty, 'dirty', DIRTY_MAX), 64);
+  async #run(options: ProbeConditions['options'], dirty: string | undefined): Promise<Run> {
     using ending = new EndingSignals();
-    using progress = new Progress();
-    let isLong = false;
-    const result = await run({
-      operations,
-      samples,
-      warmup,
-      duration,
-      spread,
-      cpu: flags.cpu,
-      dirty,
-      cpusVisited: flags['cpus-visited'],
-      groups,
-      allowHostFlush: flags['allow-host-flush'],
-      signal: ending.signal,
-      onProgress: (phase, taken, wanted, secondsLeft) => {
-        if (!isLong && secondsLeft !== null && secondsLeft > LONG_SECONDS) {
-          isLong = true;
-          progress.clear();
-          this.note(longRun(secondsLeft, phase, flags));
-        }
-        progress.show(
-          () =>
-            `${phase === 'alone' ? '' : `${phaseWords(phase).trim()}: `}${taken} of ${wanted} samples${secondsLeft === null ? '' : `, about ${durationText(secondsLeft)} to go`}`,
-        );
-      },
-      onNotice: (line) => {
-        progress.clear();
-        this.note(line);
-      },
-    });
-    const settings = {
-      operations,
-      samples: samples ?? null,
-      warmup,
-      duration: duration ?? null,
-      spread: samples === undefined ? 0 : spread,
-      dirty,
-      subtracted: flags['subtract-empty'],
-    };
-    return {settings, result};
+    using progress = new ProbeProgress((line) => {
+      this.note(line);
+    }, dirty);
+    const {onProgress, onNotice} = progress;
+    return await run({...options, signal: ending.signal, onProgress, onNotice});
   }
 
   async #against(flags: AgainstFlags): Promise<AgainstDocument> {
@@ -183,40 +141,10 @@ const draw = ({svg, force}: DrawFlags, drawing: Drawing): void => {
   if (svg !== undefined) replaceFile(svg, Buffer.from(svgOf(drawing)), {force});
 };
 
-const operationsOf = (flags: ProbeFlags): Operation[] => [
-  ...new Set([...flags.operation, ...(flags['subtract-empty'] ? (['empty'] as const) : [])]),
-];
-
-/** Seconds after which whoever waits is told for how long. */
-const LONG_SECONDS = 15;
-
-const longRun = (seconds: number, phase: Phase, {dirty}: ProbeFlags): string => {
-  const which = phase === 'alone' ? 'this' : `the part ${phaseWords(phase).trim()}`;
-  const why = dirty === undefined ? '' : `, as the guest writes ${dirty} before each sample`;
-  return `${which} takes about ${durationText(seconds)} more${why}; less with smaller --samples, --warmup${dirty === undefined ? '' : ' or --dirty'}, or with --duration`;
-};
-
-const durationText = (seconds: number): string =>
-  seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.ceil(seconds / 60)} minutes`;
-
 const printSamples = async ({phases, clock}: Run): Promise<void> => {
   const series = phases.flatMap((phase) => phase.series);
   await writePieces(csvChunks(series, clock));
 };
-
-const roundUp = (value: number, multiple: number): number => Math.ceil(value / multiple) * multiple;
-
-const nothingMeasured = ({ended, phases}: Run): Failure =>
-  new Failure({
-    code: 'NOTHING_MEASURED',
-    kind: 'cannotDecide',
-    what: 'Nothing was measured.',
-    why: `${ended === 'interrupted' ? 'The run was ended' : 'The duration was over'} before the first sample was taken; ${phases.reduce((sum, {operations}) => sum + operations, 0)} operations of the warmup were done.`,
-    hint:
-      ended === 'interrupted'
-        ? 'Let it run longer, or have a smaller --warmup or --dirty.'
-        : 'Have a longer --duration, or a smaller --warmup or --dirty.',
-  });
 
 const notTwo = (count: number): Failure =>
   usageFailure(
