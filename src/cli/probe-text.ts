@@ -76,8 +76,8 @@ const costHeadline = (
   const times = ratio === null ? '' : `, ${timesText(ratio)}`;
   const name = to.operation.toUpperCase();
   return different === true
-    ? `The groups change what ${name} takes by ${intervalText(nanoseconds)}${times}${medians}.`
-    : `No difference in what ${name} takes with the groups can be shown: ${intervalText(nanoseconds)}${medians}.`;
+    ? `The groups change the time of ${name} by ${intervalText(nanoseconds)}${times}${medians}.`
+    : `The samples do not show that the groups change the time of ${name}: ${intervalText(nanoseconds)}${medians}.`;
 };
 
 const timeHeadline = (series: readonly SeriesDocument[]): string => {
@@ -86,7 +86,7 @@ const timeHeadline = (series: readonly SeriesDocument[]): string => {
   const {nanoseconds, samples, subtracted} = first;
   const range = nanoseconds.medianInterval;
   const certainty = range === null ? '' : `, 95 % sure: ${rangeText(range.low, range.high)}`;
-  const less = subtracted === 0 ? '' : ', the empty bracket taken off';
+  const less = subtracted === 0 ? '' : ', less the median of the operation empty';
   return `${seriesName(first)} takes ${timeText(nanoseconds.median)} in the guest (median of ${grouped(samples)} ${samples === 1 ? 'sample' : 'samples'}${certainty}${less}).`;
 };
 

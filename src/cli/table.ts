@@ -1,5 +1,6 @@
 import type {ChalkInstance} from 'chalk';
 import {printable} from '../printable.js';
+import {columnsOf, shortened} from './columns.js';
 import {visibleLength} from './wrap.js';
 
 /** `obstacles` are what `assignable` rests on. */
@@ -64,7 +65,7 @@ function* cellsOf<Row>(
   columns: readonly Column<Row>[],
   {widths, paint}: {widths: readonly number[]; paint: ChalkInstance},
 ): Generator<string[]> {
-  if (heads !== null) yield heads.map((head, at) => paint.bold(shorten(head, widths[at] ?? 0)));
+  if (heads !== null) yield heads.map((head, at) => paint.bold(shortened(head, widths[at] ?? 0)));
   for (const row of rows) {
     yield columns.map((column, at) => {
       const cut = cutOf(column, row, widths[at] ?? 0);
@@ -131,7 +132,7 @@ const natural = <Row>(
   const widths = columns.map((_, at) => Math.max(1, heads?.[at]?.length ?? 0));
   for (const row of rows) {
     for (const [at, column] of columns.entries())
-      widths[at] = Math.max(widths[at] ?? 0, textOf(column, row).length);
+      widths[at] = Math.max(widths[at] ?? 0, columnsOf(textOf(column, row)));
   }
   return widths;
 };
@@ -185,13 +186,10 @@ const ROOMY = 20;
 
 const cutOf = <Row>(column: Column<Row>, row: Row, width: number): string => {
   const text = textOf(column, row);
-  if (text.length <= width) return text;
+  if (columnsOf(text) <= width) return text;
   const shorter = (column.shorter?.(row) ?? [text]).map(printable);
-  return shorter.find(({length}) => length <= width) ?? shorten(shorter.at(-1) ?? text, width);
+  return shorter.find((each) => columnsOf(each) <= width) ?? shortened(shorter.at(-1) ?? text, width);
 };
-
-const shorten = (text: string, width: number): string =>
-  text.length <= width ? text : `${text.slice(0, width - 1)}…`;
 
 const trimEnd = (line: string): string => line.replace(/(?: |\u001b\[0m)+$/, '');
 

@@ -1,3 +1,5 @@
+import {columnsOf} from './columns.js';
+
 /** Columns beyond which prose is no easier to read. */
 const WIDEST = 100;
 
@@ -42,4 +44,4 @@ export const stderrWidth = (): number | null =>
   process.stderr.isTTY ? process.stderr.columns || Number(process.env['COLUMNS']) || 80 : null;
 
 /** Columns that a text takes, without what colours it. */
-export const visibleLength = (text: string): number => text.replace(/\u001b\[[0-9;]*m/g, '').length;
+export const visibleLength = (text: string): number => columnsOf(text.replace(/\u001b\[[0-9;]*m/g, ''));

@@ -52,10 +52,27 @@ describe('a table', () => {
     assert.deepEqual(await table([{id: 1, name}], {header: false}), [`1  ${name}  1`]);
   });
 
+  it('aligns what stands behind wide characters, marks and plain ones, drawn or not', async () => {
+    const rows = [
+      {id: 1, name: '漢字'},
+      {id: 2, name: 'e\u0301a'},
+      {id: 3, name: 'four'},
+    ];
+    const aligned = ['1  漢字  1', '2  e\u0301a    2', '3  four  3'];
+    assert.deepEqual(await table(rows, {header: false}), aligned);
+    assert.deepEqual(await table(rows, {header: false, width: 40}), aligned);
+  });
+
   for (const [length, rows] of [
     ['short', (row: Row) => [row]],
     ['long', many],
   ] as const) {
+    it(`cuts wide characters whole, so that a line is no wider than the terminal (${length} table)`, async () => {
+      const [line] = await table(rows({id: 1, name: '漢字'.repeat(20)}), {header: false, width: 40});
+      // 34 columns are left, and an ellipsis needs one
+      assert.equal(line, `1  ${'漢字'.repeat(8)}…   1`);
+    });
+
     it(`narrows flexible columns to the terminal's width and marks the cut (${length} table)`, async () => {
       const lines = await table(rows({id: 1, name: 'y'.repeat(100)}), {width: 40});
       assert.equal(lines[1], `1   ${'y'.repeat(31)}…  1`);

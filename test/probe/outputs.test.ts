@@ -99,7 +99,7 @@ describe('the answer of kvfio probe as text', () => {
     );
     assert.match(
       lines[0] ?? '',
-      /^The groups change what WBINVD takes by \+[\d ]+\.\d µs \(95 % sure: \+[\d ]+\.\d to \+[\d ]+\.\d µs\), [\d ]+ times as much: medians [\d ]+ ns without, [\d ]+\.\d µs with them\.$/,
+      /^The groups change the time of WBINVD by \+[\d ]+\.\d µs \(95 % sure: \+[\d ]+\.\d to \+[\d ]+\.\d µs\), [\d ]+ times as much: medians [\d ]+ ns without, [\d ]+\.\d µs with them\.$/,
     );
     const text = lines.join('\n');
     assert.match(text, /MIN +P25 +MEDIAN +P75 +P90 +P99 +P99\.9 +MAX +MEAN/);
