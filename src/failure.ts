@@ -36,7 +36,7 @@ export interface FailureParts {
   cause?: unknown;
 }
 
-/** A failure that is told to the user in three sentences: what failed, why, and what to do. */
+/** A failure that is reported to the user in three sentences: what failed, why, and what to do. */
 export class Failure extends Error {
   readonly code: string;
   readonly kind: FailureKind;

@@ -19,7 +19,7 @@ export interface BaselineDocument extends Kinds {
 /**
  * Compares each entry of a folder, a snapshot or the folder of a machine, with one machine.
  *
- * @param onProgress is told how many of how many have been read
+ * @param onProgress receives how many of how many have been read
  * @throws Failure when the folder cannot be read, or holds no machine
  */
 export const baselineDocument = (

@@ -26,7 +26,7 @@ export interface DeviceDifference {
   matchedBy: MatchedBy | null;
   /** Whether another device of the same model may be the one that moved here. */
   guess: boolean;
-  /** Another number of the same group, or another name of the same IOMMU unit, is no change of a device. */
+  /** Another number of the same group, or another name of the same IOMMU unit, does not change a device. */
   changes: Change<DeviceField>[];
 }
 
@@ -117,7 +117,7 @@ const FACTS: Facts<ComparedDevice, DeviceField> = {
   afterBind: ({afterBind}) => afterBind,
 };
 
-/** A serial that only one machine shows is no change: whether it shows depends on who looks, and how. */
+/** A serial that only one machine shows does not count as a change: whether it shows depends on who looks, and how. */
 const isRenaming = ({field, a, b}: Change<DeviceField>, {groups, units}: Counterparts): boolean => {
   if (a === null || b === null) return field === 'serial';
   switch (field) {

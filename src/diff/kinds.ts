@@ -20,7 +20,7 @@ export interface Kind {
   counts: Counts;
 }
 
-/** Something that is no snapshot, or one that could not be read. */
+/** Something that is not a snapshot, or one that could not be read. */
 export interface Unread {
   file: string;
   /** As failures are called. */
@@ -42,7 +42,7 @@ export interface Kinds {
  * Reads many machines, one after the other and each once, and keeps of each only its name and a digest: memory grows with the number of
  * files and of kinds, and not with what is in them.
  *
- * @param onProgress is told how many have been read
+ * @param onProgress receives how many have been read
  */
 export const collectKinds = (
   baseline: ComparedMachine,
@@ -100,7 +100,7 @@ const newKind = (baseline: ComparedMachine, machine: ComparedMachine, example: s
   };
 };
 
-/** Of more than a hundred hosts nobody reads the names, and they are no odd ones among less than 10,000. */
+/** A kind with more hosts than this is not listed by names: nobody reads so many, and it is not an odd one. */
 const FILES_KEPT = 100;
 const ODD_BELOW = 100;
 

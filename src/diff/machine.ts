@@ -57,7 +57,7 @@ export interface ComparedDevice extends Verdicts {
 }
 
 export interface ReadOptions {
-  /** Whether to read what tells devices of one model apart, as far as the machine's files have it. */
+  /** Whether to read what distinguishes devices of one model, as far as the machine's files have it. */
   serials: boolean;
   /** Whether names may come from this host where the machine has no pci.ids. */
   names: boolean;

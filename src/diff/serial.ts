@@ -2,7 +2,7 @@ import {readSerialNumber} from '../iommu/pci-config.js';
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 
-/** What tells a device from others of its model. */
+/** What distinguishes a device from others of its model. */
 export interface Serial {
   /** Device Serial Number of PCIe, permanent address of its network interfaces, or serial number of an NVMe controller. */
   kind: 'dsn' | 'mac' | 'nvme';
@@ -21,7 +21,7 @@ export const readSerial = (tree: HostTree, path: string): Serial | null => {
   return null;
 };
 
-/** Whether two devices are told apart: a serial of another kind says nothing. */
+/** Whether serials show two devices to be different: serials of different kinds do not. */
 export const areOthers = (a: Serial | null, b: Serial | null): boolean =>
   a !== null && b !== null && a.kind === b.kind && a.value !== b.value;
 

@@ -4,7 +4,7 @@ import type {Live, Machine} from './machine.js';
 export const PURPOSES = ['attach', 'probe', 'passthrough'] as const;
 export type Purpose = (typeof PURPOSES)[number];
 
-/** `unknown` is not a failure: it could not be told. */
+/** `unknown` is not a failure: kvfio could not determine it. */
 export type CheckState = 'pass' | 'fail' | 'unknown';
 
 /** What one check found. */

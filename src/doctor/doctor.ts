@@ -20,7 +20,7 @@ export interface DoctorDocument {
   kernel: string | null;
   distribution: string | null;
   checks: CheckResult[];
-  /** Whether all that is needed passes or cannot be told. */
+  /** Whether every check of what is needed passes or is undecided. */
   ready: boolean;
   /** How many checks of what is needed fail. */
   failed: number;

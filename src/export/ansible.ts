@@ -12,7 +12,7 @@ import {unreadOf} from './unread-counts.js';
 
 const WRITTEN_BY = 'kvfio export ansible';
 
-/** What `kvfio export ansible` writes, and a playbook finds as `ansible_local.kvfio`. Null is what could not be told. */
+/** What `kvfio export ansible` writes, and a playbook finds as `ansible_local.kvfio`. Null is unknown. */
 export interface AnsibleFacts {
   writtenBy: typeof WRITTEN_BY;
   schemaVersion: 1;
@@ -92,7 +92,7 @@ export interface VmFacts {
   name: string | null;
   groups: (number | null)[];
   coherent: boolean | null;
-  /** Whether the owner has a kvm-vfio device: without one, KVM was told of no group. */
+  /** Whether the owner has a kvm-vfio device: without one, KVM knows of no group. */
   kvmVfioDevice: boolean;
 }
 

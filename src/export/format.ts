@@ -4,7 +4,7 @@ import type {Part, Reading} from './reading.js';
 export interface Format {
   /** Whose format it is, in a few words. */
   summary: string;
-  /** Where the program that reads it looks for a file; null where it is told which. */
+  /** Where the program that reads it looks for a file; null where its user names the file. */
   place: string | null;
   /** What it needs beside the groups. */
   parts: readonly Part[];

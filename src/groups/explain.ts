@@ -134,7 +134,7 @@ const says = (unit: Unit): string => {
   );
 };
 
-/** Integrated graphics often has a unit of its own: what another unit says is no answer for this device. */
+/** Integrated graphics often has a unit of its own: what another unit says does not apply to this device. */
 const others = (host: Machine, unit: Unit): string => {
   const different = host.units.filter(
     (other) => other.name !== unit.name && other.snoopControl.verdict !== unit.snoopControl.verdict,

@@ -69,7 +69,7 @@ export const readGroup = (context: GroupContext, id: number): Group | null => {
   const type = context.details ? attributes.text(`${folder}/type`) : null;
   const reservedRegions = context.regions ? readRegions(context, `${folder}/reserved_regions`) : null;
   const devices = members
-    // On a name clash the kernel appends a number, so an entry's name may not be its device's: the link tells.
+    // On a name clash the kernel appends a number, so an entry's name may not be its device's: the link has it.
     .map((name) => attributes.resolve(`${folder}/devices`, name))
     .map((path) => (path === null ? null : readDevice(context, path)))
     .filter((device) => device !== null)

@@ -28,7 +28,7 @@ export const readKernelConfig = (attributes: Attributes, release: string | null)
   return null;
 };
 
-/** Cuts a captured configuration down to what kvfio asks of it: the rest tells who built the kernel, and where. */
+/** Cuts a captured configuration down to what kvfio asks of it: the rest shows who built the kernel, and where. */
 export const cutKernelConfig = (
   {texts, parts}: Pick<Capture, 'texts' | 'parts'>,
   release: string | null,

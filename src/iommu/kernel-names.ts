@@ -13,7 +13,7 @@ export const NAMES = {
   symbols: '/proc/kallsyms',
 } as const;
 
-/** Names by which kvfio tells what code a kernel has. */
+/** Names by which kvfio recognises what code a kernel has. */
 const ASKED = [
   // drivers/vfio: what KVM, or what KVM calls, asks for coherency
   'vfio_group_enforced_coherent',

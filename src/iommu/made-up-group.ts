@@ -4,7 +4,7 @@ import type {Group} from './group.js';
 const MADE_BY_VFIO = 'vfio-noiommu';
 
 /**
- * Whether VFIO has made a group up for a device that has no IOMMU. Its name alone tells: since Linux 5.16 groups of mediated devices
+ * Whether VFIO has made a group up for a device that has no IOMMU. Its name alone shows it: since Linux 5.16 groups of mediated devices
  * have the same, and groups of real IOMMUs may show no unit.
  */
 export const isNoIommu = ({name, devices}: Pick<Group, 'name' | 'devices'>): boolean =>

@@ -134,7 +134,7 @@ const ASLEEP = 'the device answers with all ones: it is powered down or gone';
 
 const acsNames = (bits: number): string[] => ACS_FLAGS.filter((_, bit) => bits & (1 << bit));
 
-/** Offset of a capability, null when the function has none, or the reason why that cannot be told. */
+/** Offset of a capability, null when the function has none, or the reason why that is unknown. */
 const findCapability = (at: ReadAt, id: number): number | null | string => {
   const header = at(0, 64);
   if (header.length < 64) return 'its configuration space is shorter than a PCI header';

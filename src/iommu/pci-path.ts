@@ -8,7 +8,7 @@ export interface Hop {
   address: string;
   /** Null when the configuration space does not show it. */
   port: PortType | null;
-  /** Null when it has no ACS, or when that cannot be told (see {@link acsKnown}). */
+  /** Null when it has no ACS, or when that is unknown (see {@link acsKnown}). */
   acs: Acs | null;
   /** False when the extended configuration space is out of reach, which needs CAP_SYS_ADMIN. */
   acsKnown: boolean;

@@ -7,7 +7,7 @@ import type {Warning} from './attributes.js';
 import {readGroup, type Group, type GroupContext} from './group.js';
 import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
 
-/** What a thread that helps is told. It reads the same files in the same way, and decides nothing. */
+/** The task of a helper thread. It reads the same files in the same way, and decides nothing. */
 export interface HelperTask {
   /** Folder of the machine, '' for this one. */
   root: string;
@@ -43,7 +43,7 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   // a tree of another kind may be there for this thread alone, as a recording is
   const root =
     tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
-  // what a thread of its own reads would be told by nobody
+  // nobody would report the files that another thread reads
   const helpers = root === null || callLog !== null ? null : startHelpers(context, ids, root);
   const parts = new Map<number, Part>();
   try {
@@ -102,7 +102,7 @@ export const send = ({port, progress}: HelperTask, at: number, {groups, warnings
   Atomics.notify(progress, SENT);
 };
 
-/** Tells who asked for help that there is no more of it, though a part may have been taken. */
+/** Reports the end of the help to the asking thread, even if the helper took a part and did not finish it. */
 export const leave = (progress: Int32Array): void => {
   Atomics.add(progress, ENDED, 1);
   Atomics.add(progress, SENT, 1);
@@ -115,7 +115,7 @@ export const newProgress = (): Int32Array =>
 
 interface Helpers {
   progress: Int32Array;
-  /** Tells them which part is the next to be used. */
+  /** Reports to them which part is the next to be used. */
   ask(at: number): void;
   /** Whether none is left. */
   ended(): boolean;

@@ -79,7 +79,7 @@ const readUnit = (
 };
 
 /**
- * Tells a unit's driver by the attribute group that it makes, then by the driver of its parent device, then by
+ * Recognises a unit's driver by the attribute group that it makes, then by the driver of its parent device, then by
  * its name (iommu_device_sysfs_add() in each driver under drivers/iommu/).
  */
 const unitType = (attributes: Attributes, name: string): UnitType => {

@@ -32,7 +32,7 @@ export class UnseenDevices {
   }
 
   #pathOf(bus: string, name: string): string | null {
-    // one that is unplugged during the scan is told of by its group, if it had any
+    // the group reports a device that is unplugged during the scan, if it had a group
     const path = this.#attributes.resolve(bus, name, 'optional');
     if (path === null) return null;
     // a link has the name of its device (drivers/base/bus.c, bus_add_device)

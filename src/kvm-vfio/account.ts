@@ -41,7 +41,7 @@ export interface Account {
   outcome: Outcome | null;
 }
 
-/** What is told of a change: as far as the kernel's answers say, and as far as can be told without them. */
+/** The report of a change, by the kernel's answers, and where they are missing by what kvfio can determine without them. */
 export const documentOf = (account: Account): ChangeDocument => {
   const {vm, change, facts, targets, plan, outcome} = account;
   const {kernel} = facts.host;
@@ -109,7 +109,7 @@ const CLOSED_STAYS: Remark = {
     'closing the kvm-vfio device frees nothing before Linux 6.1.9: until the VM ends it can have no other one, and what is still registered stays so; leave out --close-device',
 };
 
-/** What a VMM meets with a file later, or may meet, though KVM is told of it: the kernel's certain refusals come before. */
+/** What a VMM meets with a file later, or may meet, even if KVM knows of it: the kernel's certain refusals come before. */
 const later =
   (facts: VmFacts) =>
   ({node}: Target): Remark[] => {

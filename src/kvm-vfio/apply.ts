@@ -50,7 +50,7 @@ export const apply = (plan: Plan, {owner, vmFd, check, open}: ApplyOptions): Out
     const steps = plan.steps.filter((step) => step.action !== 'open');
     const run = new Run(plan, {owner, vmFd, check, opened});
     if (steps.length > 0) {
-      // what is done for the first time takes many times longer, and the owner is not to wait for that
+      // a first call takes much longer, and the owner must not wait for it
       if (owner.way === 'inject')
         new Run(plan, {owner: NOBODY, vmFd, check: undefined, opened}).execute(steps);
       holdingSignalsSync(() => {
@@ -243,7 +243,7 @@ class Run {
     for (const {step: done, text, run} of this.#undos.reverse()) {
       try {
         run();
-        // a descriptor that came and went is no change that anybody saw
+        // nobody saw a descriptor that came and went
         if (done.action !== 'give') undone.push(text);
       } catch (refusal) {
         if (!(refusal instanceof SyscallError || refusal instanceof Failure)) throw refusal;

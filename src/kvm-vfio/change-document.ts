@@ -26,7 +26,7 @@ export const vmIdentity = ({pid, comm, vmFd, socket}: ReachedVm): VmIdentity => 
   socket,
 });
 
-/** What deserves attention and is no failure. */
+/** What deserves attention and is not a failure. */
 export interface Remark {
   code: string;
   message: string;
@@ -57,7 +57,7 @@ export interface ChangedFile extends FileIdentity {
   fd: number | null;
   /** `planned` in a dry run. */
   outcome: FileOutcome | 'planned';
-  /** Whether the IOMMU enforces coherency for it, as KVM is told by this kernel. */
+  /** Whether the IOMMU enforces coherency for it, as VFIO of this kernel answers KVM. */
   verdict: Verdict;
   confidence: Confidence;
 }

@@ -37,7 +37,7 @@ import {
 } from './plan.js';
 
 export interface ChangeOptions extends ReachOptions {
-  /** The kvm-vfio device's descriptor in the owner, where that has to be told. */
+  /** The kvm-vfio device's descriptor in the owner, where it has to be named. */
   deviceFd: number | undefined;
   /** Change nothing, and say what would be done and be true then. */
   dryRun: boolean;

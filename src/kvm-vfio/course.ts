@@ -59,7 +59,7 @@ const isSettled = (step: Step, answer: Refused): boolean =>
 /** What the model may answer other than `done`. */
 export type Refused = Exclude<Answer, 'done'> | 'EBUSY';
 
-/** The VM as it was found, and with what the answers tell of it. */
+/** The VM as it was found, with what the answers show of it. */
 const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string> => {
   // cdevs came together with the ADD that takes them, also where a distribution put them into an older kernel
   const rules = {...rulesOf(facts.host.kernel), takesDevices: true};

@@ -5,7 +5,7 @@ import type {OwnerWay} from '../vm/owner.js';
 import {refused} from './apply.js';
 import {refusalAhead, type CourseParts} from './course.js';
 
-/** The refusal that a plan meets for certain, told as it is when it is met; null when none is certain. */
+/** The refusal that a plan is certain to meet, in the words of the real one; null when none is certain. */
 export const foreseenRefusal = (parts: Omit<CourseParts, 'outcome'>, way: OwnerWay): Failure | null => {
   const ahead = refusalAhead({...parts, outcome: null});
   if (ahead === null) return null;

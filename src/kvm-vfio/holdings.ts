@@ -23,7 +23,7 @@ export interface Holding {
   registered: boolean | null;
   /** Its last device has left VFIO since it was opened, and with it the node. KVM keeps the file all the same. */
   gone: boolean;
-  /** What KVM was told of it when kvfio last had it look; null when kvfio did not, or that cannot be seen. */
+  /** VFIO's answer to KVM when kvfio last had KVM look; null when kvfio did not, or cannot see it. */
   decided: Decision | null;
 }
 
@@ -31,7 +31,7 @@ export interface Holding {
 export interface Holdings {
   /** Numbers of its kvm-vfio devices. */
   devices: number[];
-  /** It cannot be told which device is this VM's. */
+  /** kvfio cannot determine which device belongs to this VM. */
   several: boolean;
   files: Holding[];
 }
@@ -74,7 +74,7 @@ export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holding
 
 type Nameless = Omit<Holding, 'name'>;
 
-/** What a descriptor was open on whose node is no more, by the link in /proc/PID/fd, which says so. */
+/** What a descriptor was open on whose node is gone, by the link in /proc/PID/fd, which says so. */
 const formerNode = (link: string): FileNode | undefined => {
   const [, path = '', group] = /^(\/dev\/vfio\/(?:noiommu-)?(\d{1,10})) \(deleted\)$/.exec(link) ?? [];
   return group === undefined ? undefined : {kind: 'group', group: Number(group), path, device: 0};

@@ -2,9 +2,9 @@ import type {Remark} from './change-document.js';
 import type {HeldFile} from './facts.js';
 
 /**
- * What KVM has been told of a file, where it has not looked again that kvfio knows of. The note tells what it was told
+ * VFIO's answer to KVM about a file, if KVM has not looked again as far as kvfio knows. The record has the answer
  * when kvfio last had it look; but the VMM may have had it look since, which leaves no trace. So where the note differs
- * from what KVM would be told now, it is unknown which of the two holds. So it is without a note, where all devices have
+ * from VFIO's present answer, it is unknown which of the two holds. So it is without a note, where all devices have
  * gone meanwhile.
  */
 export const asDecided = <T extends HeldFile>(file: T): T =>

@@ -10,13 +10,13 @@ import type {Owner} from '../vm/owner.js';
 export interface FoundFile {
   /** Its number there. */
   fd: number;
-  /** Device number of its node in /dev; null when that is no more. */
+  /** Device number of its node in /dev; null when the node is gone. */
   kind: 'kvm-vfio' | {device: number | null};
 }
 
 /**
  * The files that a plan names by their numbers in the owner, which may give those to other files at any time. kvfio has
- * descriptors of its own for them, so that it can tell.
+ * descriptors of its own for them, so that it can compare.
  *
  * An agent knows its files itself, and refuses the numbers of all others.
  */

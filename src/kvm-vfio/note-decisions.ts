@@ -13,7 +13,7 @@ import {lookedAgain} from './looks-again.js';
 import {rulesOf} from './model/rules.js';
 
 /**
- * Notes what KVM has been told of each file that kvfio handed over, after a change had it look at all of them. Files of
+ * Records VFIO's answer to KVM about each file that kvfio handed over, after a change had it look at all of them. Files of
  * the VMM's own are left alone.
  *
  * Whoever may not note something, or cannot, goes without: then "kvfio status" does not know it.
@@ -39,12 +39,12 @@ export const noteDecisions = (
   }
 };
 
-/** Notes what KVM has been told of all files that the owner has, after it looked and nothing else changed. */
+/** Records VFIO's answers to KVM about all files that the owner has, after KVM looked and nothing else changed. */
 export const noteHeld = (owner: Owner, facts: VmFacts): void => {
   for (const file of facts.held) note(owner, facts, file);
 };
 
-/** For when KVM may have looked, or not: then a note that differs from what it would have been told says nothing. */
+/** For when it is unknown whether KVM looked: then a record that differs from VFIO's present answer proves nothing. */
 export const noteDoubts = (owner: Owner, facts: VmFacts): void => {
   for (const file of facts.held) noteDoubt(owner, facts, file);
 };

@@ -28,14 +28,14 @@ export interface StatusFile extends FileIdentity {
   given: boolean | null;
   /** Addresses: the device's, or those of the group's members that VFIO drivers have. */
   devices: string[];
-  /** What KVM would be told of it now. */
+  /** VFIO's answer if KVM looked at it now. */
   verdict: Verdict;
   confidence: Confidence;
-  /** What it would be told with all members of the group bound; of a device always the same. When it differs, the group is not what it was or may become. */
+  /** The same with all members of the group bound; for a device always equal. If they differ, the group has changed or may change. */
   verdictOfAll: Verdict;
   /** The last device has left VFIO since the file was opened, which KVM keeps all the same. */
   gone: boolean;
-  /** What KVM was told when kvfio last changed the VM's kvm-vfio device, and of how many devices; null when that is not known. */
+  /** VFIO's answer to KVM when kvfio last changed the VM's kvm-vfio device, and about how many devices; null when that is not known. */
   decided: {verdict: Verdict; devices: number} | null;
   /** Whether devices have come or gone since, at which KVM does not look; null when it is not known what there was. */
   changedSince: boolean | null;
@@ -47,7 +47,7 @@ export interface StatusDocument {
   /** How the owner is or would be made to act. */
   via: OwnerWay;
   device: {
-    /** The device of this VM, a descriptor of the owner; null when there is none or it cannot be told. */
+    /** The device of this VM, a descriptor of the owner; null when there is none, or when kvfio cannot determine it. */
     fd: number | null;
     /** All kvm-vfio devices of the owner. */
     all: number[];
@@ -82,7 +82,7 @@ export interface StatusOptions extends ReachOptions {
  */
 export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
   using vm = await reachVm(place, options);
-  // what finding out does to the owner is no other kvfio's to see
+  // no other kvfio may see the owner in between
   const turn = await (options.verify ? inTurn : inTurnIfPossible)(vm, options.deadline);
   try {
     return statusOf(vm, options);

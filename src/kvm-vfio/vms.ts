@@ -44,7 +44,7 @@ export interface ListedVm {
   /** Name of the owner's process, which chose it. */
   command: string;
   vmm: Vmm | null;
-  /** What its VMM was told to call it. */
+  /** The name that its VMM was given for it. */
   name: string | null;
   /** The argument of the VMM that says so. */
   nameFrom: string | null;
@@ -72,7 +72,7 @@ export interface ListedVm {
   age: number | null;
   /** How many VMs the owner has; what it holds is listed with each of them. */
   vmsOfOwner: number;
-  /** The kvm-vfio device: a descriptor of the owner, null when it has none or when whose it is cannot be told. */
+  /** The kvm-vfio device: a descriptor of the owner, null when it has none, or when kvfio cannot determine to which VM the device belongs. */
   device: {fd: number | null; all: number[]};
   /** VFIO groups that the owner has open. */
   groups: HeldFile[];
@@ -287,7 +287,7 @@ const heldBy = (vm: FoundVm, hasDevice: boolean, context: Context): Holdings => 
     }
   }
   const files = [...oncePerGroup(groups), ...cdevs];
-  // of which of several VMs a device is cannot be told
+  // kvfio cannot determine to which of several VMs a device belongs
   const registered = hasDevice && (vm.siblings > 1 ? null : true);
   const registrations = files.map((file): Registration => ({...file, registered}));
   return {

@@ -9,7 +9,7 @@ export interface ChildOutcome {
 
 /**
  * Runs a program to its end with empty input and English messages. It is killed when `signal` aborts, and the
- * promise then rejects with the abort's reason; a failing program is no rejection.
+ * promise then rejects with the abort's reason; a failing program does not reject it.
  */
 export const runChild = (
   file: string,

@@ -11,7 +11,7 @@ export class Console {
   #panic: string | null = null;
   #rest = '';
 
-  /** @param onLine told each complete line as it comes; it may hold any character but a line feed */
+  /** @param onLine receives each complete line as it comes; the line may hold any character but a line feed */
   constructor(onLine: (line: string) => void) {
     this.#onLine = onLine;
   }

@@ -22,7 +22,7 @@ export interface KernelSource {
   /** May the package lists be fetched where there are none? */
   install: boolean;
   signal: AbortSignal | undefined;
-  /** Told one line about what takes long. */
+  /** Receives one line on what takes long. */
   onNote: (line: string) => void;
 }
 

@@ -35,7 +35,7 @@ export interface GuestParts {
   qemu: string;
   arguments: string[];
   folder: string;
-  /** Told each line of the kernel's console. */
+  /** Receives each line of the kernel's console. */
   onConsole: (line: string) => void;
   /** Gets the name of a module that does without interrupt remapping because the kernel has none. */
   onUnsafe: (module: string) => void;
@@ -100,7 +100,7 @@ export class Guest {
     return report.kind === 'exit' ? report.code : 0;
   }
 
-  /** Tells the guest something, in the words of `control` in guest-scripts.ts. Only after {@link begun}. */
+  /** Sends the guest a line, in the words of `control` in guest-scripts.ts. Only after {@link begun}. */
   tell(line: string): void {
     this.#control.write(`${line}\n`);
   }

@@ -13,7 +13,7 @@ const AHEAD = 2;
 export interface InputParts {
   share: string;
   input: Readable;
-  /** Tells the guest a line of its control port. */
+  /** Sends the guest a line on its control port. */
   tell: (line: string) => void;
   signal: AbortSignal;
 }

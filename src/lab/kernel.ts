@@ -47,7 +47,7 @@ const there =
 /**
  * What can be said of a value of `--kernel` before anything is looked for.
  *
- * @throws {@link Failure}: usage when it is no choice at all, notFound when it is a path that is not there
+ * @throws {@link Failure}: usage when it is not a choice, notFound when it is a path that does not exist
  */
 export const checkKernelWord = (choice: string | undefined): void => {
   if (choice === undefined || choice === 'host' || isSeries(choice)) return;

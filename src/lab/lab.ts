@@ -56,11 +56,11 @@ export interface LabOptions {
   bootLimit?: number;
   /** Seconds that the session may take; default none. */
   limit?: number | undefined;
-  /** Told each line of the kernel's console, which then says more. */
+  /** Receives each line of the kernel's console, which then says more. */
   onConsole?: ((line: string) => void) | undefined;
-  /** Told in one line what takes long. */
+  /** Receives one line on what takes long. */
   onNote?: (line: string) => void;
-  /** Told what is about to boot. */
+  /** Receives the machine that is about to boot. */
   onBoot?: (machine: LabMachine) => void;
   /** Ends the lab early; {@link runLab} then rejects with its reason. */
   signal?: AbortSignal;

@@ -25,7 +25,7 @@ export const followOutput = async (parts: OutputParts): Promise<void> => {
   }
 };
 
-/** Passes on one file until it is complete, and tells whether another follows. */
+/** Passes on one file until it is complete. @returns whether another follows */
 const passOn = async (parts: OutputParts, number: number): Promise<boolean> => {
   const {sink, ended, signal} = parts;
   const next = fileOf(parts, number + 1);

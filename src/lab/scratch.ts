@@ -10,7 +10,7 @@ const NAME = /^kvfio-lab-(\d+)-(\d+)-(\d+)-/;
 /** File in the folder that QEMU writes its process id into. */
 export const PID_FILE = 'qemu.pid';
 
-/** Makes a private folder whose name says which process it belongs to, so that {@link removeStale} can tell. */
+/** Makes a private folder whose name says which process it belongs to, so that {@link removeStale} can find it. */
 export const temporaryFolder = (parent: string): string =>
   mkdtempSync(join(parent, `kvfio-lab-${process.pid}-${startOf('self') ?? '0'}-${pidNamespace()}-`));
 

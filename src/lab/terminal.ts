@@ -10,7 +10,7 @@ export interface TerminalParts {
   output: WriteStream;
   /** The guest's serial port. */
   port: Socket;
-  /** Tells the guest a line of its control port. */
+  /** Sends the guest a line on its control port. */
   tell: (line: string) => void;
   /** Called when the user wants out whatever the guest is doing. */
   onEscape: () => void;

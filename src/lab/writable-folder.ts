@@ -5,7 +5,7 @@ import {Failure} from '../failure.js';
  * The real path of a folder that this user may write to, made where it is missing.
  *
  * @param named how the user names another one, such as `with --out`
- * @throws Failure when it is no folder or may not be written to
+ * @throws Failure when it is not a folder or may not be written to
  */
 export const writableFolder = (path: string, named: string): string => {
   try {

@@ -1,14 +1,14 @@
-/** Who is told of what kvfio reads, writes and calls, for --debug; null, at no cost, when nobody asks. */
+/** Receives what kvfio reads, writes and calls, for --debug; null, at no cost, when nobody asks. */
 export let callLog: CallLog | null = null;
 
 export interface CallLog {
-  /** Functions that do the same and tell of it. */
+  /** Functions that do the same and report it. */
   logged<T extends object>(functions: T): T;
-  /** Tells of something that another process does for this one. */
+  /** Reports something that another process does for this one. */
   tell(line: string): void;
 }
 
-/** Tells somebody from now on. */
+/** Reports to this log from now on; null ends that. */
 export const setCallLog = (log: CallLog): void => {
   callLog = log;
 };

@@ -24,7 +24,7 @@ export const holdingSignalsSync = <T>(work: () => T): T => {
   }
 };
 
-/** Forgets such signals until the process ends, which is about to: it has only to tell what it has done. */
+/** Forgets such signals until the process ends, which is about to: it has only to report what it has done. */
 export const holdSignalsToTheEnd = (): void => {
   hold();
 };

@@ -36,5 +36,5 @@ export interface HostTree {
   near<T>(look: () => T): T;
 }
 
-/** What {@link HostTree.text} accepts unless told otherwise, in bytes. */
+/** What {@link HostTree.text} accepts by default, in bytes. */
 export const TEXT_LIMIT = 64 * 1024;

@@ -15,7 +15,7 @@ export const sameFile = (pid: number, fd: number, otherPid: number, otherFd: num
 
 /**
  * Orders two descriptors by the open files that they are of: 0 for the same one, and otherwise an order that holds until
- * the next boot and tells nothing else.
+ * the next boot and shows nothing else.
  *
  * @throws as {@link sameFile}
  */

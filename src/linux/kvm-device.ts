@@ -42,7 +42,7 @@ export class KvmDevice extends Descriptor {
 }
 
 /**
- * The kvm-vfio device, which tells KVM of the VFIO files that a VM uses
+ * The kvm-vfio device, with which a VM's VFIO files are registered
  * (Documentation/virt/kvm/devices/vfio.rst). What is registered cannot be read back.
  */
 export class KvmVfio extends KvmDevice {

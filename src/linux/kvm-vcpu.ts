@@ -73,7 +73,7 @@ export class Vcpu extends Descriptor {
   }
 
   /**
-   * Tells the guest what its CPU can do.
+   * Sets what the guest's CPU can do.
    *
    * @param cpuid - `struct kvm_cpuid2`, such as KVM supports it
    */

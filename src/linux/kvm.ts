@@ -54,7 +54,7 @@ export class Kvm extends Descriptor {
   }
 
   /**
-   * What a guest's CPU can be told that it can do (KVM_GET_SUPPORTED_CPUID).
+   * Features that a guest's CPU can have (KVM_GET_SUPPORTED_CPUID).
    *
    * @returns `struct kvm_cpuid2` with its entries
    */

@@ -6,7 +6,7 @@ import {PTRACE} from './ptrace.js';
 import {syscallName} from './syscalls.js';
 
 /**
- * Tells of each file that is read or written and each call to the C library from now on, one line each, with the time since
+ * Reports each file that is read or written and each call to the C library from now on, one line each, with the time since
  * the start, what came of it, and how long it took.
  *
  * While a thread of another process is held, lines are kept until it is let go: to write one takes longer than the call.

@@ -6,7 +6,7 @@ import {DirectoryTree} from './directory-tree.js';
 import {SyscallError} from './errno.js';
 import type {HostTree} from './host-tree.js';
 
-/** Largest capture that is read or unpacked, in bytes, unless told otherwise. */
+/** Largest capture that is read or unpacked by default, in bytes. */
 const CAPTURE_LIMIT = 512 * 1024 * 1024;
 
 /**

@@ -35,7 +35,7 @@ export interface LockHolder {
   comm: string;
 }
 
-/** Who has the exclusive flock(2) of a file, as /proc/locks tells; null when that does not. */
+/** Who has the exclusive flock(2) of a file, as /proc/locks shows; null when it does not. */
 export const whoLocked = (path: string): LockHolder | null => {
   try {
     const {dev, ino} = statSync(path, {bigint: true});

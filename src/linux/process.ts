@@ -55,7 +55,7 @@ export class Process {
     return existsSync(`${this.#folder}/task/${tid}`);
   }
 
-  /** What a thread does; null where the kernel does not tell in a known form. Needs the right to trace it. */
+  /** What a thread does; null where the kernel does not show it in a known form. Needs the right to trace it. */
   syscall(tid: number): TaskSyscall | null {
     return parseTaskSyscall(this.#text(`task/${tid}/syscall`));
   }

@@ -28,7 +28,7 @@ const REQUESTS = {...PTRACE, ...PTRACE_SINCE_6_4};
 
 export type PtraceRequest = keyof typeof REQUESTS;
 
-/** Stops at system calls are told from other SIGTRAPs. */
+/** Distinguishes stops at system calls from other SIGTRAPs. */
 export const PTRACE_O_TRACESYSGOOD = 1;
 /** Seccomp filters do not apply while the tracer lives. EPERM without CAP_SYS_ADMIN, EINVAL without CONFIG_CHECKPOINT_RESTORE. */
 export const PTRACE_O_SUSPEND_SECCOMP = 1 << 21;
@@ -57,7 +57,7 @@ export type Stop =
   | {kind: 'signal'; signal: number}
   /** The whole process is stopped, as by SIGSTOP. */
   | {kind: 'group-stop'; signal: number}
-  /** The thread is no more. */
+  /** The thread has ended. */
   | {kind: 'gone'};
 
 /** Decodes a status of wait4(2) for a thread that was attached to with PTRACE_SEIZE. */
@@ -70,7 +70,7 @@ export const parseWaitStatus = (status: number): Stop => {
   return signal === SYSCALL_STOP ? {kind: 'syscall'} : {kind: 'signal', signal};
 };
 
-/** Is told of each request after the kernel has carried it out. */
+/** Receives each request after the kernel has carried it out. */
 export type PtraceObserver = (request: PtraceRequest) => void;
 
 /**

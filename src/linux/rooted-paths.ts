@@ -30,7 +30,7 @@ export class RootedPaths {
   /**
    * Where something is, all links followed.
    *
-   * @throws {@link SyscallError} ELOOP, and whatever lstat(2) and readlink(2) refuse, as Node tells it
+   * @throws {@link SyscallError} ELOOP, and whatever lstat(2) and readlink(2) refuse, as Node reports it
    */
   target(path: string): string {
     return this.#root + this.#follow(path, 0) || '/';

@@ -10,7 +10,7 @@ export type SeccompVerdict =
 /** A system call as a filter sees it: `struct seccomp_data`. */
 export interface SeccompCall {
   number: number;
-  /** AUDIT_ARCH_*, which tells 64-bit calls from 32-bit ones. */
+  /** AUDIT_ARCH_*, which distinguishes 64-bit calls from 32-bit ones. */
   arch: number;
   /** Address behind the instruction that makes the call. */
   instructionPointer: bigint;
@@ -37,7 +37,7 @@ export const seccompVerdict = (filters: readonly Buffer[], call: SeccompCall): S
 // include/uapi/linux/seccomp.h
 const SECCOMP_RET_ACTION_FULL = 0xffff0000;
 const SECCOMP_RET_ERRNO = 0x00050000;
-/** ENOSYS where no tracer asked to be told. */
+/** ENOSYS where no tracer asked for events. */
 const SECCOMP_RET_TRACE = 0x7ff00000;
 const SECCOMP_RET_LOG = 0x7ffc0000;
 const SECCOMP_RET_ALLOW = 0x7fff0000;

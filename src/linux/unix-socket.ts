@@ -35,7 +35,7 @@ export class UnixSocket extends Descriptor {
       try {
         return tryConnect(address);
       } catch (error) {
-        // a full queue; poll(2) does not tell when there is room in it
+        // a full queue; poll(2) does not report when there is room in it
         if (!isErrno(error, 'EAGAIN')) throw error;
       }
       if (deadline.passed) throw new SyscallError('connect', constants.errno.ETIMEDOUT, address);
@@ -235,7 +235,7 @@ const unlessItBlocks = <T>(call: () => T): T | undefined => {
   try {
     return retryInterrupted(call);
   } catch (error) {
-    // a client that gave up while it queued is no reason to stop accepting
+    // a client that gave up while it queued does not end accepting
     if (isErrno(error, 'EAGAIN') || isErrno(error, 'ECONNABORTED')) return undefined;
     throw error;
   }

@@ -1,7 +1,7 @@
 import {SyscallError} from '../linux/errno.js';
 import type {HostTree} from '../linux/host-tree.js';
 
-/** What has to be the same, or has to be told, when numbers of two runs are compared. Unknown is null. */
+/** Conditions of a run that must be equal, or be reported, when the numbers of two runs are compared. Unknown is null. */
 export interface MachineRecord {
   /** Model name of the CPU that the vCPU was pinned to, or of the first one. */
   cpu: string | null;

@@ -125,7 +125,7 @@ export class ProbeMachine implements Disposable {
     this.#vcpu.getRegister('rdi');
   }
 
-  /** How often the guest was left so far, as KVM counts (`exits`); null when this kernel does not tell. */
+  /** How often the guest was left so far, as KVM counts (`exits`); null when this kernel does not report it. */
   exits(): bigint | null {
     return this.#stats?.read('exits') ?? null;
   }

@@ -50,7 +50,7 @@ export interface PhaseDocument {
   warmup: number;
   /** Operations that the guest executed, warmup included, but for the empty bracket. Each has to make KVM leave it. */
   operations: number;
-  /** How often KVM left the guest, as it counts itself; null when this kernel does not tell. */
+  /** How often KVM left the guest, as it counts itself; null when this kernel does not report it. */
   exits: number | null;
   /** Exits that were none of those operations: interrupts of the host, and the ends of slices. */
   otherExits: number | null;

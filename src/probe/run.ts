@@ -38,7 +38,7 @@ export interface RunOptions {
   /** Aborted when the user wants an end. */
   signal: AbortSignal;
   onProgress: (phase: Phase, taken: number, wanted: number, secondsLeft: number | null) => void;
-  /** Told what the host is about to suffer, before it does. */
+  /** Receives a sentence on what the host is about to suffer, before it does. */
   onNotice: (line: string) => void;
 }
 

@@ -14,7 +14,7 @@ export interface SeriesDocument extends Summary {
 /** The part of the document of `kvfio probe` that another run is compared with. */
 export interface ProbeRun {
   schemaVersion: 1;
-  /** Tells this document from those of other commands. */
+  /** Distinguishes this document from those of other commands. */
   command: 'probe';
   clock: Clock;
   machine: MachineRecord;

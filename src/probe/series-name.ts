@@ -7,7 +7,7 @@ const PHASES: Record<SeriesName['phase'], string> = {
   deleted: ' after the groups',
 };
 
-/** What people are told of a series: `WBINVD with the groups`. A document of a newer kvfio may have phases that this one has no words for. */
+/** The name of a series for people: `WBINVD with the groups`. A document of a newer kvfio may have phases that this one has no words for. */
 export const seriesName = ({operation, phase}: SeriesName): string =>
   `${operation.toUpperCase()}${phaseWords(phase)}`;
 

@@ -35,7 +35,7 @@ export const openCdev = (node: CdevNode, use: CdevUse): Descriptor => {
 };
 
 /**
- * Throws as {@link openCdev} would, as far as can be told without opening it.
+ * Throws as {@link openCdev} would, as far as kvfio can determine that without opening it.
  *
  * @throws {@link Failure}
  */

@@ -3,7 +3,7 @@ import type {Verdict} from '../iommu/snoop-control.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {lockByte, unlockByte} from '../linux/byte-lock.js';
 
-/** What KVM was told of a file when it last looked, which is when files are added or deleted. */
+/** VFIO's answer about a file when KVM last looked, which is when files are added or deleted. */
 export interface Decision {
   verdict: Verdict;
   /** How many devices the file stood for, at most {@link MOST}. */
@@ -13,7 +13,7 @@ export interface Decision {
 }
 
 /**
- * Notes on an open file itself what KVM was told of it, as KVM neither shows that nor looks again when devices come or
+ * Records on an open file itself VFIO's answer to KVM, as KVM neither shows that nor looks again when devices come or
  * go. The note is a read lock of the open file (F_OFD_SETLK) on one byte whose position says it all. Nothing else locks
  * VFIO's files, /proc/PID/fdinfo shows it, and it lives as long as the open file, in whichever process that is. It takes
  * the place of an earlier note, and leaves every other lock.
@@ -57,7 +57,7 @@ const notesIn = (text: string): bigint[] =>
 
 const verdictIn = (position: bigint): Verdict | undefined => VERDICTS[Number((position >> 4n) & 0xfn)];
 
-/** 46 bits, so that a position is a positive loff_t, by which sets of addresses are told apart (FNV-1a). */
+/** 46 bits, so that a position is a positive loff_t, which distinguishes sets of addresses (FNV-1a). */
 export const fingerprint = (addresses: readonly string[]): bigint => {
   let hash = 0xcbf29ce484222325n;
   for (const byte of Buffer.from([...addresses].sort().join(' ')))

@@ -2,7 +2,7 @@ import type {HostTree} from '../linux/host-tree.js';
 import {readCdevNodes, type CdevNode} from './cdev-node.js';
 import {readGroupNodes, type GroupNode} from './group-node.js';
 
-/** The node of what VFIO can open and KVM can be told of: a group, or one device by its cdev. */
+/** The node of a file that VFIO opens and KVM can register: a group, or one device by its cdev. */
 export type FileNode = GroupNode | CdevNode;
 
 /** What names such a file: the number of the group, or the address of the device. */

@@ -33,7 +33,7 @@ export const openGroup = (
   });
 
 /**
- * Throws as {@link openGroup} would, as far as can be told without opening the group.
+ * Throws as {@link openGroup} would, as far as kvfio can determine that without opening the group.
  *
  * @throws {@link Failure}
  */

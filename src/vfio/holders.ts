@@ -91,7 +91,7 @@ const nodesOf = (owner: Process): Node[] =>
     link.startsWith('/') ? (unlessRefused(() => owner.deviceNodeOf(fd)) ?? []) : [],
   );
 
-/** What cannot be told to be a process without files may be one that has some, unless it is gone. */
+/** A process counts as hidden unless it is gone, or certainly has no files. */
 const mayHaveFiles = (owner: Process): boolean => {
   try {
     return owner.mayHaveFiles();

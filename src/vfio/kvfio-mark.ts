@@ -25,7 +25,7 @@ export const openedByKvfio = (pid: number, fd: number): boolean | null => {
 export const isMarkedFileOf = ({fd}: Descriptor, node: FileNode): boolean => {
   const stats = fstatSync(fd);
   if (!stats.isCharacterDevice() || openedByKvfio(process.pid, fd) !== true) return false;
-  // a node that is no more has no number
+  // a node that is gone has no number
   return node.device === 0
     ? readlinkSync(`/proc/self/fd/${fd}`) === `${node.path} (deleted)`
     : stats.rdev === node.device;

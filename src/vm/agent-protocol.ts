@@ -120,7 +120,7 @@ export const encodeReply = (
   return Buffer.concat([bytes, ...held.map(encodeHeld)]);
 };
 
-/** @returns null for what is no reply of this version */
+/** @returns null for what is not a reply of this version */
 export const decodeReply = (bytes: Buffer): AgentReply | null => {
   if (bytes.length !== SIZEOF_REPLY || !hasHead(bytes, SIZEOF_REPLY)) return null;
   const count = bytes.readUInt32LE(20);

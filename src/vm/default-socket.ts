@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {Failure} from '../failure.js';
 
 /**
- * Where `kvfio vm` listens when it is not told: `kvfio/vm.sock` in the user's own folder for such things, which is
+ * Where `kvfio vm` listens by default: `kvfio/vm.sock` in the user's own folder for such things, which is
  * $XDG_RUNTIME_DIR, or /run for root. Makes the folder, for its user only.
  *
  * @throws {@link Failure} when the user has none

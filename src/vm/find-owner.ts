@@ -33,7 +33,7 @@ export interface FindOwnerOptions {
  * The processes that may own a VM, the likeliest first. There is at least one.
  *
  * That a process has a descriptor of this very VM is proved by kcmp(2). Whether it created the VM or only inherited
- * or received the descriptor, KVM tells root in debugfs, and then only that process is returned. Otherwise whoever
+ * or received the descriptor, KVM shows root its creator in debugfs, and then only that process is returned. Otherwise whoever
  * uses a candidate goes on to the next when it answers EIO, which KVM does before it looks at a request.
  *
  * @param vm - a descriptor of kvfio's own

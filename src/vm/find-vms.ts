@@ -44,7 +44,7 @@ export interface FindVmsOptions {
 /**
  * Every VM of this host that can be seen, by ascending process.
  *
- * A VM that several processes have is one VM (kcmp(2) tells), and belongs to the process that created it as far as
+ * A VM that several processes have is one VM (kcmp(2) shows it), and belongs to the process that created it as far as
  * debugfs says, else to the one that began first. A process that ends meanwhile is passed over.
  */
 export const findVms = async ({

@@ -208,7 +208,7 @@ const openFirst = (
   throw others.length > 0 ? ofAnotherUser(others) : noCreator(candidates);
 };
 
-/** No device has this type, so the creator is told ENODEV, and nothing is created. */
+/** No device has this type, so KVM answers the creator ENODEV, and creates nothing. */
 const NO_DEVICE_TYPE = 0x7fff_ffff;
 
 const isCreator = (owner: Owner, {vmFd}: OwnerCandidate): boolean => {

@@ -49,7 +49,7 @@ export const serveVm = async (
     using socket = connection;
     const peer = socket.peer();
     if (!isTrusted(peer)) {
-      // who connects without end is told of once
+      // a peer that connects without end is reported once
       if (!strangers.has(peer.uid)) onWarning(turnedAway(peer));
       strangers.add(peer.uid);
       return;

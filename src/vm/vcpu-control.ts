@@ -1,4 +1,4 @@
-/** Places in the memory by which the thread of a vCPU is told what to do: what is wanted of it, and whether it rests. */
+/** Places in the memory that controls the thread of a vCPU: what is wanted of it, and whether it rests. */
 export const WANTED = 0;
 export const RESTS = 1;
 

@@ -16,7 +16,7 @@ export interface VcpuTask {
 }
 
 /**
- * Runs the WBINVD guest in slices until it is told to stop: KVM_RUN blocks its thread. A thread of the process has
+ * Runs the WBINVD guest in slices until the control memory says stop: KVM_RUN blocks its thread. A thread of the process has
  * its address space, which is all that KVM asks for.
  */
 const runSlices = ({vmFd, memory, offset, control}: VcpuTask): void => {

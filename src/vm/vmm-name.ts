@@ -42,7 +42,7 @@ const NAMES: Record<Vmm, (args: readonly string[]) => Named> = {
     const name = (guest ?? first ?? '').replace(/^guest=/, '');
     return named(/^(?:debug-threads|process)=/.test(name) ? '' : name, '-name');
   },
-  // it has no names: libvirt and Kata tell its VMs apart by UUID and by socket
+  // it has no names: libvirt and Kata distinguish its VMs by UUID and by socket
   'cloud-hypervisor': (args) => {
     const platform = splitOptions(valueOf(args, ['--platform']) ?? '');
     const uuid = platform.find((part) => part.startsWith('uuid='))?.slice('uuid='.length);

@@ -7,7 +7,7 @@ import {trustedUsers} from './trusted-users.js';
 
 /**
  * Who says which VM is meant, and for which processes that speaks. Anybody may pass a descriptor of a VM to anybody, so
- * that a process has one is no reason to stop it.
+ * that a process has one does not permit stopping it.
  */
 export interface Voucher {
   /** The process that handed the VM out, or that kvfio's user named. */

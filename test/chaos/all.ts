@@ -1,11 +1,11 @@
 /**
- * Does to kvfio, and to VMs that it works with, what is not to happen to them, and prints what became of it:
+ * Injects faults into kvfio and its test VMs, and prints what was lost, leaked or harmed:
  *
  *     npm run chaos -- [--short] [--soak SECONDS] [--seed N] [--lanes N] [--lab SERIES]... [--install] [TRIAL...]
  *
- * Each trial runs in pid and mount namespaces of its own, so that whatever it leaves behind is seen: on this host, and what
- * needs KVM in the lab where this host has none that works, or with --lab. Goes on after a line of the table that does not
- * hold, and ends with 1 then; one that did not run does not hold.
+ * Each trial runs in pid and mount namespaces of its own, so that the runner sees what the trial leaves behind. Trials run on this host, and what
+ * needs KVM runs in the lab if this host has none that works, or with --lab. The run goes on after a line of the table that does not
+ * hold, and then exits with 1; a line that did not run does not hold.
  */
 import {mkdirSync, mkdtempSync, rmSync} from 'node:fs';
 import {availableParallelism, tmpdir} from 'node:os';

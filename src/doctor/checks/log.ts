@@ -50,7 +50,7 @@ const SIGNS: readonly Sign[] = [
   },
 ];
 
-/** One check for each kind of refusal that the log tells of. */
+/** One check for each kind of refusal in the log. */
 export const logChecks = (machine: Machine): Check[] =>
   SIGNS.flatMap(({topic, id, matters, remedy}) => {
     const [line, ...others] = logLines(machine, topic);

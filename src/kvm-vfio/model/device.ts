@@ -12,12 +12,12 @@ export type Answer = 'done' | 'EEXIST' | 'ENOENT' | 'EINVAL';
 /** An open file to KVM: a VFIO group, a VFIO device, or none of VFIO's. */
 export type FileKind = 'group' | 'device' | 'other';
 
-/** What KVM learns from VFIO of a file, which it tells apart by identity: two opens of one node are two files. */
+/** What KVM learns from VFIO of a file. KVM compares files by identity: two opens of one node are two files. */
 export interface Vfio<F> {
   kindOf: (file: F) => FileKind;
   /** What a group is in. */
   containerOf: (file: F) => GroupContainer;
-  /** What KVM is told when it looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
+  /** VFIO's answer if KVM looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
   tells: (file: F) => Verdict;
 }
 
@@ -26,7 +26,7 @@ export interface Entry<F> {
   file: F;
   /** Null for one that may be in the list. */
   registered: boolean | null;
-  /** What KVM was told of it when it last looked. */
+  /** VFIO's answer when KVM last looked. */
   told: Verdict;
 }
 
@@ -57,7 +57,7 @@ export class DeviceModel<F> {
     return this.#looked;
   }
 
-  /** The first file that is not coherent decides (kvm_vfio_update_coherency), by what KVM was told when it last looked. */
+  /** The first file that is not coherent decides (kvm_vfio_update_coherency), by VFIO's answer when KVM last looked. */
   get coherency(): VmCoherency {
     return coherencyOf(this.#entries);
   }

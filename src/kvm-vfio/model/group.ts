@@ -91,7 +91,7 @@ export class GroupModel<D> {
     this.#container = null;
   }
 
-  /** What KVM is told of it (vfio_file_enforced_coherent). */
+  /** VFIO's answer to KVM about it (vfio_file_enforced_coherent). */
   coherency(rule: CoherencyRule): Verdict {
     const verdict = rule === 'devices' ? all(this.members.values()) : this.#domainsOfContainer();
     return groupCoherency({snoopControl: {verdict, confidence: 'exact'}}, rule, this.place).verdict;

@@ -4,7 +4,7 @@ import {isAtLeast, parseKernelRelease, type KernelVersion} from '../../linux/ker
 
 /** What the kernel's kvm-vfio device does differently from version to version. */
 export interface KernelRules {
-  /** What KVM is told of a group. */
+  /** How VFIO answers KVM about a group. */
   coherency: CoherencyRule;
   /** ADD takes open devices as well as groups, since 6.6 (drivers/vfio/vfio_main.c, vfio_file_is_valid). */
   takesDevices: boolean;

@@ -47,7 +47,7 @@ export class ExitCounter {
     this.#instance.write(`${EXIT}/enable`, '1');
   }
 
-  /** Tells it of the VM's threads when they have changed. */
+  /** Names the VM's threads anew when they have changed. */
   limitTo(threads: ReadonlySet<number>): void {
     if (this.way === 'buffer') limitedTo(this.#instance, EXIT, WBINVD_FILTER, threads);
   }

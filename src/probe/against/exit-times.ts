@@ -54,7 +54,7 @@ export class ExitTimes {
     this.#instance.write(`${EXIT}/enable`, '1');
   }
 
-  /** Tells it of the VM's threads when they have changed. */
+  /** Names the VM's threads anew when they have changed. */
   limitTo(threads: ReadonlySet<number>): void {
     limitedTo(this.#instance, EXIT, WBINVD_FILTER, threads);
     limitedTo(this.#instance, ENTRY, '', threads);

@@ -44,7 +44,7 @@ export interface AgainstVm {
   fd: number;
   /** Where it was received from; null when the process was named. */
   socket: string | null;
-  /** Whether its process has other VMs, whose exits cannot be told from its own; null when that is not known. */
+  /** Whether its process has other VMs, whose exits look like its own; null when that is not known. */
   sharesProcess: boolean | null;
 }
 
@@ -203,7 +203,7 @@ class VmThreads {
 
 /** Clock ticks that the threads of a process had a CPU. */
 interface BusyTime {
-  /** In a guest, as far as KVM's back end tells. */
+  /** In a guest, as far as KVM's back end reports it. */
   guest: number;
   all: number;
 }

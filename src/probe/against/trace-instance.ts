@@ -26,7 +26,7 @@ export interface BufferStatistics {
  * buffers are left alone. While it is made, the tracer's option to record the names of tasks is off for a moment, where
  * nobody traces events: see {@link withoutCommandNames}.
  *
- * It bears the number of its process and when that began, so that one whose process was killed can be told and is
+ * It bears the number of its process and when that began, so that kvfio recognises one whose process was killed, which is
  * removed by the next kvfio.
  */
 export class TraceInstance implements Disposable {
@@ -34,7 +34,7 @@ export class TraceInstance implements Disposable {
   readonly #readers = new Map<number, number>();
   readonly #page: Buffer;
 
-  /** @param purpose - tells the instances of one process apart */
+  /** @param purpose - distinguishes the instances of one process */
   constructor(tracefs: string, purpose: string) {
     this.folder = `${tracefs}/instances/${nameFor(purpose)}`;
     this.#page = Buffer.alloc(pageSize(tracefs));

@@ -21,7 +21,7 @@ export interface TraceRecord {
  *
  * Times are exact up to 2^53 ns, which is 104 days of a clock that starts at boot; after that they are rounded to 2 ns.
  *
- * @throws Error when it is no such page
+ * @throws Error when it is not such a page
  */
 export const parseTracePage = (page: Buffer): TracePage => {
   if (page.length < HEADER) throw new Error(`a trace page of ${page.length} bytes`);

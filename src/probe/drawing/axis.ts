@@ -12,7 +12,7 @@ export interface Axis {
   title: string;
 }
 
-/** From the shortest sample to somewhat above what the longest series has bars for: the rest is told in words. */
+/** From the shortest sample to somewhat above what the longest series has bars for: words describe the rest. */
 export const axisOf = (distributions: readonly Distribution[], what: string): Axis => {
   const from = Math.min(...distributions.map(({figures}) => figures.min));
   const to = Math.max(...distributions.map(shownEnd));

@@ -17,7 +17,7 @@ export interface Drawing {
  * A drawing with one panel for each distribution: the histogram, and over it the cumulative curve. All panels have the same axis of
  * time.
  *
- * It follows the light or dark scheme of its viewer where that tells, and is legible without. Every panel has a text for
+ * It follows the light or dark scheme of its viewer if the viewer reports one, and is legible without. Every panel has a text for
  * those who do not see it.
  */
 export const svgOf = ({title, about, time, distributions}: Drawing): string => {

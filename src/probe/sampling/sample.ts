@@ -24,7 +24,7 @@ export interface SampleOptions {
   spread: number;
   /** Whether WBINVD may stop the whole host: then nine tenths of the time are left to it. */
   gentle: boolean;
-  /** Called now and then with how many samples there are, of how many, and about how many seconds the rest takes, warmup included: null while it is too early to tell. */
+  /** Called now and then with how many samples there are, of how many, and about how many seconds the rest takes, warmup included: null while it is too early for an estimate. */
   onProgress: (taken: number, wanted: number, secondsLeft: number | null) => void;
 }
 
@@ -37,7 +37,7 @@ export interface SampledPhase {
   ended: Ending;
   /** Operations that the guest executed, with those of the warmup, but for the empty ones, which nobody notices. */
   operations: number;
-  /** How often KVM left the guest for whatever reason; null when it does not tell. */
+  /** How often KVM left the guest for whatever reason; null when it does not report that. */
   exits: number | null;
   /** How often KVM_RUN returned. */
   slices: number;

@@ -85,7 +85,7 @@ const levelsOf = (values: readonly number[]): (readonly number[])[] => {
 
 /** How fast the logarithm of the variance changes with that of the length when samples are unrelated. */
 const UNRELATED = -1;
-/** And when the level walks at random. What grows faster is no noise, and its growth is not extended. */
+/** And when the level walks at random. What grows faster is not noise, and its growth is not extended. */
 const WALKING = 1;
 
 /**

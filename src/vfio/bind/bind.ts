@@ -22,7 +22,7 @@ export interface DriverOptions {
   force: readonly GuardName[];
   /** Seconds: for somebody who is at work with the devices, and for each write. */
   timeout: number;
-  /** Told in one line what is done beside what was asked for. */
+  /** Receives one line on each thing that is done beside what was asked for. */
   onNote: (line: string) => void;
   setting?: BindSetting;
 }

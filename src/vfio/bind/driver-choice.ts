@@ -117,7 +117,7 @@ const readAliases = (tree: HostTree, release: string): VfioAlias[] | null => {
   return null;
 };
 
-/** A release of the machine itself is no path. */
+/** The release of the machine itself is not a path. */
 const placesOf = (release: string): string[] =>
   release.includes('/') ? [] : [`/lib/modules/${release}`, `/usr/lib/modules/${release}`];
 

@@ -22,7 +22,7 @@ export const newEntry = (
   ...about,
 });
 
-/** Name of this boot; empty where the kernel does not tell. */
+/** Name of this boot; empty where the kernel does not show it. */
 export const bootOf = (tree: HostTree): string => {
   const text = tree.text('/proc/sys/kernel/random/boot_id');
   return text instanceof SyscallError ? '' : text.trim();

@@ -127,7 +127,7 @@ export class Journal {
    * guess
    */
   entries(about?: readonly string[]): JournalEntry[] {
-    // who may not look into the folder, or has none, is told so by the reading
+    // the reading reports a folder that is missing or may not be looked into
     return this.#alone(() => this.#entries(about), {unlocked: true});
   }
 
@@ -317,7 +317,7 @@ export class Journal {
 }
 
 /**
- * Whether an entry that is no journal of this kvfio's may be about one of these devices. One that is cut short may be about
+ * Whether an entry that this kvfio cannot read may be about one of these devices. One that is cut short may be about
  * each, and one that is whole, as a newer kvfio writes it, about those that it names.
  */
 const mayBeAbout = (text: string, about: readonly string[] | undefined): boolean => {
@@ -350,7 +350,7 @@ const textOf = (entry: JournalEntry): string => `${JSON.stringify(entry, null, 1
 const without = ({devices}: JournalEntry, other: JournalEntry): JournalDevice[] =>
   devices.filter(({path}) => !other.devices.some((device) => device.path === path));
 
-/** @throws {@link Failure} when others may put entries there, which root would follow; or what mkdir(2) left there is no folder */
+/** @throws {@link Failure} when others may put entries there, which root would follow; or when mkdir(2) left something there that is not a folder */
 const requirePrivate = (folder: string): void => {
   requireKept(join(folder, '..'));
   const {uid, mode} = lstatSync(folder);

@@ -13,7 +13,7 @@ import {tryLock} from './try-lock.js';
  * Does work while nobody else may change the drivers of these devices.
  *
  * @param options.timeout seconds to wait for somebody who does, and for each write
- * @param options.onNote told in one line what takes long
+ * @param options.onNote receives one line on what takes long
  * @throws {@link Failure}: permission, or timeout when somebody keeps at it
  */
 export const whileLocked = async <T>(

@@ -18,7 +18,7 @@ export interface BindSetting {
   addresses: () => InterfaceAddress[];
   /** Throws a `Failure`. */
   loadModule: (name: string) => Promise<void>;
-  /** Told each change when it has been made. */
+  /** Receives each change when it has been made. */
   observe: Observer;
 }
 

@@ -18,9 +18,9 @@ export interface BindMachine {
   writer: AttributeWriter;
   nodes: Nodes;
   journal: Journal;
-  /** Told each change when it has been made. */
+  /** Receives each change when it has been made. */
   observe: Observer;
-  /** Told in one line what takes long. */
+  /** Receives one line on what takes long. */
   note: (line: string) => void;
 }
 
@@ -85,7 +85,7 @@ const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal |
   return goal === 'any' ? takenAgain(state) : changedByOthers(state);
 };
 
-/** A device that the kernel was to find a driver for. */
+/** For a device for which the kernel was asked to find a driver. */
 const takenAgain = (state: string): Refusal => ({
   code: 'STILL_VFIO',
   kind: 'kernelRefused',

@@ -50,7 +50,7 @@ const assessBy = (host: Examined, group: Group): GroupAssessment => {
       afterBind: then.verdict,
       obstacles: merged(
         now.obstacles.map((obstacle) =>
-          // that is no advice where it does not help
+          // that advice does not help here
           obstacle.cureIsBind === true && then.obstacles.some(({id}) => id === obstacle.id)
             ? {...obstacle, cure: null}
             : obstacle,

@@ -8,7 +8,7 @@ export interface Obstacle {
   check: CheckId;
   /** The members that it is about; none when it is about the group. */
   devices: string[];
-  /** False where it cannot be told from here whether it stands in the way. */
+  /** False if kvfio cannot determine whether it stands in the way. */
   certain: boolean;
   /** The call that fails: `probe` is the binding to vfio-pci, `open` that of the group's node, `use` none of the kernel. */
   call: Call;

@@ -33,7 +33,7 @@ export interface Examined {
   /** Whether its code may be that of any newer version, as in a vendor's kernel. */
   mayBeNewer: boolean;
   facts: Facts;
-  /** How a VMM is to use the device: by its group, unless that is told, or by its cdev through an IOMMUFD. */
+  /** How a VMM is to use the device: by its group, which is the default, or by its cdev through an IOMMUFD. */
   by?: 'group' | 'cdev';
 }
 
@@ -41,7 +41,7 @@ export interface Examined {
 export interface Found {
   /** The member that it is about; null when it is about the group. */
   device: string | null;
-  /** False where it cannot be told from here whether it stands in the way. */
+  /** False if kvfio cannot determine whether it stands in the way. */
   certain: boolean;
   /** The fact, as a sentence without its full stop. */
   found: string;

@@ -178,7 +178,7 @@ export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
       return physical !== null && facts.isVfios(physical)
         ? {
             device: address,
-            // it is told to some VMMs and not to others
+            // some VMMs know it and others do not
             certain: false,
             found: `{} is a virtual function of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`,
             cure: "give the VMM the token, such as vf-token=UUID of QEMU's vfio-pci",

@@ -13,7 +13,7 @@ const NEEDED: readonly {classCode: string; what: string}[] = [
   },
 ];
 
-/** What drivers tell of devices whose class does not. */
+/** What drivers show of devices whose class does not. */
 const NEEDED_BY_DRIVER: ReadonlyMap<string, string> = new Map([
   ['switchtec', 'the management endpoint of a PCIe switch, by which whoever has it can partition the switch'],
 ]);

@@ -3,7 +3,7 @@ import type {Kernel} from '../../iommu/kernel.js';
 
 /** Whether interrupts of devices are remapped, so that a device can raise only those that it was given. */
 export interface InterruptIsolation {
-  /** Null when it cannot be told. */
+  /** Null when kvfio cannot determine it. */
   isolated: boolean | null;
   /** What shows it, without a full stop. */
   seen: string;

@@ -26,7 +26,7 @@ export const explainAnswer = (
   );
 };
 
-/** The same of a driver of VFIO that does not take a device; null where no check tells. */
+/** The same of a driver of VFIO that does not take a device; null where no check explains it. */
 export const explainProbe = (
   host: Examined,
   {device, group}: {device: Device; group: Group | null},

@@ -74,7 +74,7 @@ export const leftBehind = (owner: Process): [fd: number, link: string][] => {
 };
 
 /**
- * Inodes of the sockets in the text of /proc/net/unix that were named by processes that are no more.
+ * Inodes of the sockets in the text of /proc/net/unix that were named by processes that have ended.
  *
  * @param startOf - when the process with a number began; null when there is none
  */

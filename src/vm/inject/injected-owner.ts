@@ -21,7 +21,7 @@ export interface InjectOptions {
    * more. @default always
    */
   isRight?: () => boolean;
-  /** Is told of each ptrace request. */
+  /** Receives each ptrace request. */
   observe?: PtraceObserver;
 }
 
@@ -195,5 +195,5 @@ const ioctl = (
   thread.call({name: 'ioctl', label: `ioctl(${request})`, args: (at) => [fd, IOCTLS[request], at], data});
 };
 
-/** The first takes ten times as long as any other; beyond these it gets little faster. */
+/** The first call is by far the slowest; beyond these it gets little faster. */
 const REHEARSALS = 2;

@@ -5,7 +5,7 @@ import {O_RDWR, open, pipe, posixSpawn, retryInterrupted, syscall} from '../../l
  * Runs `work` with a shell of kvfio's own that waits for input, which ends when kvfio does. What a program does for the
  * first time takes it many times longer, and an owner is not to wait for that.
  *
- * `node:child_process` would have every stop of an owner's thread, of which the kernel tells with SIGCHLD, handled by
+ * `node:child_process` would have every stop of an owner's thread, which the kernel reports with SIGCHLD, handled by
  * libuv.
  *
  * Whatever fails here is passed over: it is about time only.

@@ -185,7 +185,7 @@ const userOf = (memory: ProcessMemory, spare: SpareMemory): number | null => {
   return Number(mark.readBigInt64LE(USER_AT));
 };
 
-/** Whether a thread that a killed kvfio let go has restored itself: it is no more, or waits in a call of its own. */
+/** Whether a thread that a killed kvfio let go has restored itself: it has ended, or waits in a call of its own. */
 const hasLeft = (owner: Process, {end}: SpareMemory, tid: number): boolean => {
   if (tid === WHOEVER) return false;
   if (!owner.has(tid)) return true;

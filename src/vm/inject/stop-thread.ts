@@ -89,7 +89,7 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
     filtered: filtered ? calls(suspendSeccomp) : null,
   };
   calmEngine();
-  // its first time takes many times longer, and the thread may have to wait for the next
+  // the first call takes much longer, and the thread may have to wait for the next
   if (hold.isFirst) mayBeOnAlternateStack(memory, spare.endOfStack - REHEARSED, spare.endOfStack);
   // a thread that is seized cannot be left without a stop
   if (!preparation.mayStillBe()) return 'has-gone-on';

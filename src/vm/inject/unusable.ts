@@ -9,7 +9,7 @@ export type Unusable =
   | 'traced'
   /** It has filters, which kvfio may not suspend. */
   | 'filtered'
-  /** It runs, and has not been seen for long enough to tell what it waits in at other times. */
+  /** It runs, and kvfio has not watched it long enough to see what it waits in at other times. */
   | 'not-watched'
   /** It has ended since it was found. */
   | 'ended';

@@ -35,7 +35,7 @@ const restartsUnlessUnwritable =
     return address === 0n || canWrite(address) ? 'restarts' : 'ends-early';
   };
 
-/** A file system of FUSE tells its server, which may answer with EINTR (request_wait_answer in fs/fuse/dev.c), or have made the file. */
+/** A FUSE file system passes the interrupt to its server, which may answer with EINTR (request_wait_answer in fs/fuse/dev.c), or have made the file. */
 const failsUnlessMaking =
   (flags: number): Row =>
   (args) =>

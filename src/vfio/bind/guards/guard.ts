@@ -21,7 +21,7 @@ export interface GuardContext {
   live: boolean;
   /** Whether nothing may be opened, as in a dry run: an open group or disk is busy for others meanwhile. */
   passive: boolean;
-  /** Told what therefore is not known. */
+  /** Receives what therefore is not known. */
   doubt: (doubt: Doubt) => void;
   /** What processes have open. */
   openNodes: () => OpenNodes;
@@ -49,7 +49,7 @@ export interface CharacterDevice {
 
 /**
  * Looks for one reason not to take devices from the host. What it cannot read and would have to know is a finding, too:
- * a guard that cannot tell does not let pass.
+ * a guard that cannot decide refuses.
  */
 export type Guard = (context: GuardContext) => Finding[];
 

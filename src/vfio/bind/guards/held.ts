@@ -46,7 +46,7 @@ const usersOf = (context: GuardContext, group: Group, node: GroupNode | undefine
   ]);
 };
 
-/** A group has one user at a time, so the kernel tells; null when kvfio may not ask it. */
+/** Whether a group is open: it has one user at a time, so opening it shows that. Null when kvfio may not open it. */
 const isOpen = ({path}: GroupNode): boolean | null => {
   try {
     VfioGroup.open(path)[Symbol.dispose]();

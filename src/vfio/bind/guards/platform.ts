@@ -38,7 +38,7 @@ const WATCHDOG = '/sys/class/watchdog';
 
 const TPM = '/sys/class/tpm';
 
-/** TPMs below a device, in sysfs or in the firmware's tree of devices: that of an LPC bridge is no child of it in sysfs. */
+/** TPMs below a device, in sysfs or in the firmware's tree of devices: sysfs does not show that of an LPC bridge as its child. */
 const tpmsOf = (tree: HostTree, devicePath: string): string[] => {
   const firmware = resolved(tree, devicePath, 'firmware_node');
   return namesIn(tree, TPM)
