@@ -1,14 +1,21 @@
 // Joins the compiled modules, and what they import, into few files under dist/bundle, because to find and read three
-// hundred of them takes longer than most commands. Commands stay one file each, so that only the one needed is loaded.
+// hundred of them takes longer than most commands. A command, or a family of commands with nearly the same code, is one
+// bundle, so that only what is needed is loaded.
 import {spawnSync} from 'node:child_process';
 import {mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
-import {dirname, join, relative} from 'node:path';
+import {basename, dirname, join, relative} from 'node:path';
 import {build, transform} from 'esbuild';
 
 const OUT = 'dist/bundle';
 
 /** What the sources import of oclif. */
 const CORE = ['Args', 'Command', 'CommandHelp', 'Errors', 'Flags', 'Help', 'Plugin', 'run'];
+
+/** Commands that have nearly all their code in common: each family is one bundle, and each command a file that takes it from there. */
+const FAMILIES = {
+  'kvm-vfio': ['add', 'attach', 'create', 'delete', 'detach'],
+  'bind-unbind': ['bind', 'unbind'],
+};
 
 const common = {
   bundle: true,
@@ -40,13 +47,16 @@ const bundles = [
       {name: 'seldom-used', setup: deferSeldomUsed},
     ],
   }),
+  ...Object.entries(FAMILIES).map(([name, commands]) => family(name, commands)),
   ...[
     'dist/cli/start.js',
     'dist/cli/main.js',
     'dist/cli/help.js',
     'dist/vm/vcpu-worker.js',
     'dist/iommu/groups-thread.js',
-    ...files('dist/commands'),
+    ...files('dist/commands').filter(
+      (file) => !Object.values(FAMILIES).flat().includes(basename(file, '.js')),
+    ),
   ].map((entry) =>
     build({
       ...common,
@@ -62,6 +72,12 @@ const bundles = [
 rmSync(OUT, {recursive: true, force: true});
 const results = await Promise.all(bundles);
 for (const {path, text} of results.flatMap(({outputFiles}) => outputFiles)) await write(path, text);
+for (const [name, commands] of Object.entries(FAMILIES))
+  for (const id of commands)
+    writeFileSync(
+      join(OUT, 'commands', `${id}.js`),
+      `exports.default = require('../shared/${name}.js').${id};\n`,
+    );
 writePackage();
 writeFileSync(
   join(OUT, 'LICENSES.txt'),
@@ -88,7 +104,7 @@ async function write(path, text) {
       ? "const {pathToFileURL} = require('node:url'), importMetaUrl = pathToFileURL(__filename).href, importMetaResolve = (id) => pathToFileURL(require.resolve(id)).href;"
       : '',
   });
-  const plain = withoutWrappers(unicode);
+  const plain = withPaths(withoutWrappers(unicode));
   // a regular expression has one; bundled-modules.ts reads ASCII, which takes a fraction of the time
   const code = plain.replaceAll(
     /[^\0-\x7f]/g,
@@ -96,6 +112,14 @@ async function write(path, text) {
   );
   mkdirSync(dirname(path), {recursive: true});
   writeFileSync(path, code);
+}
+
+/** Modules of threads by their paths: `imports` of package.json holds for its own folder, and none of these is the package's. */
+function withPaths(text) {
+  const {imports} = JSON.parse(readFileSync('package.json', 'utf8'));
+  return text.replaceAll(/"(#[\w-]+)"/g, (whole, name) =>
+    name in imports ? `require("node:path").join(__dirname, "..", "${relative(OUT, imports[name])}")` : whole,
+  );
 }
 
 /**
@@ -113,14 +137,9 @@ function withoutWrappers(text) {
   );
 }
 
-/** The modules are of another kind than those of the sources, and the thread finds its module among them. */
+/** The modules are of another kind than those of the sources. */
 function writePackage() {
-  const {imports} = JSON.parse(readFileSync('package.json', 'utf8'));
-  const here = Object.entries(imports).map(([name, file]) => [name, `./${relative(OUT, file)}`]);
-  writeFileSync(
-    join(OUT, 'package.json'),
-    `${JSON.stringify({type: 'commonjs', imports: Object.fromEntries(here)})}\n`,
-  );
+  writeFileSync(join(OUT, 'package.json'), `${JSON.stringify({type: 'commonjs'})}\n`);
 }
 
 /** Every output is in a folder beside it. */
@@ -166,6 +185,22 @@ function deferSeldomUsed({onResolve, onLoad}) {
 function replaced(namespace) {
   return ({path, namespace: importer, resolveDir}) =>
     importer === namespace ? undefined : {path, namespace, pluginData: resolveDir};
+}
+
+/** The commands in families, each in one bundle, and a file for each command that takes it from there. */
+function family(name, commands) {
+  return build({
+    ...common,
+    stdin: {
+      contents: commands.map((id) => `export {default as ${id}} from './${id}.js';`).join('\n'),
+      resolveDir: join(process.cwd(), 'dist/commands'),
+      sourcefile: `${name}.js`,
+    },
+    entryNames: `shared/${name}`,
+    splitting: true,
+    chunkNames: 'shared/[name]-[hash]',
+    plugins: [{name: 'oclif-core', setup: shareCore}],
+  });
 }
 
 function files(folder) {

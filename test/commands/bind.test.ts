@@ -40,7 +40,7 @@ describe('kvfio bind and kvfio unbind', () => {
     const {exit, stdout} = await run(Bind, [...argv, '--dry-run', '--json']);
     const {steps, warnings, groups} = documentOf<BindDocument>(stdout, 'bind');
     assert.deepEqual([exit, steps.length, groups[0]?.assignable.verdict], [0, 3, 'yes']);
-    assert.ok(warnings.some(({message}) => message.includes('a capture cannot say')));
+    assert.ok(warnings.some(({message}) => message.includes('a capture does not show')));
   });
 
   it('are for root only', async function () {
