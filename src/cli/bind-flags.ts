@@ -101,7 +101,7 @@ export const memberRequest = (flags: {
   const request = {groups: flags.group ?? [], devices: flags.device ?? []};
   if (request.groups.length + request.devices.length === 0)
     throw usageFailure(
-      'No group and no device is named.',
+      'No group or device is named.',
       'Use --group or --device; "kvfio groups" shows what there is.',
     );
   for (const text of request.devices) {

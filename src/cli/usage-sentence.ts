@@ -34,7 +34,7 @@ const KIND_IN_WORDS = {
   number: 'a number that follows no flag',
   address: 'a PCI address that follows no flag',
   path: 'a path that follows no flag',
-  word: 'more than the command takes',
+  word: 'one argument too many',
 };
 
 /** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js, lib/help/index.js and lib/errors of @oclif/core 4), and ours. */
@@ -48,15 +48,15 @@ const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] 
   [/^Flag (--\S+) expects one of these values: (.*)$/, '$1 takes one of $2, and none is given'],
   [/^Flag (--\S+) can only be specified once$/, '$1 is given more than once'],
   [/^Expected (--\S+?)=(.*) to be one of: (.*)$/, '$1 takes one of $3, not "$2"'],
-  [/^Expected (.*) to be one of: (.*)$/, 'Its argument is one of $2, not "$1"'],
+  [/^Expected (.*) to be one of: (.*)$/, 'The argument is one of $2, not "$1"'],
   [/^Parsing (--\S+) Expected an integer but received: ?(.*)$/, '$1 takes a whole number, not "$2"'],
   [
     /^Parsing (--\S+) Expected an integer greater than or equal to (\S+) but received: (.*)$/,
-    '$1 takes a whole number from $2 on, not $3',
+    '$1 takes a whole number of at least $2, not $3',
   ],
   [
     /^Parsing (--\S+) Expected an integer less than or equal to (\S+) but received: (.*)$/,
-    '$1 takes a whole number up to $2, not $3',
+    '$1 takes a whole number of at most $2, not $3',
   ],
   [/^(--[^\s=]+)(?:=.*)? cannot also be provided when using (--\S+)$/, '$1 and $2 exclude each other'],
   [/^All of the following must be provided when using (--\S+): (.*)$/, '$1 needs $2'],

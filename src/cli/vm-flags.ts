@@ -107,7 +107,7 @@ export const namedFiles = (
   otherwise = '--group or --cdev',
 ): FileId[] => {
   if (group.length + cdev.length === 0)
-    throw usageFailure('No group and no device is named.', `Use ${otherwise}.`);
+    throw usageFailure('No group or device is named.', `Use ${otherwise}.`);
   return [
     ...group.map((id) => ({kind: 'group' as const, group: id})),
     ...cdev.map((address) => ({kind: 'cdev' as const, address: deviceAddress(address)})),

@@ -20,7 +20,7 @@ export const refuseUnknownModels = async (
     throw unknownModel(
       misnamed,
       name,
-      'It takes a device as "-device" of QEMU does, which begins with the name of a model: nvme, e1000e.',
+      "A device begins with the name of one of QEMU's models, such as nvme or e1000e.",
     );
   if (qemu === null) return;
   for (const model of new Set(models)) {

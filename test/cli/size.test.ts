@@ -21,7 +21,7 @@ describe('a size', () => {
     for (const text of ['', 'M', '-1', '1.5M', '8X', '8iB', '1T', '0x10', '9'.repeat(30)])
       assert.throws(
         () => parseSize(text, 'dirty', 2 ** 30),
-        {kind: 'usage', why: /no size for --dirty/},
+        {kind: 'usage', why: /not a size for --dirty/},
         text,
       );
     assert.throws(() => parseSize('1025M', 'dirty', 2 ** 30), {kind: 'usage', why: /too much/});

@@ -174,11 +174,11 @@ describe('kvfio probe', function () {
     const refused: [argv: string[], exit: number, message: RegExp][] = [
       [['--cpu', '8000'], 3, /no CPU 8000/],
       [['--cpus-visited', '8000'], 5, /may use \d+:/],
-      [['--samples', '0'], 2, /whole number from 1 on/],
+      [['--samples', '0'], 2, /whole number of at least 1/],
       [['--samples', '5000001'], 2, /may have 5000000 in all/],
       [['--samples', '2500001', '--operation', 'cpuid', '--operation', 'pio'], 2, /2 series/],
       [['--operation', 'invd'], 2, /takes one of wbinvd, /],
-      [['--dirty', '8X'], 2, /no size for --dirty/],
+      [['--dirty', '8X'], 2, /not a size for --dirty/],
       [['--dirty', '2G'], 2, /too much/],
       [['--group', '999999999'], 3, /no IOMMU group 999999999/],
       [['--svg', folder.path('no/such/folder.svg')], 3, /folder does not exist/],
