@@ -34,7 +34,7 @@ export const kvmAccess = (machine: Machine, live: Live): Finding => {
 const CGROUP =
   'permit /dev/kvm where the cgroup is made: --device /dev/kvm of docker and podman, DeviceAllow=/dev/kvm rw of a systemd unit, lxc.cgroup2.devices.allow = c 10:232 rwm of LXC';
 
-/** Who may use the node is decided by its mode and groups, and by how /dev is mounted. */
+/** The mode and group of the node, and the options of /dev's mount, decide who may use it. */
 const kvmRights = (machine: Machine, {nodeOwner, nodeError, user}: Live): string => {
   const {distribution} = machine;
   const owner = nodeOwner('/dev/kvm');

@@ -17,7 +17,7 @@ export type KvmAnswers =
 /**
  * Has KVM make a VM and a kvm-vfio device of it, which both end here.
  *
- * KVM_CHECK_EXTENSION(KVM_CAP_DEVICE_CTRL) is not asked: on x86, 5.10 and 6.1 answer 0 although they make devices.
+ * KVM_CHECK_EXTENSION(KVM_CAP_DEVICE_CTRL) is not asked: on x86, 5.10 and 6.1 answer 0 even though they make devices.
  *
  * @returns null when kvfio cannot make system calls here
  */

@@ -36,7 +36,7 @@ export interface Live {
   kvm: KvmAnswers | null;
   /** How a node answers to being opened for reading and writing: null for yes, else an error by name. */
   nodeError: (path: string) => string | null;
-  /** Who a node belongs to; null when it cannot be seen. */
+  /** The user and group of a node; null when kvfio cannot see them. */
   nodeOwner: (path: string) => NodeOwner | null;
 }
 

@@ -103,7 +103,7 @@ const OBSTACLES: readonly Look[] = [
   },
 ];
 
-/** Functions that start a module, also when it is loaded: without them modprobe is answered EPERM (init/main.c, do_one_initcall()). */
+/** Functions that start a module, even one that is loaded: without them modprobe is answered EPERM (init/main.c, do_one_initcall()). */
 const INITCALLS: Record<string, readonly string[]> = {
   kvm_amd: ['svm_init', 'kvm_x86_init', 'kvm_init'],
   kvm_intel: ['vmx_init', 'vt_init', 'kvm_x86_init', 'kvm_init'],

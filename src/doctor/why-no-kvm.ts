@@ -75,7 +75,7 @@ const CAUSES: readonly Cause[] = [
   otherHypervisor,
 ];
 
-/** A back end that is in the kernel although there is no /dev/kvm. */
+/** A back end that is in the kernel even though there is no /dev/kvm. */
 const notStarted = (machine: Machine, name: string): Obstacle => {
   const word = machine.host.kernel.parameters?.find(
     (parameter) =>

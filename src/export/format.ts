@@ -2,7 +2,7 @@ import type {Part, Reading} from './reading.js';
 
 /** One of the formats that `kvfio export` writes. */
 export interface Format {
-  /** Whose format it is, in a few words. */
+  /** The program that reads the format, in a few words. */
   summary: string;
   /** Where the program that reads it looks for a file; null where its user names the file. */
   place: string | null;

@@ -68,7 +68,7 @@ export class Attributes {
     return target === null ? null : target.slice(target.lastIndexOf('/') + 1);
   }
 
-  /** The canonical path behind a link of the folder `directory`; null also when it leads out of /sys. */
+  /** The canonical path behind a link of the folder `directory`; null even if it exists but leads out of /sys. */
   resolve(directory: string, name: string, expectation: Expectation = 'expected'): string | null {
     const target = this.link(`${directory}/${name}`, expectation);
     if (target === null) return null;

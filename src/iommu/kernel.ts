@@ -7,7 +7,7 @@ import {readKernelCode, type KernelCode} from './kernel-code.js';
 export interface Kernel extends KernelCoherency, KernelCode {
   /** As `uname -r` says, or null when it could not be read. */
   release: string | null;
-  /** 192 of 6.1.192, also where the release hides it; null when it does not show. */
+  /** 192 of 6.1.192, even if the release hides it; null when the machine does not show it. */
   stable: number | null;
   /** Architecture as `uname -m` says, or null: kernels before 6.1 do not show it in /proc. */
   architecture: string | null;

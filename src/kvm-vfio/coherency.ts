@@ -30,7 +30,7 @@ export const vmCoherency = (files: readonly Registration[], kernel: Kernel, cpu:
 
 const tellsVerdict = ({verdict}: Registration): Registration['verdict'] => verdict;
 
-/** Whose virtualization KVM uses here; null when that is not known. */
+/** The maker of the virtualization that KVM uses here; null when that is not known. */
 export type Cpu = 'intel' | 'amd' | null;
 
 /** A VM's coherency with what KVM does then; guest memory types are those of vmx_get_mt_mask() in arch/x86/kvm/vmx/vmx.c. */

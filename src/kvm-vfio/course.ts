@@ -61,7 +61,7 @@ export type Refused = Exclude<Answer, 'done'> | 'EBUSY';
 
 /** The VM as it was found, with what the answers show of it. */
 const vmBefore = ({facts, targets, plan, outcome}: CourseParts): VmModel<string> => {
-  // cdevs came together with the ADD that takes them, also where a distribution put them into an older kernel
+  // cdevs came together with the ADD that takes them, even in an older kernel to which a distribution added them
   const rules = {...rulesOf(facts.host.kernel), takesDevices: true};
   const held = new Map(facts.held.map((file) => [keyOf(file), file]));
   const now = new Map([...facts.held, ...targets].map((file) => [keyOf(file), file]));

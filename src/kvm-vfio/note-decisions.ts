@@ -16,7 +16,7 @@ import {rulesOf} from './model/rules.js';
  * Records VFIO's answer to KVM about each file that kvfio handed over, after a change had it look at all of them. Files of
  * the VMM's own are left alone.
  *
- * Whoever may not note something, or cannot, goes without: then "kvfio status" does not know it.
+ * A caller that may not or cannot record it goes on without: then "kvfio status" does not know it.
  */
 export const noteDecisions = (
   owner: Owner,

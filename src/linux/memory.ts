@@ -67,7 +67,7 @@ export class ProcessMemory implements Disposable {
     return bytes;
   }
 
-  /** Writes also where the process itself may not, as a debugger does: see {@link usable}. */
+  /** Writes even where the process itself may not, as a debugger does: see {@link usable}. */
   write(address: bigint, bytes: Buffer): void {
     this.#whole(bytes.length, () => writeSync(this.file.fd, bytes, 0, bytes.length, Number(address)));
   }

@@ -35,7 +35,7 @@ export interface LockHolder {
   comm: string;
 }
 
-/** Who has the exclusive flock(2) of a file, as /proc/locks shows; null when it does not. */
+/** The process that has the exclusive flock(2) of a file, as /proc/locks shows; null when it shows none. */
 export const whoLocked = (path: string): LockHolder | null => {
   try {
     const {dev, ino} = statSync(path, {bigint: true});

@@ -8,7 +8,7 @@ const RLIM_INFINITY = (1n << 64n) - 1n;
 /**
  * Does something with kvfio's own limit for stacks as high as it may raise it, and puts it back: to none with
  * CAP_SYS_RESOURCE, and to the hard limit otherwise. The limit of whoever
- * touches memory below a stack decides whether the stack grows, also where that is another process's
+ * touches memory below a stack decides whether the stack grows, even if that is another process's
  * (acct_stack_growth in mm/mmap.c or mm/vma.c).
  *
  * @param work - is given that limit, in bytes

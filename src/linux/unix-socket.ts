@@ -11,7 +11,7 @@ import {Message, receiveMessage, sendMessage} from './socket-message.js';
 
 const SO_PEERCRED = 17;
 
-/** Who was at the other end when it connected or began to listen. The process may be gone, and its number reused. */
+/** The process at the other end when it connected or began to listen. It may be gone, and its number reused. */
 export interface PeerCredentials {
   /** 0 for a process that has no number in this pid namespace. */
   pid: number;

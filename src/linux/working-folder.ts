@@ -10,7 +10,7 @@ export const openHome = (): Home | null => {
   let fd: number | undefined;
   try {
     fd = openSync('.', O_PATH | constants.O_DIRECTORY);
-    const place = `/proc/self/fd/${fd}`; // also where the folder's name is gone
+    const place = `/proc/self/fd/${fd}`; // even if the folder's name is gone
     process.chdir(place);
     const opened = fd;
     return {

@@ -10,7 +10,7 @@ import {notViable} from './group-file.js';
 import {holdersOf} from './holders.js';
 import {checkNode, holderText, openNode, toFree} from './open-node.js';
 
-/** Who uses a device, and through what. */
+/** A process that uses a device, and the node that it uses. */
 export interface CdevUse {
   /** The group of the device. */
   group: Group;

@@ -10,7 +10,7 @@ export interface Holder {
 }
 
 /**
- * Who has device nodes open, by device number and so under whatever path. kvfio is among them only where nobody else is: what
+ * Processes that have device nodes open, by device number and so under any path. kvfio is among them only if no other process is: what
  * it inherited is for whom it has it from to close.
  */
 export interface OpenNodes {
@@ -63,7 +63,7 @@ export const withoutInherited = (
     }),
   );
 
-/** Who has one of some character devices open, and how many processes kvfio may not look into. */
+/** The processes that have one of some character devices open, and the number of processes that kvfio may not look into. */
 export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hidden: number} => {
   const open = readOpenNodes();
   return {holders: holdersAmong(open, devices), hidden: open.hidden};

@@ -19,7 +19,7 @@ const LONGEST_GREETING = 4096;
 export interface VmSource {
   /** Path, or abstract name as `@name`. */
   address: string;
-  /** Who listened there: a hint at the owner, no proof. */
+  /** The process that listened there: a hint at the owner, not a proof. */
   peer: PeerCredentials;
 }
 

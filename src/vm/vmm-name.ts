@@ -11,7 +11,7 @@ export interface VmmName {
 export type Vmm = 'qemu' | 'cloud-hypervisor' | 'firecracker' | 'crosvm' | 'kvfio';
 
 /**
- * Who a VMM is and what its VM is called, by the command line that it was started with. libvirt and others that
+ * The kind of a VMM and the name of its VM, by the command line that it was started with. libvirt and others that
  * start QEMU name the VM with -name.
  *
  * @param comm - name of the process, for one whose command line is not readable as such

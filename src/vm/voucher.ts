@@ -6,7 +6,7 @@ import type {PeerCredentials} from '../linux/unix-socket.js';
 import {trustedUsers} from './trusted-users.js';
 
 /**
- * Who says which VM is meant, and for which processes that speaks. Anybody may pass a descriptor of a VM to anybody, so
+ * The party that named the VM, and the processes that it may speak for. Anybody may pass a descriptor of a VM to anybody, so
  * that a process has one does not permit stopping it.
  */
 export interface Voucher {
@@ -18,7 +18,7 @@ export interface Voucher {
   users: ReadonlySet<number>;
 }
 
-/** Who listened at a socket. */
+/** The process that listened at a socket. */
 export const voucherOfPeer = ({pid, uid}: PeerCredentials): Voucher => ({
   pid,
   speaksForItself: trustedUsers().has(uid),

@@ -241,7 +241,7 @@ const vcpusOf = ({byVcpu}: ExitCount, {times}: ExitTimes): AgainstVcpu[] =>
       };
     });
 
-/** Whether the VM may have run although KVM reported nothing at all: back ends other than the kernel's two do not. */
+/** Whether the VM may have run even though KVM reported nothing: back ends other than the kernel's two do not. */
 const isSilent = ({kvmModule}: MachineRecord, {busy}: VmThreads): boolean => {
   if (busy.guest > 0) return true;
   return !/^kvm_(intel|amd)$/.test(kvmModule ?? '') && busy.all > 0;

@@ -30,7 +30,7 @@ export interface DriverOptions {
 export interface BindOptions extends DriverOptions {
   /** Which driver of VFIO; undefined: vfio-pci, and what another one has stays with that. */
   driver?: DriverWish | undefined;
-  /** Who gets the groups' nodes; null leaves them as they are. */
+  /** The user who gets the groups' nodes; null leaves them unchanged. */
   owner: NewOwner | null;
 }
 

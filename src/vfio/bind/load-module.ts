@@ -41,5 +41,5 @@ const whyNot = ({
   return `modprobe says: ${lines.join('; ')}.`;
 };
 
-/** Who speaks, and where in the source of libkmod. */
+/** The prefix of a message: the program, and the place in the source of libkmod. */
 const PREFIX = /^(?:modprobe: (?:FATAL|ERROR): )?(?:\S*libkmod\S*\.c:\d+ \w+\(\) )?/;

@@ -10,7 +10,7 @@ export interface NodeOwner {
   uid: number;
 }
 
-/** Whose nodes are. A machine that is only a tree of files has none. */
+/** The owners of nodes. A machine that is only a tree of files has no nodes. */
 export interface Nodes {
   /** Null when there is no such character device. */
   owner: (path: string) => NodeOwner | null;

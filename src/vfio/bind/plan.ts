@@ -24,7 +24,7 @@ export interface PlannedDevice {
   choice?: DriverChoice;
 }
 
-/** Whose a group's node is to be. */
+/** The user who is to own a group's node. */
 export interface NewOwner {
   uid: number;
   name: string;

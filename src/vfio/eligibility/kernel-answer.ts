@@ -41,7 +41,7 @@ export const explainProbe = (
   return found.length === 0 ? null : obstacleWords(found);
 };
 
-/** All that stands in the way of any member, also where another one is enough for a VM. */
+/** All that stands in the way of any member, even if another member is enough for a VM. */
 export const obstaclesOf = (host: Examined, group: Group): Obstacle[] => assess(host, group).group.obstacles;
 
 /** Obstacles as the reason of a failure, and what removes the first that can be removed as its hint. */

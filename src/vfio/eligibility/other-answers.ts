@@ -31,7 +31,7 @@ const OTHER_ANSWERS: readonly OtherAnswer[] = [
     errno: 'ENOENT',
     source: 'the file system that is mounted on /dev',
     kind: 'notFound',
-    why: 'The node is not in this /dev, though the kernel has what it is for.',
+    why: 'This /dev does not have the node, but the kernel has what it is for.',
     hint: 'Run kvfio outside of the container, or have the node made.',
   },
   {

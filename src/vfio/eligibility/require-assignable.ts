@@ -47,7 +47,7 @@ const notAssignable = ({id}: Group, obstacles: readonly Obstacle[], address: str
 const usedBy = (host: Examined, address: string | null): Examined =>
   address === null ? host : {...host, by: 'cdev'};
 
-/** What would keep a VM from a group, or a device of it, though VFIO had all that it can have of it; null where nothing certain would. */
+/** The obstacle that would keep a VM from a group, or a device of it, even if VFIO had every member that it can take; null if none is certain. */
 export const whyBindingIsUseless = (
   host: Examined,
   group: Group,

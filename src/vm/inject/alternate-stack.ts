@@ -18,7 +18,7 @@ export const mayBeOnAlternateStack = (memory: ProcessMemory, rsp: bigint, end: b
   );
 };
 
-/** @param upper - the upper half of the address of the stack: a search for that is quick also when it runs for the first time */
+/** @param upper - the upper half of the address of the stack: a search for that is quick even when it runs for the first time */
 const isDescribed = (
   bytes: Buffer,
   upper: number,

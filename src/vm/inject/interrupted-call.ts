@@ -4,7 +4,7 @@ import {mayBeMadeAgain} from './waiting-calls.js';
 
 /**
  * Registers with which a thread that was interrupted makes its call again. The kernel leaves the wish for that in rax, and
- * fulfils it by itself (arch_do_signal_or_restart in arch/x86/kernel/signal.c); only some calls have failed for good although
+ * fulfils it by itself (arch_do_signal_or_restart in arch/x86/kernel/signal.c); only some calls have failed for good even though
  * no signal has come. With ERESTARTNOHAND the kernel makes these again, too, unless it has a signal for a handler; then the
  * call fails with EINTR, as it should.
  *

@@ -298,7 +298,7 @@ export class OwnerProcess implements Disposable {
     return false;
   }
 
-  /** Who traces the process, for longer than another kvfio does. */
+  /** The process that traces the owner for longer than another kvfio does. */
   #tracer(isAlone: boolean): string | null {
     const begin = performance.now();
     for (;;) {
@@ -355,7 +355,7 @@ export class OwnerProcess implements Disposable {
 
 /** Milliseconds for what passes by itself: an unlucky moment of a thread. */
 const HOPE = 1000;
-/** Tries that are made also where they take longer than that. */
+/** Tries that are made even if they take longer than that. */
 const TRIES = 20;
 
 /** Milliseconds that a tracer may take to be seen to have let go, such as a kvfio that was killed. */
@@ -364,7 +364,7 @@ const TRACED = 3000;
 /** Milliseconds that the threads of a killed process may take to end. */
 const ENDING = 200;
 
-/** Milliseconds in which other kvfios have done their work with an owner, also where they have to wait for a CPU. */
+/** Milliseconds in which other kvfios finish their work with an owner, even if they have to wait for a CPU. */
 const WORKED_ON = 10_000;
 
 /** Bytes that are compared at each stop: at most 9 and 3 of code, and the mark. */

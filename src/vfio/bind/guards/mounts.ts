@@ -15,7 +15,7 @@ export interface Mount {
 export const readMounts = (tree: HostTree): Mount[] =>
   onePerNamespace(tree).flatMap((process) => parseMountInfo(mountInfoOf(tree, process)));
 
-/** Empty for a process that has ended, also where nobody has waited for it yet (fs/proc_namespace.c, mounts_open_common). */
+/** Empty for a process that has ended, even a zombie (fs/proc_namespace.c, mounts_open_common). */
 const mountInfoOf = (tree: HostTree, process: string): string => {
   try {
     return textOf(tree, `/proc/${process}/mountinfo`) ?? '';
