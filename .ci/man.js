@@ -72,9 +72,7 @@ const flag = (each) => {
 const example = (each, id) => {
   const {description = '', command = ''} = typeof each === 'string' ? {command: each} : each;
   return [
-    ...(description === ''
-      ? []
-      : ['.PP', text(sentence(capital(rendered(description, id))).replace(/:\.$/, ':'))]),
+    ...(description === '' ? [] : ['.PP', text(`${capital(rendered(description, id)).replace(/:$/, '')}:`)]),
     ...['.RS 4', '.nf', text(rendered(command, id)), '.fi', '.RE'],
   ];
 };

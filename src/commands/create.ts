@@ -6,7 +6,7 @@ import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 export default class Create extends ChangeCommand {
   static override summary = 'Create the kvm-vfio device of a VM.';
 
-  static override description = `Makes the kernel's call KVM_CREATE_DEVICE and reports its errors as they are: EBUSY, if the VM has such a device already, is exit code 6. The VM's owner holds the device, and the device ends with the VM.`;
+  static override description = `Makes the kernel's call KVM_CREATE_DEVICE and reports its errors as they are: EBUSY, if the VM has such a device already, is exit code 6. The VM's owner, the process that created the VM, holds the device; it ends with the VM.`;
 
   static override usage = 'create (--vm-sock PATH | --pid PID) [FLAGS]';
 

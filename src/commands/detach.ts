@@ -8,7 +8,7 @@ export default class Detach extends ChangeCommand {
 
   static override description = `Deletes them from the VM's kvm-vfio device, and closes the descriptors that kvfio handed over to the VM's owner, so that they are free for others.
 
-A descriptor that the VMM opened itself stays open. kvfio leaves alone what is not attached; if that is all, it exits with 0, and --json says "changed": false.`;
+The owner is the process that created the VM. A descriptor that it opened itself stays open. kvfio leaves alone what is not attached; if that is all, it exits with 0, and --json says "changed": false.`;
 
   static override usage = [
     'detach (--vm-sock PATH | --pid PID) (--group N | --cdev BDF)... [FLAGS]',

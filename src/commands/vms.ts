@@ -13,7 +13,7 @@ export default class Vms extends BaseCommand {
 
   static override description = `Reads /proc only: kvfio stops no process and asks no VM anything. Without root it lists your own VMs, and says how many processes it could not look into.
 
-MEMORY is what the owner has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: if an owner has such a device, kvfio takes all VFIO files that it has open for registered. "kvfio status --verify" finds out.
+The owner is the process that created the VM. MEMORY is what it has at present, resident pages and huge pages of hugetlbfs together: what the guest has touched so far, or all of it once VFIO has pinned it, and the VMM's own. DEVICE is the owner's descriptor of the kvm-vfio device. COHERENCY is a prediction, because the kernel does not list what is registered: if an owner has such a device, kvfio takes all VFIO files that it has open for registered. "kvfio status --verify" finds out.
 
 If an owner has several VMs, kvfio lists all that it holds with each of them, and knows VCPUS only as root, with debugfs.`;
 
