@@ -100,8 +100,9 @@ const newKind = (baseline: ComparedMachine, machine: ComparedMachine, example: s
   };
 };
 
-/** A kind with more hosts than this is not listed by names: nobody reads so many, and it is not an odd one. */
+/** Files that a kind lists at most: nobody reads the names of more hosts. */
 const FILES_KEPT = 100;
+/** A kind is odd if less than one in so many hosts is of it. */
 const ODD_BELOW = 100;
 
 /** Largest snapshot of many that is read or unpacked, in bytes: that of 5,000 devices has about half of it. */

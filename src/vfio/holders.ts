@@ -91,7 +91,7 @@ const nodesOf = (owner: Process): Node[] =>
     link.startsWith('/') ? (unlessRefused(() => owner.deviceNodeOf(fd)) ?? []) : [],
   );
 
-/** A process counts as hidden unless it is gone, or certainly has no files. */
+/** Whether a process may have files: one that kvfio may not look into may, and one that is gone has none. */
 const mayHaveFiles = (owner: Process): boolean => {
   try {
     return owner.mayHaveFiles();
