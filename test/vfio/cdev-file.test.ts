@@ -86,7 +86,12 @@ describe('opening a device', () => {
   });
 
   it('is refused at a node that is missing, or of another device', async () => {
-    await failsWith(() => openCdev(node('/dev/kvfio-none', 1), use()), 'CDEV_NOT_OPENED', 3, /not in this/);
+    await failsWith(
+      () => openCdev(node('/dev/kvfio-none', 1), use()),
+      'CDEV_NOT_OPENED',
+      3,
+      /does not have the node/,
+    );
     await failsWith(() => openCdev(node('/dev/full', 1), use()), 'CDEV_NOT_OPENED', 5, /of another device/);
   });
 });

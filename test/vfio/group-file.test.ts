@@ -47,7 +47,7 @@ describe('opening a group', () => {
       () => openGroup(node('/dev/kvfio-none', 1), {group, examined, container: 'none'}),
       'GROUP_NOT_OPENED',
       3,
-      /not in this/,
+      /does not have the node/,
     );
     await failsWith(
       () => openGroup(node('/dev/null', 1), {group, examined, container: 'none'}),
