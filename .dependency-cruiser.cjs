@@ -1,39 +1,45 @@
-/** Layers of src/, from the top. An import may stay in its layer's folder or point down, never up. */
-const layers = [
+/** Rooms of src/, from the top. An import may stay in its room or point down, never up and never to a neighbour. */
+const rows = [
   ['commands'],
   ['cli'],
   ['snapshot', 'diff', 'export'],
   ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],
-  ['vm', 'vfio'],
+  ['vfio', 'demo-vm'],
   ['iommu'],
+  ['owner', 'pci'],
+  ['vm'],
+  ['kvm', 'host'],
   ['linux'],
 ];
 
-const upward = layers.slice(1).map((folders, index) => ({
-  name: `${folders.join('-')}-knows-nothing-above`,
+const FLOOR = '^src/[^/]+\\.ts$';
+
+/** What a file of each row may not import. */
+const upward = rows.slice(1).map((rooms, index) => ({
+  name: `${rooms.join('-')}-knows-nothing-above`,
   comment: 'Arrows point down only (ARCHITECTURE.md).',
   severity: 'error',
-  from: {path: `^src/(${folders.join('|')})/`},
+  from: {path: `^src/(${rooms.join('|')})/`},
   to: {
-    path: `^src/(${layers
+    path: `^src/(${rows
       .slice(0, index + 1)
       .flat()
       .join('|')})/`,
   },
 }));
 
-/** Domain folders that share a row do not know each other; commands are one file each and know only what is below. */
-const sideways = layers
+/** Rooms that share a row do not know each other; commands are one file each and know only what is below. */
+const sideways = rows
   .flat()
-  .filter((folder) => folder !== 'cli')
-  .map((folder) => ({
-    name: `${folder}-beside`,
+  .filter((room) => room !== 'cli')
+  .map((room) => ({
+    name: `${room}-beside`,
     severity: 'error',
-    from: {path: `^src/${folder}/`},
+    from: {path: `^src/${room}/`},
     to: {
-      path: `^src/(${layers.find((row) => row.includes(folder)).join('|')})/`,
-      ...(folder === 'commands' ? {} : {pathNot: `^src/${folder}/`}),
+      path: `^src/(${rows.find((row) => row.includes(room)).join('|')})/`,
+      ...(room === 'commands' ? {} : {pathNot: `^src/${room}/`}),
     },
   }));
 
@@ -47,10 +53,23 @@ module.exports = {
       to: {},
     },
     {
-      name: 'failure-is-the-floor',
+      name: 'every-room-has-a-row',
       severity: 'error',
-      from: {path: '^src/failure\\.ts$'},
-      to: {path: '^src/'},
+      from: {},
+      to: {path: '^src/', pathNot: `^src/(${rows.flat().join('|')})/|${FLOOR}|^src/schemas/`},
+    },
+    {name: 'the-floor-knows-no-room', severity: 'error', from: {path: FLOOR}, to: {path: '^src/[^/]+/'}},
+    {
+      name: 'cli-output-knows-nothing-else-of-cli',
+      severity: 'error',
+      from: {path: '^src/cli/output/'},
+      to: {path: '^src/cli/', pathNot: '^src/cli/output/'},
+    },
+    {
+      name: 'each-way-to-an-owner-knows-no-other',
+      severity: 'error',
+      from: {path: '^src/owner/(agent|inject)/'},
+      to: {path: '^src/owner/(agent|inject|direct)', pathNot: '^src/owner/$1/'},
     },
     {
       name: 'only-linux-calls-libc',

@@ -49,19 +49,19 @@ const bundles = [
   }),
   ...Object.entries(FAMILIES).map(([name, commands]) => family(name, commands)),
   ...[
-    'dist/cli/start.js',
-    'dist/cli/main.js',
-    'dist/cli/help.js',
-    'dist/vm/vcpu-worker.js',
-    'dist/iommu/groups-thread.js',
-    ...files('dist/commands').filter(
-      (file) => !Object.values(FAMILIES).flat().includes(basename(file, '.js')),
-    ),
-  ].map((entry) =>
+    ['cli/start', 'dist/cli/startup/start.js'],
+    ['cli/main', 'dist/cli/startup/main.js'],
+    ['cli/help', 'dist/cli/help/help.js'],
+    ['demo-vm/vcpu-worker', 'dist/demo-vm/vcpu-worker.js'],
+    ['iommu/groups-thread', 'dist/iommu/groups-thread.js'],
+    ...files('dist/commands')
+      .filter((file) => !Object.values(FAMILIES).flat().includes(basename(file, '.js')))
+      .map((file) => [`commands/${basename(file, '.js')}`, file]),
+  ].map(([out, entry]) =>
     build({
       ...common,
-      entryPoints: [entry],
-      outbase: 'dist',
+      // which room of the sources it is in is no matter of those who install the package
+      entryPoints: [{in: entry, out}],
       // what is imported on demand, under one name for all that do
       splitting: true,
       chunkNames: 'shared/[name]-[hash]',
@@ -149,7 +149,7 @@ function shareCore({onResolve}) {
 
 /**
  * What oclif names at its top and kvfio never gets to: how it finds plugins, commands and configuration that a Program
- * (src/cli/program.ts) gives it, and the version of Node that it compares with a package.json which no bundle has.
+ * (src/cli/startup/program.ts) gives it, and the version of Node that it compares with a package.json which no bundle has.
  * Whatever got there all the same would end with a TypeError that names the function.
  */
 function leaveOutUnused({onResolve, onLoad}) {

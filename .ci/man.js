@@ -4,8 +4,8 @@ import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {Config} from '@oclif/core';
-import {EXIT_MEANINGS} from '../dist/cli/exit-meanings.js';
-import {HELP_MAP, ROUND} from '../dist/cli/help-map.js';
+import {EXIT_MEANINGS} from '../dist/cli/help/exit-meanings.js';
+import {HELP_MAP, ROUND} from '../dist/cli/help/help-map.js';
 import {EXIT_CODES} from '../dist/failure.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));

@@ -19,10 +19,10 @@ const DOCUMENTS = [
   ['bind', 'src/vfio/bind/bind-document.ts', 'BindDocument'],
   ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
   ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
-  ['vms-watch', 'src/kvm-vfio/vm-changes.ts', 'WatchDocument'],
+  ['vms-watch', 'src/kvm-vfio/diff-vms.ts', 'WatchDocument'],
   ['doctor', 'src/doctor/doctor.ts', 'DoctorDocument'],
   ['completion', 'src/commands/completion.ts', 'CompletionDocument'],
-  ['error', 'src/cli/report.ts', 'ErrorDocument'],
+  ['error', 'src/cli/output/report.ts', 'ErrorDocument'],
 ];
 
 mkdirSync('src/schemas', {recursive: true});

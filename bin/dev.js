@@ -8,6 +8,6 @@ void (async () => {
   process.env.NODE_ENV = 'development';
   const {settings} = await import('@oclif/core');
   settings.debug = true;
-  const {main} = await source('cli/main');
+  const {main} = await source('cli/startup/main');
   await main({root: join(__dirname, '..'), commandOf: (id) => source(`commands/${id}`)});
 })();

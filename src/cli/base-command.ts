@@ -1,13 +1,13 @@
 import {Command, Errors, Flags, type Interfaces} from '@oclif/core';
 import type {ChalkInstance} from 'chalk';
-import {colourFor} from './colour.js';
-import {failureOf} from './failure-of.js';
-import {jsonPieces} from './json-pieces.js';
+import {colourFor} from './output/colour.js';
+import {failureOf} from './usage/failure-of.js';
+import {jsonPieces} from './output/json-pieces.js';
 import {printable, printableJson} from '../printable.js';
-import {reportFailure} from './report.js';
-import {withUsageHint} from './usage-hint.js';
-import {facts, stderrWidth, wrapped} from './wrap.js';
-import {linePieces, writePieces} from './write-pieces.js';
+import {reportFailure} from './output/report.js';
+import {withUsageHint} from './usage/usage-hint.js';
+import {facts, stderrWidth, wrapped} from './output/wrap.js';
+import {linePieces, writeStream} from './output/write-stream.js';
 
 /**
  * oclif takes the words after `--flag=value` for more values where the flag may be given several times.
@@ -102,7 +102,7 @@ export abstract class BaseCommand extends Command {
 
   /** The same for text that has its own line ends. */
   protected async printManyPieces(pieces: Iterable<string>): Promise<void> {
-    await writePieces(pieces);
+    await writeStream(pieces);
   }
 
   /**
@@ -111,7 +111,7 @@ export abstract class BaseCommand extends Command {
    * @returns whether all of it is out. If not, nobody has asked for its later fields, and nobody should.
    */
   protected printDocument(document: object): Promise<boolean> {
-    return writePieces(this.#printing(jsonPieces(document)));
+    return writeStream(this.#printing(jsonPieces(document)));
   }
 
   /** Writes one of several documents, each on a line of its own; `run()` then returns none. */

@@ -1,15 +1,15 @@
-import type {Change} from '../kvm-vfio/account.js';
+import type {RequestedChange} from '../kvm-vfio/change-report.js';
 import {changeVm} from '../kvm-vfio/change.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 import {holdSignalsToTheEnd} from '../linux/hold-signals.js';
 import {BaseCommand} from './base-command.js';
-import {changeLines} from './change-text.js';
-import {reachOptions, vmPlace, type VmFlagValues} from './vm-flags.js';
+import {changeLines} from './answers/change-text.js';
+import {reachOptions, vmPlace, type VmFlagValues} from './flags/vm-flags.js';
 
 /** What the commands share that change a VM's kvm-vfio device. */
 export abstract class ChangeCommand extends BaseCommand {
   protected async change(
-    change: Change,
+    change: RequestedChange,
     flags: VmFlagValues & {'dry-run': boolean},
   ): Promise<ChangeDocument> {
     const document = await changeVm(vmPlace(flags), change, {

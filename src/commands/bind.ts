@@ -7,15 +7,15 @@ import {
   guardFlags,
   memberFlags,
   memberRequest,
-  ownerOf,
+  nodeUser,
   patienceFlag,
-} from '../cli/bind-flags.js';
-import {bindLines} from '../cli/bind-text.js';
-import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {usageFailure} from '../cli/usage-failure.js';
-import {dryRunFlag} from '../cli/vm-flags.js';
+} from '../cli/flags/bind-flags.js';
+import {bindLines} from '../cli/answers/bind-text.js';
+import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
+import {dryRunFlag} from '../cli/flags/vm-flags.js';
 import {EXIT_CODES} from '../failure.js';
-import {openTree} from '../linux/open-tree.js';
+import {openTree} from '../host/open-tree.js';
 import {bindDevices} from '../vfio/bind/bind.js';
 import type {BindDocument} from '../vfio/bind/bind-document.js';
 import {filesAlone, hostSetting} from '../vfio/bind/setting.js';
@@ -79,7 +79,7 @@ At the end kvfio compares every device that it changed with its goal. Its locks 
     const tree = openTree(flags.sysroot);
     const document = await bindDevices(memberRequest(flags), {
       setting: tree.origin.kind === 'host' ? hostSetting() : filesAlone(tree),
-      owner: ownerOf(flags.user),
+      owner: nodeUser(flags.user),
       driver: driverWish(flags.driver),
       force: forced(flags),
       dryRun: flags['dry-run'],

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, vmFlags} from '../cli/vm-flags.js';
+import {dryRunFlag, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Create extends ChangeCommand {

@@ -1,5 +1,5 @@
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/vm-flags.js';
+import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Delete extends ChangeCommand {

@@ -1,14 +1,14 @@
 import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {diffLines} from '../cli/diff-text.js';
-import {kindsLines} from '../cli/kinds-text.js';
-import {Progress} from '../cli/progress.js';
-import {usageFailure} from '../cli/usage-failure.js';
+import {diffLines} from '../cli/answers/diff-text.js';
+import {kindsLines} from '../cli/answers/kinds-text.js';
+import {Progress} from '../cli/output/progress.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
 import {baselineDocument, type BaselineDocument} from '../diff/baseline-document.js';
 import {diffDocument, type DiffDocument} from '../diff/diff-document.js';
 import {readCompared, type ComparedMachine} from '../diff/machine.js';
 import {EXIT_CODES, type Failure} from '../failure.js';
-import {openTree} from '../linux/open-tree.js';
+import {openTree} from '../host/open-tree.js';
 import {grouped} from '../numbers.js';
 
 export default class Diff extends BaseCommand {

@@ -1,13 +1,13 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {doctorLines} from '../cli/doctor-text.js';
-import {sysrootFlag} from '../cli/sysroot-flag.js';
+import {doctorLines} from '../cli/answers/doctor-text.js';
+import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
 import {PURPOSES} from '../doctor/check.js';
 import {diagnose, type DoctorDocument} from '../doctor/doctor.js';
 import {readMachine} from '../doctor/machine.js';
 import {EXIT_CODES} from '../failure.js';
-import {readLogFile} from '../linux/kernel-log.js';
-import {openTree} from '../linux/open-tree.js';
+import {readLogFile} from '../host/kernel-log.js';
+import {openTree} from '../host/open-tree.js';
 
 export default class Doctor extends BaseCommand {
   static override summary = 'Check what this host lacks to attach, probe or pass through devices.';

@@ -1,13 +1,13 @@
 import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {usageFailure} from '../cli/usage-failure.js';
+import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
 import {FORMAT_NAMES, FORMATS, type FormatName} from '../export/formats.js';
 import {takeReading, type Unread} from '../export/reading.js';
 import {writeExport} from '../export/write-export.js';
 import type {Failure} from '../failure.js';
-import type {Warning} from '../iommu/attributes.js';
-import {openTree} from '../linux/open-tree.js';
+import type {Warning} from '../host/attributes.js';
+import {openTree} from '../host/open-tree.js';
 
 /** What `kvfio export --out FILE --json` prints. */
 export interface ExportDocument {

@@ -1,20 +1,20 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {groupsLines, noGroupsLine} from '../cli/groups-text.js';
-import {INT_MAX} from '../cli/int-max.js';
-import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/groups-table.js';
-import type {Column, Needed} from '../cli/table.js';
-import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
-import {usageFailure} from '../cli/usage-failure.js';
+import {groupsLines, noGroupsLine} from '../cli/answers/groups-text.js';
+import {INT_MAX} from '../cli/flags/int-max.js';
+import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
+import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/answers/groups-table.js';
+import type {Column, Needed} from '../cli/output/table.js';
+import {tableChoice, tableFlags, type TableChoice} from '../cli/flags/table-flags.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
 import type {Device} from '../iommu/device.js';
 import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../groups/groups-document.js';
 import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
-import {CLASS_FILTERS, type ClassFilter} from '../iommu/pci-class.js';
+import {CLASS_FILTERS, type ClassFilter} from '../pci/class.js';
 import {selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import {openTree} from '../linux/open-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import {openTree} from '../host/open-tree.js';
 import {examine} from '../vfio/eligibility/examined.js';
 
 export default class Groups extends BaseCommand {

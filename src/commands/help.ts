@@ -1,5 +1,5 @@
 import {Args, Command, Flags} from '@oclif/core';
-import KvfioHelp from '../cli/help.js';
+import KvfioHelp from '../cli/help/help.js';
 
 /** What `--help` shows; as it tells of commands and answers nothing, it has no --json. */
 export default class Help extends Command {

@@ -1,16 +1,16 @@
 import {BaseCommand} from '../cli/base-command.js';
-import {compareLines} from '../cli/compare-text.js';
+import {compareLines} from '../cli/answers/compare-text.js';
 import {EndingSignals} from '../cli/ending-signals.js';
-import {againstLines} from '../cli/against-text.js';
-import {probeAnswerLines} from '../cli/probe-answer.js';
-import {probeFlags, type ProbeFlags} from '../cli/probe-flags.js';
-import {probeConditions, type ProbeConditions} from '../cli/probe-conditions.js';
-import {ProbeProgress} from '../cli/probe-progress.js';
-import {vmPlace, type VmFlagValues} from '../cli/vm-flags.js';
-import {usageFailure} from '../cli/usage-failure.js';
-import {writePieces} from '../cli/write-pieces.js';
+import {againstLines} from '../cli/answers/against-text.js';
+import {probeAnswerLines} from '../cli/answers/probe-answer.js';
+import {probeFlags, type ProbeFlags} from '../cli/flags/probe-flags.js';
+import {probeConditions, type ProbeConditions} from '../cli/flags/probe-conditions.js';
+import {ProbeProgress} from '../cli/answers/probe-progress.js';
+import {vmPlace, type VmFlagValues} from '../cli/flags/vm-flags.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
+import {writeStream} from '../cli/output/write-stream.js';
 import type {Failure} from '../failure.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
 import {Deadline} from '../linux/deadline.js';
 import {checkReplaceable, replaceFile} from '../linux/replace-file.js';
 import {findVm} from '../probe/against/find-vm.js';
@@ -143,7 +143,7 @@ const draw = ({svg, force}: DrawFlags, drawing: Drawing): void => {
 
 const printSamples = async ({phases, clock}: Run): Promise<void> => {
   const series = phases.flatMap((phase) => phase.series);
-  await writePieces(csvChunks(series, clock));
+  await writeStream(csvChunks(series, clock));
 };
 
 const notTwo = (count: number): Failure =>

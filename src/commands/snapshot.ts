@@ -2,12 +2,12 @@ import {gzipSync} from 'node:zlib';
 import {Args, Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {printableJson} from '../printable.js';
-import {sysrootFlag} from '../cli/sysroot-flag.js';
-import {usageFailure} from '../cli/usage-failure.js';
+import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
+import {usageFailure} from '../cli/usage/usage-failure.js';
 import type {Failure} from '../failure.js';
-import type {Warning} from '../iommu/attributes.js';
+import type {Warning} from '../host/attributes.js';
 import {takeSnapshot} from '../snapshot/take-snapshot.js';
-import {openTree} from '../linux/open-tree.js';
+import {openTree} from '../host/open-tree.js';
 import {replaceFile} from '../linux/replace-file.js';
 
 /** What `kvfio snapshot --json` prints. */

@@ -1,7 +1,7 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {statusLines, unexpectedLine} from '../cli/status-text.js';
-import {reachOptions, vmFlags, vmPlace} from '../cli/vm-flags.js';
+import {statusLines, unexpectedLine} from '../cli/answers/status-text.js';
+import {reachOptions, vmFlags, vmPlace} from '../cli/flags/vm-flags.js';
 import {EXIT_CODES} from '../failure.js';
 import {EXPECTATIONS, vmStatus, type StatusDocument} from '../kvm-vfio/status.js';
 

@@ -1,8 +1,8 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {forced, unbindGuardFlags, memberFlags, memberRequest, patienceFlag} from '../cli/bind-flags.js';
-import {bindLines} from '../cli/bind-text.js';
-import {dryRunFlag} from '../cli/vm-flags.js';
+import {forced, unbindGuardFlags, memberFlags, memberRequest, patienceFlag} from '../cli/flags/bind-flags.js';
+import {bindLines} from '../cli/answers/bind-text.js';
+import {dryRunFlag} from '../cli/flags/vm-flags.js';
 import type {UnbindDocument} from '../vfio/bind/bind-document.js';
 import {recoverDevices} from '../vfio/bind/recover.js';
 import {EXIT_CODES} from '../failure.js';

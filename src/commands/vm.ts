@@ -2,9 +2,9 @@ import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {EndingSignals} from '../cli/ending-signals.js';
 import {printable} from '../printable.js';
-import {defaultSocket} from '../vm/default-socket.js';
-import {GUESTS, type Guest} from '../vm/minimal-vm.js';
-import {runMinimalVm} from '../vm/run-minimal-vm.js';
+import {defaultSocket} from '../demo-vm/default-socket.js';
+import {GUESTS, type DemoGuest} from '../demo-vm/minimal-vm.js';
+import {runMinimalVm} from '../demo-vm/run-minimal-vm.js';
 
 /** What `kvfio vm --json` prints: one line when it is ready, and one when it is stopped. */
 export interface VmDocument {
@@ -19,7 +19,7 @@ export interface VmDocument {
   fd: number;
   /** Old name of `fd`. */
   vmFd: number;
-  guest: Guest;
+  guest: DemoGuest;
   /** Whether it speaks the agent protocol. */
   agent: boolean;
   /** How many connections it has accepted. */

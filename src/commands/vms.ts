@@ -1,10 +1,16 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {EndingSignals} from '../cli/ending-signals.js';
-import {csvLines, sorted, tableLines} from '../cli/table.js';
-import {tableChoice, tableFlags, type TableChoice} from '../cli/table-flags.js';
-import {lastingText, LONGEST_EVENT, USUAL_VMS_COLUMNS, VMS_COLUMNS, watchColumns} from '../cli/vms-table.js';
-import type {WatchDocument} from '../kvm-vfio/vm-changes.js';
+import {csvLines, sorted, tableLines} from '../cli/output/table.js';
+import {tableChoice, tableFlags, type TableChoice} from '../cli/flags/table-flags.js';
+import {
+  lastingText,
+  LONGEST_EVENT,
+  USUAL_VMS_COLUMNS,
+  VMS_COLUMNS,
+  watchColumns,
+} from '../cli/answers/vms-table.js';
+import type {WatchDocument} from '../kvm-vfio/diff-vms.js';
 import {listVms, type ListedVm, type VmsDocument} from '../kvm-vfio/vms.js';
 import {watchVms, type WatchedVm} from '../kvm-vfio/watch-vms.js';
 
@@ -71,7 +77,7 @@ If an owner has several VMs, kvfio lists all that it holds with each of them, an
   async #follow(table: TableChoice<ListedVm>, interval: number): Promise<void> {
     using ending = new EndingSignals();
     // only whoever follows VMs needs the kernel for it
-    const {UnreadOutput} = await import('../cli/unread-output.js');
+    const {UnreadOutput} = await import('../cli/output/unread-output.js');
     using unread = new UnreadOutput();
     const print = await this.#printing(table);
     await watchVms({

@@ -1,6 +1,6 @@
 import {readdirSync} from 'node:fs';
 import {join} from 'node:path';
-import type {Warning} from '../iommu/attributes.js';
+import type {Warning} from '../host/attributes.js';
 import {Failure} from '../failure.js';
 import {summaryOf, type MachineSummary} from './diff-document.js';
 import {collectKinds, type Kinds} from './kinds.js';

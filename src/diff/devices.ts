@@ -1,7 +1,7 @@
-import {compareAddresses} from '../iommu/pci-address.js';
-import {changesOf, type Change, type Facts} from './change.js';
+import {compareAddresses} from '../pci/address.js';
+import {changesOf, type FactChange, type FactValues} from './change.js';
 import type {ComparedDevice} from './machine.js';
-import {match, type Matched, type Step} from './match.js';
+import {match, type Matched, type MatchStep} from './match.js';
 import {areOthers} from './serial.js';
 
 /**
@@ -27,7 +27,7 @@ export interface DeviceDifference {
   /** Whether another device of the same model may be the one that moved here. */
   guess: boolean;
   /** Another number of the same group, or another name of the same IOMMU unit, does not change a device. */
-  changes: Change<DeviceField>[];
+  changes: FactChange<DeviceField>[];
 }
 
 /** Groups and units of A, and what B calls them. */
@@ -46,7 +46,7 @@ const functionOf = ({place}: ComparedDevice): string => place.slice(place.lastIn
 
 const mayBeSame = (a: ComparedDevice, b: ComparedDevice): boolean => !areOthers(a.serial, b.serial);
 
-const STEPS: readonly Step<ComparedDevice, MatchedBy>[] = [
+const STEPS: readonly MatchStep<ComparedDevice, MatchedBy>[] = [
   {
     by: 'serial',
     // all functions of a device share its serial, and some makers give all their devices the same one
@@ -106,7 +106,7 @@ const ALONE = {
   changes: [],
 } satisfies Partial<DeviceDifference>;
 
-const FACTS: Facts<ComparedDevice, DeviceField> = {
+const FACTS: FactValues<ComparedDevice, DeviceField> = {
   ids: ({ids}) => ids,
   serial: ({serial}) => (serial === null ? null : `${serial.kind} ${serial.value}`),
   group: ({group}) => (group === null ? null : String(group)),
@@ -118,7 +118,7 @@ const FACTS: Facts<ComparedDevice, DeviceField> = {
 };
 
 /** A serial that only one machine shows does not count as a change: whether it shows depends on who looks, and how. */
-const isRenaming = ({field, a, b}: Change<DeviceField>, {groups, units}: Counterparts): boolean => {
+const isRenaming = ({field, a, b}: FactChange<DeviceField>, {groups, units}: Counterparts): boolean => {
   if (a === null || b === null) return field === 'serial';
   switch (field) {
     case 'group':

@@ -1,6 +1,6 @@
-import type {Warning} from '../iommu/attributes.js';
-import type {Origin} from '../linux/host-tree.js';
-import {countsOf, differenceOf, isNone, type Counts, type Difference} from './difference.js';
+import type {Warning} from '../host/attributes.js';
+import type {Origin} from '../host/tree.js';
+import {countsOf, machineDifference, isNone, type Counts, type Difference} from './difference.js';
 import type {ComparedMachine} from './machine.js';
 
 /** One of the machines that are compared. */
@@ -33,7 +33,7 @@ export const diffDocument = (
   b: ComparedMachine,
   {expected}: {expected: boolean},
 ): DiffDocument => {
-  const difference = differenceOf(a, b);
+  const difference = machineDifference(a, b);
   return {
     schemaVersion: 1,
     a: summaryOf(a),

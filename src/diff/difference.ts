@@ -13,7 +13,7 @@ export interface Difference {
 }
 
 /** Compares two machines, in time that grows with their size. */
-export const differenceOf = (a: ComparedMachine, b: ComparedMachine): Difference => {
+export const machineDifference = (a: ComparedMachine, b: ComparedMachine): Difference => {
   const [units, devices] = [matchUnits(a.units, b.units), matchDevices(a.devices, b.devices)];
   const groups = matchGroups(a.groups, b.groups, devices);
   const counterparts = {

@@ -1,4 +1,4 @@
-import {changesOf, type Change, type Facts} from './change.js';
+import {changesOf, type FactChange, type FactValues} from './change.js';
 import type {MatchedDevices} from './devices.js';
 import type {ComparedDevice, ComparedGroup} from './machine.js';
 
@@ -16,7 +16,7 @@ export interface GroupDifference {
   lost: string[];
   /** Addresses in B of its members that were not in it in A. */
   gained: string[];
-  changes: Change<GroupField>[];
+  changes: FactChange<GroupField>[];
 }
 
 /** Numbers of the groups of A, and those of B that they are. */
@@ -96,7 +96,7 @@ export const groupDifferences = (
   return [...ofA, ...ofB].sort((one, other) => numberOf(one) - numberOf(other));
 };
 
-const FACTS: Facts<ComparedGroup, GroupField> = {
+const FACTS: FactValues<ComparedGroup, GroupField> = {
   number: ({group}) => String(group),
   snoop: ({snoop}) => snoop,
   assignable: ({assignable}) => assignable,

@@ -1,19 +1,19 @@
 import type {Kernel} from '../iommu/kernel.js';
-import {changesOf, type Change, type Facts} from './change.js';
+import {changesOf, type FactChange, type FactValues} from './change.js';
 
 /** What may differ of the kernels; of the command line what concerns IOMMU, VFIO, PCI and KVM. */
 export type KernelField = 'release' | 'stable' | 'architecture' | 'commandLine';
 
 /** What differs of two kernels. */
 export interface KernelDifference {
-  changes: Change<KernelField>[];
+  changes: FactChange<KernelField>[];
   /** Parameters that only the command line of B has. */
   added: string[];
   /** Parameters that only the command line of A has. */
   removed: string[];
 }
 
-export const KERNEL_FACTS: Facts<Kernel, KernelField> = {
+export const KERNEL_FACTS: FactValues<Kernel, KernelField> = {
   release: ({release}) => release,
   stable: ({stable}) => (stable === null ? null : String(stable)),
   architecture: ({architecture}) => architecture,

@@ -1,6 +1,6 @@
 import {Failure} from '../failure.js';
-import {openTree} from '../linux/open-tree.js';
-import {countsOf, differenceOf, isNone, type Counts, type Difference} from './difference.js';
+import {openTree} from '../host/open-tree.js';
+import {countsOf, machineDifference, isNone, type Counts, type Difference} from './difference.js';
 import {kindKey} from './kind-key.js';
 import {readCompared, type ComparedMachine} from './machine.js';
 
@@ -21,7 +21,7 @@ export interface Kind {
 }
 
 /** Something that is not a snapshot, or one that could not be read. */
-export interface Unread {
+export interface UnreadMachine {
   file: string;
   /** As failures are called. */
   code: string;
@@ -35,7 +35,7 @@ export interface Kinds {
   hosts: number;
   /** How many of them have something that could not be read. */
   incomplete: number;
-  unread: Unread[];
+  unread: UnreadMachine[];
 }
 
 /**
@@ -50,7 +50,7 @@ export const collectKinds = (
   onProgress: (done: number) => void,
 ): Kinds => {
   const kinds = new Map<string, Kind>();
-  const unread: Unread[] = [];
+  const unread: UnreadMachine[] = [];
   let incomplete = 0;
   for (const [at, file] of files.entries()) {
     onProgress(at);
@@ -78,7 +78,7 @@ export const collectKinds = (
   };
 };
 
-const readOne = (file: string): ComparedMachine | Unread => {
+const readOne = (file: string): ComparedMachine | UnreadMachine => {
   try {
     return readCompared(openTree(file, SNAPSHOT_LIMIT), {serials: false, names: false});
   } catch (error) {
@@ -88,7 +88,7 @@ const readOne = (file: string): ComparedMachine | Unread => {
 };
 
 const newKind = (baseline: ComparedMachine, machine: ComparedMachine, example: string): Kind => {
-  const difference = differenceOf(baseline, machine);
+  const difference = machineDifference(baseline, machine);
   return {
     hosts: 1,
     example,

@@ -1,13 +1,13 @@
 import {groupsDocument, type ListedDevice} from '../groups/groups-document.js';
 import {openHost, wholeHost} from '../iommu/host.js';
 import type {Kernel} from '../iommu/kernel.js';
-import {compareAddresses} from '../iommu/pci-address.js';
-import {fullName} from '../iommu/pci-name.js';
+import {compareAddresses} from '../pci/address.js';
+import {fullName} from '../pci/name.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import type {Unit} from '../iommu/unit.js';
-import type {Warning} from '../iommu/attributes.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import type {HostTree, Origin} from '../linux/host-tree.js';
+import type {Warning} from '../host/attributes.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import type {HostTree, Origin} from '../host/tree.js';
 import type {Assignable} from '../vfio/eligibility/assignability.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {placeOf} from './place.js';

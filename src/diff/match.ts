@@ -1,7 +1,7 @@
-import {groupBy} from '../iommu/group-by.js';
+import {groupBy} from '../group-by.js';
 
 /** One way to find the counterparts of items. */
-export interface Step<Item, By extends string> {
+export interface MatchStep<Item, By extends string> {
   by: By;
   /** What counterparts have in common; null of an item that is not matched so. */
   key: (item: Item) => string | null;
@@ -32,7 +32,7 @@ export interface Matched<Item, By extends string> {
 export const match = <Item extends object, By extends string>(
   as: readonly Item[],
   bs: readonly Item[],
-  steps: readonly Step<Item, By>[],
+  steps: readonly MatchStep<Item, By>[],
 ): Matched<Item, By> => {
   const pairs: Pair<Item, By>[] = [];
   let [onlyA, onlyB] = [[...as], [...bs]];
@@ -48,7 +48,7 @@ export const match = <Item extends object, By extends string>(
 };
 
 const pairsBy = <Item extends object, By extends string>(
-  {by, key, unique = false, fits = () => true}: Step<Item, By>,
+  {by, key, unique = false, fits = () => true}: MatchStep<Item, By>,
   as: readonly Item[],
   bs: readonly Item[],
 ): Pair<Item, By>[] => {

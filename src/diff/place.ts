@@ -1,4 +1,4 @@
-import {parsePciAddress} from '../iommu/pci-address.js';
+import {parsePciAddress} from '../pci/address.js';
 
 /**
  * Where a device is, from its folder under /sys/devices: `pci0000:00/1c.0/00.0`, by the slots that lead to it from the root bus. The

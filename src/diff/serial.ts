@@ -1,6 +1,6 @@
-import {readSerialNumber} from '../iommu/pci-config.js';
+import {readSerialNumber} from '../pci/config.js';
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 
 /** What distinguishes a device from others of its model. */
 export interface Serial {

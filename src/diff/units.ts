@@ -1,6 +1,6 @@
 import type {Unit} from '../iommu/unit.js';
-import type {Change} from './change.js';
-import {match, type Matched, type Step} from './match.js';
+import type {FactChange} from './change.js';
+import {match, type Matched, type MatchStep} from './match.js';
 
 /** An IOMMU unit that is not the same in both machines. */
 export interface UnitDifference {
@@ -12,7 +12,7 @@ export interface UnitDifference {
   type: Unit['type'];
   snoop: Unit['snoopControl']['verdict'];
   /** What differs: `name`, `type`, `snoop`, or a register by its name, such as `ecap`. */
-  changes: Change[];
+  changes: FactChange[];
 }
 
 export type MatchedUnits = Matched<Unit, 'address' | 'name'>;
@@ -23,7 +23,7 @@ export const matchUnits = (as: readonly Unit[], bs: readonly Unit[]): MatchedUni
 const registerOf = ({registers}: Unit, wanted: string): string | null =>
   registers.find(({name}) => name === wanted)?.value ?? null;
 
-const STEPS: readonly Step<Unit, 'address' | 'name'>[] = [
+const STEPS: readonly MatchStep<Unit, 'address' | 'name'>[] = [
   {by: 'address', key: (unit) => registerOf(unit, 'address'), unique: true},
   {by: 'name', key: ({name}) => name},
 ];
@@ -56,7 +56,7 @@ export const unitFacts = (unit: Unit): Record<string, string> => ({
   ...Object.fromEntries(unit.registers.map(({name, value}) => [name, value])),
 });
 
-const changesBetween = (a: Unit, b: Unit): Change[] => {
+const changesBetween = (a: Unit, b: Unit): FactChange[] => {
   const [before, after] = [unitFacts(a), unitFacts(b)];
   return [...new Set([...Object.keys(before), ...Object.keys(after)])].flatMap((field) => {
     const change = {field, a: before[field] ?? null, b: after[field] ?? null};

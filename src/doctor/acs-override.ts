@@ -1,4 +1,4 @@
-import {textOf, type Machine} from './machine.js';
+import {machineText, type Machine} from './machine.js';
 
 /**
  * Whether a kernel is of a family that carries the patch for pcie_acs_override, which mainline does not have: those of Proxmox, Unraid,
@@ -9,4 +9,4 @@ export const isPatchedForAcs = ({host}: Machine): boolean =>
 
 /** Whether the kernel keeps root from changing it, as under Secure Boot: then only kernels that are signed boot. */
 export const isLockedDown = (machine: Machine): boolean =>
-  /\[(?:integrity|confidentiality)\]/.test(textOf(machine, '/sys/kernel/security/lockdown') ?? '');
+  /\[(?:integrity|confidentiality)\]/.test(machineText(machine, '/sys/kernel/security/lockdown') ?? '');

@@ -8,7 +8,7 @@ export type Purpose = (typeof PURPOSES)[number];
 export type CheckState = 'pass' | 'fail' | 'unknown';
 
 /** What one check found. */
-export interface Finding {
+export interface CheckFinding {
   state: CheckState;
   /** What was seen, one sentence without a full stop. */
   seen: string;
@@ -17,7 +17,7 @@ export interface Finding {
 }
 
 /** One thing that is looked at. */
-export interface Check {
+export interface HostCheck {
   /** Stable name, which scripts may compare. */
   id: string;
   title: string;
@@ -27,20 +27,20 @@ export interface Check {
   matters: string;
   /** What cannot be done when it fails; empty for what is good to know. */
   neededFor: readonly Purpose[];
-  look: (machine: Machine) => Finding;
+  look: (machine: Machine) => CheckFinding;
 }
 
 /** Looks at what only the machine itself answers. */
 export const ofLive =
-  (look: (machine: Machine, live: Live) => Finding): Check['look'] =>
+  (look: (machine: Machine, live: Live) => CheckFinding): HostCheck['look'] =>
   (machine) =>
     machine.live === null ? unknown(CAPTURE_CANNOT_SAY) : look(machine, machine.live);
 
 const CAPTURE_CANNOT_SAY = 'a capture cannot say: only the machine itself answers that';
 
-export const pass = (seen: string): Finding => ({state: 'pass', seen, remedy: null});
-export const fail = (seen: string, remedy: string): Finding => ({state: 'fail', seen, remedy});
-export const unknown = (seen: string, remedy: string | null = null): Finding => ({
+export const pass = (seen: string): CheckFinding => ({state: 'pass', seen, remedy: null});
+export const fail = (seen: string, remedy: string): CheckFinding => ({state: 'fail', seen, remedy});
+export const unknown = (seen: string, remedy: string | null = null): CheckFinding => ({
   state: 'unknown',
   seen,
   remedy,

@@ -1,5 +1,5 @@
-import type {Capture} from '../linux/capture.js';
-import {cutKernelLog} from '../linux/kernel-log.js';
+import type {Capture} from '../host/capture.js';
+import {cutKernelLog} from '../host/kernel-log.js';
 import {cutGrub} from './grub.js';
 import {isTelling} from './log-lines.js';
 

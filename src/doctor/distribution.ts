@@ -1,5 +1,5 @@
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 import {readGrub} from './grub.js';
 
 /** How things are done on a distribution. Each sentence is without a full stop, to follow a "to cure it, …". */

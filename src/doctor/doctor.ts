@@ -1,11 +1,11 @@
-import type {Origin} from '../linux/host-tree.js';
-import type {Check, CheckState, Finding, Purpose} from './check.js';
+import type {Origin} from '../host/tree.js';
+import type {HostCheck, CheckState, CheckFinding, Purpose} from './check.js';
 import {GROUP_CHECKS, obstacleChecks} from './checks/groups.js';
 import {IOMMU_CHECKS} from './checks/iommu.js';
 import {KVM_CHECKS} from './checks/kvm.js';
 import {logChecks} from './checks/log.js';
 import {RIGHTS_CHECKS} from './checks/rights.js';
-import {TRAPS} from './checks/traps.js';
+import {KERNEL_QUIRKS} from './checks/kernel-quirks.js';
 import {VFIO_CHECKS} from './checks/vfio.js';
 import type {Machine} from './machine.js';
 
@@ -28,7 +28,7 @@ export interface DoctorDocument {
   undecided: number;
 }
 
-export interface CheckResult extends Finding {
+export interface CheckResult extends CheckFinding {
   /** Stable name. */
   id: string;
   title: string;
@@ -42,17 +42,17 @@ export interface CheckResult extends Finding {
 }
 
 /** Every check that is made of each machine, in the order in which they are shown. */
-export const CHECKS: readonly Check[] = [
+export const CHECKS: readonly HostCheck[] = [
   ...KVM_CHECKS,
   ...IOMMU_CHECKS,
   ...VFIO_CHECKS,
   ...RIGHTS_CHECKS,
   ...GROUP_CHECKS,
-  ...TRAPS,
+  ...KERNEL_QUIRKS,
 ];
 
 /** The same, and a check for each thing of which a machine has several or none. */
-const checksOf = (machine: Machine): Check[] =>
+const checksOf = (machine: Machine): HostCheck[] =>
   CHECKS.flatMap((check) =>
     check.id === 'assignable' ? [check, ...obstacleChecks(machine), ...logChecks(machine)] : [check],
   );

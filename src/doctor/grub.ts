@@ -1,6 +1,6 @@
 import {SyscallError} from '../linux/errno.js';
-import type {Capture} from '../linux/capture.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {Capture} from '../host/capture.js';
+import type {HostTree} from '../host/tree.js';
 import {relevantParameters} from '../iommu/kernel.js';
 import {listed} from '../words.js';
 

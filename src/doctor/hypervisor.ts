@@ -1,4 +1,4 @@
-import {textOf, type Machine} from './machine.js';
+import {machineText, type Machine} from './machine.js';
 
 /** The hypervisor that this machine runs on. */
 export interface Hypervisor {
@@ -12,7 +12,7 @@ export interface Hypervisor {
 export const readHypervisor = (machine: Machine): Hypervisor | null => {
   if (!cpuFlags(machine)?.includes('hypervisor')) return null;
   const words = ['/sys/hypervisor/type', '/sys/class/dmi/id/sys_vendor', '/sys/class/dmi/id/product_name']
-    .map((path) => textOf(machine, path)?.trim() ?? '')
+    .map((path) => machineText(machine, path)?.trim() ?? '')
     .join(' ');
   return HYPERVISORS.find(({pattern}) => pattern.test(words)) ?? UNNAMED;
 };

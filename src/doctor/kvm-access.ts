@@ -1,11 +1,11 @@
-import {parseUserNames} from '../linux/user-names.js';
-import {fail, pass, unknown, type Finding} from './check.js';
+import {parseUserNames} from '../host/users.js';
+import {fail, pass, unknown, type CheckFinding} from './check.js';
 import {logLines} from './log-lines.js';
-import {textOf, type Live, type Machine} from './machine.js';
+import {machineText, type Live, type Machine} from './machine.js';
 import {otherHypervisor} from './why-no-kvm.js';
 
 /** Whether this user may make VMs; else who refuses, and what that one needs. */
-export const kvmAccess = (machine: Machine, live: Live): Finding => {
+export const kvmAccess = (machine: Machine, live: Live): CheckFinding => {
   const {kvm, nodeError} = live;
   if (kvm?.opened === true) {
     if (kvm.createVm === null) return pass('/dev/kvm can be opened');
@@ -53,7 +53,7 @@ const kvmRights = (machine: Machine, {nodeOwner, nodeError, user}: Live): string
 
 /** Of group(5); one of a directory service is not there. */
 const groupOf = (machine: Machine, gid: number): {name: string; members: string[]} | null => {
-  const line = textOf(machine, '/etc/group')
+  const line = machineText(machine, '/etc/group')
     ?.split('\n')
     .map((each) => each.split(':'))
     .find((fields) => fields[2] === String(gid));
@@ -61,4 +61,4 @@ const groupOf = (machine: Machine, gid: number): {name: string; members: string[
 };
 
 const nameOf = (machine: Machine, uid: number): string | null =>
-  parseUserNames(textOf(machine, '/etc/passwd') ?? '').get(uid) ?? null;
+  parseUserNames(machineText(machine, '/etc/passwd') ?? '').get(uid) ?? null;

@@ -22,7 +22,7 @@ export type KvmAnswers =
  * @returns null when kvfio cannot make system calls here
  */
 export const askKvm = async (): Promise<KvmAnswers | null> => {
-  const {Kvm} = await import('../linux/kvm.js');
+  const {Kvm} = await import('../kvm/system.js');
   const {KVM_DEV_TYPE_VFIO} = await import('../linux/ioctl.js');
   try {
     using kvm = Kvm.open();

@@ -1,14 +1,14 @@
 import {accessSync, constants, statSync} from 'node:fs';
-import {Attributes} from '../iommu/attributes.js';
+import {Attributes} from '../host/attributes.js';
 import {readHost, type Host} from '../iommu/host.js';
-import {readKernelConfig, type KernelConfig} from '../iommu/kernel-config.js';
+import {readKernelConfig, type KernelConfig} from '../host/kernel-config.js';
 import {Failure} from '../failure.js';
-import {CaptureTree} from '../linux/capture.js';
+import {CaptureTree} from '../host/capture.js';
 import {errnoName, SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
-import {readKernelLog} from '../linux/kernel-log.js';
-import {parseKernelRelease, type KernelVersion} from '../linux/kernel-release.js';
-import {parseProcessStatus} from '../linux/process-status.js';
+import type {HostTree} from '../host/tree.js';
+import {readKernelLog} from '../host/kernel-log.js';
+import {parseKernelRelease, type KernelVersion} from '../host/kernel-release.js';
+import {parseProcessStatus} from '../linux/proc/status.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {readDistribution, type Distribution} from './distribution.js';
@@ -37,10 +37,10 @@ export interface Live {
   /** How a node answers to being opened for reading and writing: null for yes, else an error by name. */
   nodeError: (path: string) => string | null;
   /** The user and group of a node; null when kvfio cannot see them. */
-  nodeOwner: (path: string) => NodeOwner | null;
+  nodeOwner: (path: string) => NodeAccess | null;
 }
 
-export interface NodeOwner {
+export interface NodeAccess {
   uid: number;
   gid: number;
   mode: number;
@@ -119,21 +119,21 @@ const withoutMark = ({origin}: HostTree): Failure =>
   });
 
 /** Text of a file, null when it cannot be read. */
-export const textOf = ({tree}: Pick<Machine, 'tree'>, path: string, limit?: number): string | null => {
+export const machineText = ({tree}: Pick<Machine, 'tree'>, path: string, limit?: number): string | null => {
   const text = tree.text(path, limit);
   return text instanceof SyscallError ? null : text;
 };
 
 /** Names in a folder, null when it cannot be read. */
-export const namesIn = ({tree}: Pick<Machine, 'tree'>, path: string): string[] | null => {
+export const machineNames = ({tree}: Pick<Machine, 'tree'>, path: string): string[] | null => {
   const names = tree.list(path);
   return names instanceof SyscallError ? null : names;
 };
 
 const readUser = (tree: HostTree): User => {
   const machine = {tree};
-  const {capEff} = parseProcessStatus(textOf(machine, '/proc/self/status') ?? '');
-  const [, limit] = /^Max locked memory +(\S+)/m.exec(textOf(machine, '/proc/self/limits') ?? '') ?? [];
+  const {capEff} = parseProcessStatus(machineText(machine, '/proc/self/status') ?? '');
+  const [, limit] = /^Max locked memory +(\S+)/m.exec(machineText(machine, '/proc/self/limits') ?? '') ?? [];
   return {
     uid: process.geteuid?.() ?? -1,
     capabilities: isInitialNamespace(machine) ? (capEff ?? 0n) : 0n,
@@ -143,7 +143,7 @@ const readUser = (tree: HostTree): User => {
 
 /** The root of another user namespace has capabilities that count only there. Without the file there is but one. */
 const isInitialNamespace = (machine: Pick<Machine, 'tree'>): boolean => {
-  const map = textOf(machine, '/proc/self/uid_map');
+  const map = machineText(machine, '/proc/self/uid_map');
   return map === null || /^\s*0\s+0\s+4294967295\s*$/.test(map);
 };
 
@@ -158,7 +158,7 @@ const nodeError = (path: string): string | null => {
   }
 };
 
-const nodeOwner = (path: string): NodeOwner | null => {
+const nodeOwner = (path: string): NodeAccess | null => {
   try {
     const {uid, gid, mode} = statSync(path);
     return {uid, gid, mode};

@@ -1,7 +1,7 @@
-import {hasCapability, namesIn, textOf, type Machine} from './machine.js';
+import {hasCapability, machineNames, machineText, type Machine} from './machine.js';
 
 /** What keeps a module from running, and what to do about it; each is one sentence without a full stop. */
-export interface Obstacle {
+export interface ModuleObstacle {
   seen: string;
   remedy: string;
 }
@@ -18,18 +18,18 @@ export interface Module {
  * it started, and lacks what kernel/module/sysfs.c adds for one that was loaded.
  */
 export const isBuiltIn = (machine: Machine, {name, option}: Module): boolean => {
-  const files = namesIn(machine, `/sys/module/${name}`);
+  const files = machineNames(machine, `/sys/module/${name}`);
   if (files !== null) return !LOADED.some((file) => files.includes(file));
   return machine.config?.option(option) === 'y' || isIn(machine, 'modules.builtin', name);
 };
 
 export const isLoaded = (machine: Machine, name: string): boolean =>
-  namesIn(machine, `/sys/module/${name}`)?.some((file) => LOADED.includes(file)) ?? false;
+  machineNames(machine, `/sys/module/${name}`)?.some((file) => LOADED.includes(file)) ?? false;
 
 const LOADED = ['initstate', 'refcnt', 'coresize'];
 
 /** What keeps root from loading a module with modprobe; null when nothing is seen that would. */
-export const obstacleTo = (machine: Machine, module: Module): Obstacle | null => {
+export const obstacleTo = (machine: Machine, module: Module): ModuleObstacle | null => {
   for (const look of OBSTACLES) {
     const obstacle = look(machine, module);
     if (obstacle !== null) return obstacle;
@@ -38,14 +38,14 @@ export const obstacleTo = (machine: Machine, module: Module): Obstacle | null =>
 };
 
 /** Why a module does not run that is not part of the kernel, and what has to be done. */
-export const howToLoad = (machine: Machine, module: Module): Obstacle =>
+export const howToLoad = (machine: Machine, module: Module): ModuleObstacle =>
   obstacleTo(machine, module) ??
   blacklisted(machine, module) ?? {
     seen: `the module ${module.name} is not loaded`,
     remedy: machine.distribution.loadModule(module.name),
   };
 
-type Look = (machine: Machine, module: Module) => Obstacle | null;
+type Look = (machine: Machine, module: Module) => ModuleObstacle | null;
 
 const OBSTACLES: readonly Look[] = [
   ({config, distribution}, {option}) =>
@@ -67,7 +67,7 @@ const OBSTACLES: readonly Look[] = [
           remedy: `run "modprobe ${name}" where root may: on the host, if this is a container`,
         },
   (machine, {name}) =>
-    textOf(machine, '/proc/sys/kernel/modules_disabled')?.trim() === '1'
+    machineText(machine, '/proc/sys/kernel/modules_disabled')?.trim() === '1'
       ? {
           seen: 'kernel.modules_disabled is 1, so that no module can be loaded until the next boot',
           remedy: `run "echo ${name} > /etc/modules-load.d/${name}.conf" as root and reboot`,
@@ -88,7 +88,7 @@ const OBSTACLES: readonly Look[] = [
     const folder = `/lib/modules/${release}`;
     if (isIn(machine, 'modules.dep', name)) return null;
     const other = machine.distribution.otherKernel(option);
-    return namesIn(machine, folder) === null
+    return machineNames(machine, folder) === null
       ? {seen: `${folder} is not there`, remedy: `install the modules of Linux ${release}, or ${other}`}
       : {seen: `${folder} has no module ${name}`, remedy: other};
   },
@@ -135,7 +135,7 @@ const blacklisted: Look = (machine, {name}) => {
 const loadsModules = (machine: Machine, option: string): boolean => {
   const {config} = machine;
   if (config?.option(option) === 'm' || config?.option('CONFIG_MODULES') === 'y') return true;
-  return textOf(machine, '/proc/misc') === null || textOf(machine, '/proc/modules', INDEX) !== null;
+  return machineText(machine, '/proc/misc') === null || machineText(machine, '/proc/modules', INDEX) !== null;
 };
 
 /** Whether a parameter such as `module_blacklist=a,b` names a module. */
@@ -161,8 +161,10 @@ const modprobeLine = (
   name: string,
 ): {file: string; text: string} | null => {
   for (const folder of MODPROBE) {
-    for (const file of (namesIn(machine, folder) ?? []).filter((each) => each.endsWith('.conf')).sort()) {
-      const lines = textOf(machine, `${folder}/${file}`)?.split('\n') ?? [];
+    for (const file of (machineNames(machine, folder) ?? [])
+      .filter((each) => each.endsWith('.conf'))
+      .sort()) {
+      const lines = machineText(machine, `${folder}/${file}`)?.split('\n') ?? [];
       const text = lines.find((line) => {
         const [first, module] = line.trim().split(/\s+/);
         return first === command && module?.replaceAll('-', '_') === name;
@@ -177,7 +179,7 @@ const modprobeLine = (
 const isIn = (machine: Machine, index: 'modules.dep' | 'modules.builtin', name: string): boolean => {
   const {release} = machine.host.kernel;
   if (release === null) return false;
-  const text = textOf(machine, `/lib/modules/${release}/${index}`, INDEX);
+  const text = machineText(machine, `/lib/modules/${release}/${index}`, INDEX);
   return new RegExp(`/${name.replaceAll('_', '[-_]')}\\.ko(?:\\.\\w+)?(?::|$)`, 'm').test(text ?? '');
 };
 

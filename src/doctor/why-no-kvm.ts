@@ -1,11 +1,11 @@
-import {readXenRole} from '../iommu/xen.js';
+import {readXenRole} from '../host/xen.js';
 import {cpuFlags, cpuVendor, readHypervisor} from './hypervisor.js';
 import {logLines} from './log-lines.js';
-import {namesIn, type Machine} from './machine.js';
-import {howToLoad, isBuiltIn, isLoaded, type Module, type Obstacle} from './modules.js';
+import {machineNames, type Machine} from './machine.js';
+import {howToLoad, isBuiltIn, isLoaded, type Module, type ModuleObstacle} from './modules.js';
 
 /** Why the kernel runs no KVM: the first cause that explains it. */
-export const whyNoKvm = (machine: Machine): Obstacle => {
+export const whyNoKvm = (machine: Machine): ModuleObstacle => {
   for (const look of CAUSES) {
     const cause = look(machine);
     if (cause !== null) return cause;
@@ -17,7 +17,7 @@ export const whyNoKvm = (machine: Machine): Obstacle => {
 };
 
 /** Without VMX or SVM: the reason, and who can change it. */
-export const noVirtualization = (machine: Machine): Obstacle | null => {
+export const noVirtualization = (machine: Machine): ModuleObstacle | null => {
   const flags = cpuFlags(machine);
   if (flags === null || virtualizationFlag(machine) !== null) return null;
   const dom0 = inDom0(machine);
@@ -39,9 +39,9 @@ export const virtualizationFlag = (machine: Machine): string | null =>
 
 /** Back ends of KVM that do without VMX and SVM, in kernels of some vendors. */
 export const flaglessBackEnd = (machine: Machine): string | null =>
-  (namesIn(machine, '/sys/module') ?? []).find((name) => name === 'kvm_pvm') ?? null;
+  (machineNames(machine, '/sys/module') ?? []).find((name) => name === 'kvm_pvm') ?? null;
 
-type Cause = (machine: Machine) => Obstacle | null;
+type Cause = (machine: Machine) => ModuleObstacle | null;
 
 const inDom0: Cause = ({tree}) =>
   readXenRole(tree) === 'dom0'
@@ -76,7 +76,7 @@ const CAUSES: readonly Cause[] = [
 ];
 
 /** A back end that is in the kernel even though there is no /dev/kvm. */
-const notStarted = (machine: Machine, name: string): Obstacle => {
+const notStarted = (machine: Machine, name: string): ModuleObstacle => {
   const word = machine.host.kernel.parameters?.find(
     (parameter) =>
       /^initcall_blacklist=.*(?:kvm|vmx|svm|pvm)/.test(parameter) || parameter === 'kvm-arm.mode=none',
@@ -103,7 +103,7 @@ const OTHERS: readonly (readonly [module: string, name: string])[] = [
 ];
 
 /** A hypervisor that keeps KVM from the processor while its VMs run. */
-export function otherHypervisor(machine: Machine): Obstacle | null {
+export function otherHypervisor(machine: Machine): ModuleObstacle | null {
   const found = OTHERS.find(([module]) => isLoaded(machine, module));
   const module = vendorModule(machine);
   if (found === undefined || module === null) return null;

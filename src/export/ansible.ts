@@ -1,5 +1,5 @@
 import type {CheckResult} from '../doctor/doctor.js';
-import type {ClassFilter} from '../iommu/pci-class.js';
+import type {ClassFilter} from '../pci/class.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
 import type {UnitType} from '../iommu/unit.js';
 import {printableJson} from '../printable.js';

@@ -1,4 +1,4 @@
-import type {Part, Reading} from './reading.js';
+import type {ReadingPart, Reading} from './reading.js';
 
 /** One of the formats that `kvfio export` writes. */
 export interface Format {
@@ -7,7 +7,7 @@ export interface Format {
   /** Where the program that reads it looks for a file; null where its user names the file. */
   place: string | null;
   /** What it needs beside the groups. */
-  parts: readonly Part[];
+  parts: readonly ReadingPart[];
   /**
    * Text that each file of this format has within its first {@link MARK_WITHIN} bytes, and that nobody else writes: by it kvfio knows
    * a file as its own, which it may replace.

@@ -1,4 +1,4 @@
-import {CLASS_FILTERS, isOfClass, type ClassFilter} from '../iommu/pci-class.js';
+import {CLASS_FILTERS, isOfClass, type ClassFilter} from '../pci/class.js';
 
 /** Kinds of devices as people call them. */
 export const KINDS = Object.keys(CLASS_FILTERS) as ClassFilter[];

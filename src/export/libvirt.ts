@@ -1,4 +1,4 @@
-import {parsePciAddress} from '../iommu/pci-address.js';
+import {parsePciAddress} from '../pci/address.js';
 import {printable} from '../printable.js';
 import {isTaken} from '../vfio/eligibility/after-binding.js';
 import type {Format} from './format.js';

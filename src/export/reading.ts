@@ -4,9 +4,9 @@ import {Failure} from '../failure.js';
 import {groupsDocument, type GroupsDocument} from '../groups/groups-document.js';
 import {openHost, wholeHost, type Host} from '../iommu/host.js';
 import {listVms, type VmsDocument} from '../kvm-vfio/vms.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 import {readCdevNodes, type CdevNode} from '../vfio/cdev-node.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import type {Examined} from '../vfio/eligibility/check.js';
@@ -15,7 +15,7 @@ import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {holdersAmong, readOpenNodes} from '../vfio/holders.js';
 
 /** What a format may ask for beside the groups; `details` are override, NUMA node and reset methods of devices. */
-export type Part = 'details' | 'doctor' | 'vms' | 'holders';
+export type ReadingPart = 'details' | 'doctor' | 'vms' | 'holders';
 
 /** A machine at one moment, with what could not be read of it. */
 export interface Reading {
@@ -34,7 +34,7 @@ export interface Reading {
 }
 
 export interface Unread {
-  part: Exclude<Part, 'details'>;
+  part: Exclude<ReadingPart, 'details'>;
   /** Why, as one sentence. */
   reason: string;
 }
@@ -50,7 +50,7 @@ export interface Holders {
 /** Reads a machine once, and each part from that. Whatever a part throws as a failure becomes an entry of `unread`. */
 export const takeReading = async (
   tree: HostTree,
-  {kvfioVersion, parts}: {kvfioVersion: string; parts: readonly Part[]},
+  {kvfioVersion, parts}: {kvfioVersion: string; parts: readonly ReadingPart[]},
 ): Promise<Reading> => {
   const time = Date.now() / 1000;
   const opened = openHost(tree, {

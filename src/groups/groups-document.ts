@@ -1,5 +1,5 @@
-import type {Origin} from '../linux/host-tree.js';
-import type {Warning} from '../iommu/attributes.js';
+import type {Origin} from '../host/tree.js';
+import type {Warning} from '../host/attributes.js';
 import type {Device} from '../iommu/device.js';
 import {explainGroup, explainUngrouped} from './explain.js';
 import type {Group} from '../iommu/group.js';

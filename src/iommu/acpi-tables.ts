@@ -1,5 +1,5 @@
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree, ReadAt} from '../linux/host-tree.js';
+import type {HostTree, ReadAt} from '../host/tree.js';
 
 export const ACPI_TABLES = '/sys/firmware/acpi/tables';
 

@@ -1,6 +1,6 @@
-import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
-import type {Attributes} from './attributes.js';
-import {NAMES, namesIn, type KernelName} from './kernel-names.js';
+import {isAtLeast, type KernelVersion} from '../host/kernel-release.js';
+import type {Attributes} from '../host/attributes.js';
+import {KERNEL_NAME_FILES, kernelNamesIn, type KernelName} from '../host/kernel-names.js';
 import {vendorOf} from './vendor-kernel.js';
 
 /**
@@ -37,9 +37,9 @@ export const readCoherencyRule = (
   if (byVersion === 'devices') return {coherencyRule: byVersion, coherencyRuleFrom: 'version'};
   const vendor = vendorOf(release);
   // the others are long, and of use only where the version misleads
-  const sources = SOURCES.filter(({path}) => path === NAMES.vfio || vendor !== null);
+  const sources = SOURCES.filter(({path}) => path === KERNEL_NAME_FILES.vfio || vendor !== null);
   for (const {from, path} of sources) {
-    const names = namesIn(attributes, path);
+    const names = kernelNamesIn(attributes, path);
     const shown = RULES.find(({name}) => names?.has(name));
     if (shown !== undefined) return {coherencyRule: shown.rule, coherencyRuleFrom: from};
   }
@@ -55,9 +55,9 @@ export const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
 
 /** That of the kernel itself has the functions of a VFIO that is built in. */
 const SOURCES: readonly {from: 'btf' | 'kallsyms'; path: string}[] = [
-  {from: 'btf', path: NAMES.vfio},
-  {from: 'btf', path: NAMES.kernel},
-  {from: 'kallsyms', path: NAMES.symbols},
+  {from: 'btf', path: KERNEL_NAME_FILES.vfio},
+  {from: 'btf', path: KERNEL_NAME_FILES.kernel},
+  {from: 'kallsyms', path: KERNEL_NAME_FILES.symbols},
 ];
 
 /** Functions of VFIO by which KVM, or what KVM calls, asks; the first that a kernel has decides. */

@@ -1,8 +1,8 @@
-import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
+import {isAtLeast, type KernelVersion} from '../host/kernel-release.js';
 import type {Device} from './device.js';
 import type {KernelCoherency} from './coherency-rule.js';
 import type {KernelCode} from './kernel-code.js';
-import {isPciBridge} from './pci-class.js';
+import {isPciBridge} from '../pci/class.js';
 import {conjunction, evidence, weaker, type SnoopControl} from './snoop-control.js';
 import type {Unit} from './unit.js';
 

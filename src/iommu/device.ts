@@ -1,10 +1,10 @@
 import {SyscallError} from '../linux/errno.js';
-import type {Attributes} from './attributes.js';
+import type {Attributes} from '../host/attributes.js';
 import type {Interned} from './interned.js';
-import {parsePciAddress} from './pci-address.js';
-import {isSilent, readNoSnoop, type NoSnoop} from './pci-config.js';
-import type {PciIds} from './pci-ids.js';
-import {readPath, type Hop} from './pci-path.js';
+import {parsePciAddress} from '../pci/address.js';
+import {isSilent, readNoSnoop, type NoSnoop} from '../pci/config.js';
+import type {PciIds} from '../pci/ids.js';
+import {readPath, type Hop} from '../pci/path.js';
 import {evidence, type SnoopControl} from './snoop-control.js';
 import type {Unit} from './unit.js';
 

@@ -1,7 +1,7 @@
 import {posix} from 'node:path';
 import {Failure} from '../failure.js';
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 
 /** Buses with devices that VFIO has drivers for. */
 const BUSES = ['pci', 'mdev', 'platform', 'amba', 'fsl-mc', 'cdx', 'ap', 'css'];

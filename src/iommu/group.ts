@@ -1,8 +1,8 @@
-import type {KernelVersion} from '../linux/kernel-release.js';
-import type {Attributes} from './attributes.js';
+import type {KernelVersion} from '../host/kernel-release.js';
+import type {Attributes} from '../host/attributes.js';
 import {groupSnoopControl, type GroupSnoopControl, type KernelRule} from './coherency.js';
 import {readDevice, type Device, type DeviceContext} from './device.js';
-import {compareAddresses} from './pci-address.js';
+import {compareAddresses} from '../pci/address.js';
 import type {Unit, UnitType} from './unit.js';
 import {blockers, type Blocker} from './viability.js';
 

@@ -1,10 +1,10 @@
 /** A thread that helps to read the groups of a large machine (read-groups.ts), which adds the names of devices. */
 import {workerData} from 'node:worker_threads';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import {Attributes} from './attributes.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import {Attributes} from '../host/attributes.js';
 import {Interned} from './interned.js';
-import {PciIds} from './pci-ids.js';
-import {claimNear, leave, partsOf, readPart, send, type HelperTask} from './read-groups.js';
+import {PciIds} from '../pci/ids.js';
+import {claimNear, leaveGroups, partsOf, readPart, send, type HelperTask} from './read-groups.js';
 
 const task = workerData as HelperTask;
 const context = {
@@ -20,5 +20,5 @@ try {
   for (let at = claimNear(task.progress); at < count; at = claimNear(task.progress))
     send(task, at, readPart(context, task.ids, at));
 } finally {
-  leave(task.progress);
+  leaveGroups(task.progress);
 }

@@ -1,4 +1,4 @@
-import {isAtLeast, parseKernelRelease} from '../linux/kernel-release.js';
+import {isAtLeast, parseKernelRelease} from '../host/kernel-release.js';
 import type {Kernel} from './kernel.js';
 
 /** What KVM on Intel looks at for the memory types of a guest (vmx_get_mt_mask() in arch/x86/kvm/vmx/vmx.c). */

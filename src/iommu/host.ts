@@ -1,13 +1,13 @@
 import {Failure} from '../failure.js';
-import type {HostTree, Origin} from '../linux/host-tree.js';
-import {Attributes, type Warning} from './attributes.js';
+import type {HostTree, Origin} from '../host/tree.js';
+import {Attributes, type Warning} from '../host/attributes.js';
 import {readDevice, type Device} from './device.js';
 import {GROUPS, readGroupIds, type Group, type GroupContext} from './group.js';
 import {Interned} from './interned.js';
 import {readKernel, type Kernel} from './kernel.js';
 import {whyNoGroups, type NoGroups} from './no-groups.js';
-import {compareAddresses} from './pci-address.js';
-import {readNames} from './pci-ids.js';
+import {compareAddresses} from '../pci/address.js';
+import {readNames} from '../pci/ids.js';
 import {readGroups} from './read-groups.js';
 import {readUnits, type Unit} from './unit.js';
 import {UnseenDevices} from './unseen-devices.js';

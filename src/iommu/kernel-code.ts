@@ -1,7 +1,7 @@
-import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
-import type {Attributes} from './attributes.js';
+import {isAtLeast, type KernelVersion} from '../host/kernel-release.js';
+import type {Attributes} from '../host/attributes.js';
 import {asksDevices, type RuleSource} from './coherency-rule.js';
-import {NAMES, namesIn, type KernelName} from './kernel-names.js';
+import {KERNEL_NAME_FILES, kernelNamesIn, type KernelName} from '../host/kernel-names.js';
 import {vendorOf} from './vendor-kernel.js';
 
 /** How old the code of VFIO and of the IOMMUs is in a kernel. */
@@ -26,7 +26,7 @@ export const readKernelCode = (
   if (vendor === null || isAtLeast(version, ...LAST_CHANGE))
     return {vendor, codeVersion: text(version), codeVersionFrom: 'version'};
   for (const {from, path} of SOURCES) {
-    const names = namesIn(attributes, path);
+    const names = kernelNamesIn(attributes, path);
     const shown =
       names === null ? undefined : MARKS.find((mark) => mark.names.some((name) => names.has(name)));
     if (shown !== undefined)
@@ -43,8 +43,8 @@ const LAST_CHANGE = [6, 6] as const;
 const DMA_OWNERS: KernelVersion = {major: 5, minor: 19};
 
 const SOURCES = [
-  {from: 'btf', path: NAMES.kernel},
-  {from: 'kallsyms', path: NAMES.symbols},
+  {from: 'btf', path: KERNEL_NAME_FILES.kernel},
+  {from: 'kallsyms', path: KERNEL_NAME_FILES.symbols},
 ] as const;
 
 /** What came with which version; the first that a kernel has decides. */

@@ -1,5 +1,5 @@
-import {parseKernelRelease, stableNumber, type KernelVersion} from '../linux/kernel-release.js';
-import type {Attributes} from './attributes.js';
+import {parseKernelRelease, stableNumber, type KernelVersion} from '../host/kernel-release.js';
+import type {Attributes} from '../host/attributes.js';
 import {readCoherencyRule, type KernelCoherency} from './coherency-rule.js';
 import {readKernelCode, type KernelCode} from './kernel-code.js';
 

@@ -1,8 +1,8 @@
-import type {Attributes} from './attributes.js';
-import {readKernelConfig, type KernelConfig} from './kernel-config.js';
+import type {Attributes} from '../host/attributes.js';
+import {readKernelConfig, type KernelConfig} from '../host/kernel-config.js';
 import type {Kernel} from './kernel.js';
 import type {Unit} from './unit.js';
-import {readXenRole, type XenRole} from './xen.js';
+import {readXenRole, type XenRole} from '../host/xen.js';
 
 /** Why a machine has no IOMMU groups, found from the state of firmware, kernel and devices. */
 export interface NoGroups {

@@ -2,8 +2,8 @@ import {createRequire} from 'node:module';
 import {availableParallelism} from 'node:os';
 import type * as Threads from 'node:worker_threads';
 import {callLog} from '../linux/call-log.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import type {Warning} from './attributes.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import type {Warning} from '../host/attributes.js';
 import {readGroup, type Group, type GroupContext} from './group.js';
 import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
 
@@ -11,7 +11,7 @@ import {packGroups, unpackGroups, type PackedGroups} from './packed-groups.js';
 export interface HelperTask {
   /** Folder of the machine, '' for this one. */
   root: string;
-  facts: GroupFacts;
+  facts: SharedContext;
   ids: readonly number[];
   /** Where the parts go. */
   port: Threads.MessagePort;
@@ -19,10 +19,10 @@ export interface HelperTask {
 }
 
 /** What is known of a machine before its groups are read. */
-export type GroupFacts = Omit<GroupContext, 'attributes' | 'ids' | 'interned' | 'hops' | 'regionsOf'>;
+export type SharedContext = Omit<GroupContext, 'attributes' | 'ids' | 'interned' | 'hops' | 'regionsOf'>;
 
 /** Some groups that follow each other. */
-export interface Part {
+export interface GroupsPart {
   groups: Group[];
   warnings: Warning[];
 }
@@ -42,10 +42,12 @@ export function* readGroups(context: GroupContext, ids: readonly number[]): Gene
   const {tree} = context.attributes;
   // a tree of another kind may be there for this thread alone, as a recording is
   const root =
-    tree instanceof DirectoryTree && ids.length >= MANY && availableParallelism() > 1 ? tree.root : null;
+    tree instanceof DirectoryTree && ids.length >= MIN_GROUPS_FOR_HELP && availableParallelism() > 1
+      ? tree.root
+      : null;
   // nobody would report the files that another thread reads
   const helpers = root === null || callLog !== null ? null : startHelpers(context, ids, root);
-  const parts = new Map<number, Part>();
+  const parts = new Map<number, GroupsPart>();
   try {
     for (let at = 0; at < partsOf(ids); at++) {
       helpers?.ask(at);
@@ -73,7 +75,7 @@ export const partsOf = (ids: readonly number[]): number => Math.ceil(ids.length 
 /** Takes the next part that nobody has taken. */
 const claim = (progress: Int32Array): number => Atomics.add(progress, NEXT, 1);
 
-export const readPart = (context: GroupContext, ids: readonly number[], at: number): Part => {
+export const readPart = (context: GroupContext, ids: readonly number[], at: number): GroupsPart => {
   const {result, warnings} = context.attributes.apart(() =>
     context.attributes.tree.near(() =>
       ids
@@ -95,7 +97,7 @@ export const claimNear = (progress: Int32Array): number => {
 };
 
 /** Sends a part to who asked for help. */
-export const send = ({port, progress}: HelperTask, at: number, {groups, warnings}: Part): void => {
+export const send = ({port, progress}: HelperTask, at: number, {groups, warnings}: GroupsPart): void => {
   const part: SentPart = {at, packed: packGroups(groups), warnings};
   port.postMessage(part);
   Atomics.add(progress, SENT, 1);
@@ -103,7 +105,7 @@ export const send = ({port, progress}: HelperTask, at: number, {groups, warnings
 };
 
 /** Reports the end of the help to the asking thread, even if the helper took a part and did not finish it. */
-export const leave = (progress: Int32Array): void => {
+export const leaveGroups = (progress: Int32Array): void => {
   Atomics.add(progress, ENDED, 1);
   Atomics.add(progress, SENT, 1);
   Atomics.notify(progress, SENT);
@@ -120,7 +122,7 @@ interface Helpers {
   /** Whether none is left. */
   ended(): boolean;
   /** Takes in what they have sent since the last time; false when that is nothing. */
-  collect(parts: Map<number, Part>): boolean;
+  collect(parts: Map<number, GroupsPart>): boolean;
   /** Waits for more; false when nothing comes in time. */
   wait(): boolean;
   /** Has them take no more. */
@@ -186,7 +188,7 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
 };
 
 /** Below this a thread has not begun when all is read. */
-const MANY = 1000;
+const MIN_GROUPS_FOR_HELP = 1000;
 /** Each takes about 10 MB, of the 150 that a scan of 50,000 devices may take. */
 const HELPERS = 1;
 /** Groups that are read at once, which takes a few milliseconds. */

@@ -1,8 +1,8 @@
 import {Failure} from '../failure.js';
 import type {Device} from './device.js';
 import type {Host} from './host.js';
-import {completePciAddress} from './pci-address.js';
-import {isOfClass, type ClassFilter} from './pci-class.js';
+import {completePciAddress} from '../pci/address.js';
+import {isOfClass, type ClassFilter} from '../pci/class.js';
 import type {Verdict} from './snoop-control.js';
 
 /** Which devices are wanted. Conditions of one kind are alternatives; all kinds given must hold. */

@@ -1,7 +1,7 @@
-import type {KernelVersion} from '../linux/kernel-release.js';
-import {isAtLeast} from '../linux/kernel-release.js';
+import type {KernelVersion} from '../host/kernel-release.js';
+import {isAtLeast} from '../host/kernel-release.js';
 import {ACPI_TABLES, acpiTables, canwbsBehind, hasNoHostTables, type AcpiTables} from './acpi-tables.js';
-import type {Attributes} from './attributes.js';
+import type {Attributes} from '../host/attributes.js';
 import {ECAP_SC_BIT, ecapFlags, hasBit, parseRegister} from './intel-registers.js';
 import {evidence, type SnoopControl} from './snoop-control.js';
 
@@ -22,7 +22,7 @@ export type UnitType =
   | 'unknown';
 
 /** One register of a unit as the kernel shows it. */
-export interface Register {
+export interface UnitRegister {
   name: string;
   /** Hexadecimal with `0x`, or the text itself where it is not one number. */
   value: string;
@@ -36,7 +36,7 @@ export interface Unit {
   /** `dmar0`, `ivhd0`, `smmu3.0x...`, or the bus name of a virtio-iommu device. */
   name: string;
   type: UnitType;
-  registers: Register[];
+  registers: UnitRegister[];
   /**
    * Whether its driver claims cache coherent DMA (IOMMU_CAP_CACHE_COHERENCY), without which VFIO takes no device behind it; null
    * where that depends on what does not show.
@@ -164,7 +164,7 @@ const REGISTER_FILES: Partial<Record<UnitType, {folder: string; names: string[]}
   'amd-vi': {folder: 'amd-iommu', names: ['cap', 'features']},
 };
 
-const readRegisters = (attributes: Attributes, unit: string, type: UnitType): Register[] => {
+const readRegisters = (attributes: Attributes, unit: string, type: UnitType): UnitRegister[] => {
   const files = REGISTER_FILES[type];
   if (files === undefined) return [];
   return files.names.flatMap((name) => {
@@ -292,7 +292,7 @@ const smmuSnoopControl = (tables: AcpiTables, unit: string): SnoopControl => {
   }
 };
 
-const intelSnoopControl = (unit: string, registers: Register[]): SnoopControl => {
+const intelSnoopControl = (unit: string, registers: UnitRegister[]): SnoopControl => {
   const ecap = registers.find((register) => register.name === 'ecap');
   const value = parseRegister(ecap?.value ?? '');
   if (ecap === undefined || value === null) {

@@ -1,4 +1,4 @@
-import type {Attributes} from './attributes.js';
+import type {Attributes} from '../host/attributes.js';
 import {GROUPS, type Group} from './group.js';
 
 /** The PCI and mediated devices of a machine that no group has had so far. */

@@ -1,4 +1,4 @@
-import type {Attributes} from './attributes.js';
+import type {Attributes} from '../host/attributes.js';
 
 const VFIO_DEVICES = '/sys/class/vfio-dev';
 

@@ -1,6 +1,6 @@
-import {isAtLeast, type KernelVersion} from '../linux/kernel-release.js';
+import {isAtLeast, type KernelVersion} from '../host/kernel-release.js';
 import type {Device} from './device.js';
-import {isPciBridge} from './pci-class.js';
+import {isPciBridge} from '../pci/class.js';
 
 /** A member whose driver keeps VFIO from taking the group. */
 export interface Blocker {

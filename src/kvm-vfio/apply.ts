@@ -8,9 +8,9 @@ import {
   KVM_DEV_VFIO_FILE_ADD,
   KVM_DEV_VFIO_FILE_DEL,
 } from '../linux/ioctl.js';
-import type {Owner} from '../vm/owner.js';
-import {describeStep, type Plan, type PlannedFile, type Step} from './plan.js';
-import {explainRefusal, type Refusal} from './refusal.js';
+import type {Owner} from '../owner/owner.js';
+import {describePlanStep, type Plan, type PlannedFile, type PlanStep} from './plan.js';
+import {explainDeviceRefusal, type DeviceRefusal} from './refusal.js';
 import {holdingSignalsSync} from '../linux/hold-signals.js';
 
 /** What became of a file: `already` and `absent` are the kernel's EEXIST and ENOENT. */
@@ -81,7 +81,7 @@ const NOBODY: Owner = {
 };
 
 interface Undo {
-  step: Step;
+  step: PlanStep;
   text: string;
   run: () => void;
 }
@@ -118,7 +118,7 @@ class Run {
     this.#fds = new Map(plan.files.map(({name, fd}) => [name, fd]));
   }
 
-  execute(steps: readonly Step[]): void {
+  execute(steps: readonly PlanStep[]): void {
     for (const step of steps) {
       try {
         this.#perform(step);
@@ -141,7 +141,7 @@ class Run {
     };
   }
 
-  #perform(step: Step): void {
+  #perform(step: PlanStep): void {
     const owner = this.#owner;
     switch (step.action) {
       case 'open':
@@ -190,12 +190,12 @@ class Run {
 
   /** ADD or DEL, with one answer that means that there is nothing to do. */
   #set(
-    step: Step & {action: 'add' | 'delete'},
+    step: PlanStep & {action: 'add' | 'delete'},
     settled: string,
     done: FileOutcome,
     nothing: FileOutcome,
   ): void {
-    const {file, settles, action} = step;
+    const {file, toleratesNoop, action} = step;
     const device = this.#device;
     if (device === null) throw new Error('there is no kvm-vfio device');
     const fd = this.#fdOf(file);
@@ -206,7 +206,7 @@ class Run {
     try {
       this.#setAttr(device, attr, fd);
     } catch (error) {
-      if (!(settles && error instanceof SyscallError && error.code === settled)) throw error;
+      if (!(toleratesNoop && error instanceof SyscallError && error.code === settled)) throw error;
       this.#outcomes.set(file.name, nothing);
       return;
     }
@@ -226,8 +226,8 @@ class Run {
     this.#owner.closeDescriptor(fd);
   }
 
-  #did(step: Step, run: () => void): void {
-    this.#undos.push({step, text: describeStep(step).undo ?? '', run});
+  #did(step: PlanStep, run: () => void): void {
+    this.#undos.push({step, text: describePlanStep(step).undo ?? '', run});
     this.#changed = true;
   }
 
@@ -237,7 +237,7 @@ class Run {
     return fd;
   }
 
-  #rollBack(step: Step, error: SyscallError | Failure): Failure {
+  #rollBack(step: PlanStep, error: SyscallError | Failure): Failure {
     const undone: string[] = [];
     const left: string[] = [];
     for (const {step: done, text, run} of this.#undos.reverse()) {
@@ -251,7 +251,7 @@ class Run {
       }
     }
     const reason = this.#reason(step, error);
-    if (reason.code === ANSWER_UNREAD) left.push(`see whether this was done: ${describeStep(step).does}`);
+    if (reason.code === ANSWER_UNREAD) left.push(`see whether this was done: ${describePlanStep(step).does}`);
     return failureOf(step, reason, {
       undone,
       left,
@@ -260,18 +260,23 @@ class Run {
     });
   }
 
-  #reason(step: Step, error: SyscallError | Failure): Refusal {
+  #reason(step: PlanStep, error: SyscallError | Failure): DeviceRefusal {
     return error instanceof SyscallError
-      ? explainRefusal(step.action, error, this.#owner.way)
+      ? explainDeviceRefusal(step.action, error, this.#owner.way)
       : refusalOf(error);
   }
 }
 
 /** A step that the kernel refuses before anything is changed. */
-export const refused = (step: Step, error: SyscallError, way: Owner['way']): Failure =>
-  failureOf(step, explainRefusal(step.action, error, way), {undone: [], left: [], stays: null, cause: error});
+export const refused = (step: PlanStep, error: SyscallError, way: Owner['way']): Failure =>
+  failureOf(step, explainDeviceRefusal(step.action, error, way), {
+    undone: [],
+    left: [],
+    stays: null,
+    cause: error,
+  });
 
-const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
+const refusalOf = ({code, kind, why, hint, errno}: Failure): DeviceRefusal => ({
   code,
   kind,
   why,
@@ -280,8 +285,8 @@ const refusalOf = ({code, kind, why, hint, errno}: Failure): Refusal => ({
 });
 
 const failureOf = (
-  step: Step,
-  refusal: Refusal,
+  step: PlanStep,
+  refusal: DeviceRefusal,
   {undone, left, stays, cause}: {undone: string[]; left: string[]; stays: number | null; cause: unknown},
 ): Failure => {
   const notDone = NOT_DONE[step.action](step);
@@ -329,7 +334,7 @@ const ANSWER_UNREAD = 'OWNER_ANSWER_UNREAD';
 
 const UNREAD = 'kvfio does not know what its last call in the owner did.';
 
-const NOT_DONE: Record<Step['action'], (step: Step) => string> = {
+const NOT_DONE: Record<PlanStep['action'], (step: PlanStep) => string> = {
   open: (step) => `${subject(step)} was not opened.`,
   'create-device': () => 'The kvm-vfio device was not created.',
   give: (step) => `The descriptor of ${subject(step)} was not handed over.`,
@@ -339,4 +344,4 @@ const NOT_DONE: Record<Step['action'], (step: Step) => string> = {
   'close-device': () => 'The kvm-vfio device was not closed.',
 };
 
-const subject = (step: Step): string => ('file' in step ? step.file.name : '');
+const subject = (step: PlanStep): string => ('file' in step ? step.file.name : '');

@@ -1,11 +1,11 @@
-import type {Warning} from '../iommu/attributes.js';
+import type {Warning} from '../host/attributes.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
 import type {FileNode} from '../vfio/file-node.js';
-import type {OwnerWay} from '../vm/owner.js';
-import type {ReachedVm} from '../vm/reach-owner.js';
+import type {OwnerWay} from '../owner/owner.js';
+import type {ReachedVm} from '../owner/reach-owner.js';
 import type {FileOutcome} from './apply.js';
 import type {Coherency} from './coherency.js';
-import type {StepText} from './plan.js';
+import type {PlanStepText} from './plan.js';
 
 /** Which VM it is, and whose. */
 export interface VmIdentity {
@@ -77,7 +77,7 @@ export interface ChangeDocument {
     state: 'created' | 'found' | 'closed' | 'none' | 'to-be-created' | 'to-be-closed';
   };
   files: ChangedFile[];
-  steps: StepText[];
+  steps: PlanStepText[];
   before: Coherency;
   /** In a dry run the prediction. */
   after: Coherency;

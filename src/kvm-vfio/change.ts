@@ -1,31 +1,31 @@
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
 import {checkCdevFree, openCdev, requireCdevNode, type CdevUse} from '../vfio/cdev-file.js';
 import type {CdevNode} from '../vfio/cdev-node.js';
 import {fileName, type FileId} from '../vfio/file-node.js';
 import {requireAssignable} from '../vfio/eligibility/require-assignable.js';
 import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import type {GroupNode} from '../vfio/group-node.js';
-import type {Owner} from '../vm/owner.js';
-import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
-import {documentOf, type Change, type Target} from './account.js';
+import type {Owner} from '../owner/owner.js';
+import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../owner/reach-owner.js';
+import {reportDocument, type RequestedChange, type Target} from './change-report.js';
 import {apply, type Outcome} from './apply.js';
 import type {ChangeDocument} from './change-document.js';
 import {
   certainDevice,
   deviceWithAddress,
   groupWithId,
-  readFacts,
+  readVmState,
   type HeldFile,
-  type VmFacts,
-} from './facts.js';
-import {foreseenRefusal} from './foreseen.js';
-import {KnownFiles, type FoundFile} from './known-files.js';
+  type VmState,
+} from './vm-state.js';
+import {predictedRefusal} from './predicted-refusal.js';
+import {FdGuard, type FoundFile} from './fd-guard.js';
 import {rulesOf} from './model/rules.js';
-import {deviceCoherency, groupCoherency} from './model/told.js';
-import {noteDecisions, noteDoubts} from './note-decisions.js';
-import {inTurn} from './one-at-a-time.js';
+import {deviceCoherency, groupCoherency} from './model/enforced-coherent.js';
+import {recordCoherency, recordDoubts} from './record-coherency.js';
+import {lockOwner} from './owner-lock.js';
 import {
   addPlan,
   attachPlan,
@@ -52,12 +52,12 @@ export interface ChangeOptions extends ReachOptions {
  */
 export const changeVm = async (
   place: VmPlace,
-  change: Change,
+  change: RequestedChange,
   options: ChangeOptions,
 ): Promise<ChangeDocument> => {
   using vm = await reachVm(place, options);
   // also to look ahead: what another kvfio is changing is not what there will be
-  const turn = await inTurn(vm, options.deadline);
+  const turn = await lockOwner(vm, options.deadline);
   try {
     return changeReached(vm, change, options);
   } finally {
@@ -65,10 +65,10 @@ export const changeVm = async (
   }
 };
 
-const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): ChangeDocument => {
+const changeReached = (vm: ReachedVm, change: RequestedChange, options: ChangeOptions): ChangeDocument => {
   const tree = new DirectoryTree();
   const named = 'files' in change && change.files !== 'all' ? distinct(change.files) : [];
-  const facts = readFacts(vm, {files: named, deviceFd: options.deviceFd, tree});
+  const facts = readVmState(vm, {files: named, deviceFd: options.deviceFd, tree});
   const targets =
     'files' in change && change.files === 'all'
       ? facts.held.map((file) => heldTarget(file))
@@ -76,11 +76,11 @@ const changeReached = (vm: ReachedVm, change: Change, options: ChangeOptions): C
   const plan = planOf(change, facts, targets);
   if (options.dryRun) {
     lookAhead(vm, plan, {facts, targets});
-    return documentOf({vm, change, facts, targets, plan, outcome: null});
+    return reportDocument({vm, change, facts, targets, plan, outcome: null});
   }
   options.beforeChange?.();
   const outcome = execute(vm, plan, {facts, targets});
-  return documentOf({vm, change, facts, targets, plan, outcome});
+  return reportDocument({vm, change, facts, targets, plan, outcome});
 };
 
 const distinct = (ids: readonly FileId[]): FileId[] => [
@@ -88,7 +88,7 @@ const distinct = (ids: readonly FileId[]): FileId[] => [
 ];
 
 /** All files that the owner has open of what was named; one to be opened when it has none. */
-const targetsOf = (facts: VmFacts, id: FileId, change: Change): Target[] => {
+const targetsOf = (facts: VmState, id: FileId, change: RequestedChange): Target[] => {
   const held = facts.held.filter(({node}) => fileName(node) === fileName(id));
   if (held.length > 0) return held.map((file) => heldTarget(file));
   return [id.kind === 'group' ? groupTarget(facts, id.group, change) : cdevTarget(facts, id.address, change)];
@@ -104,7 +104,7 @@ const heldTarget = ({name, node, fd, given, verdict, confidence}: HeldFile): Tar
   confidence,
 });
 
-const groupTarget = (facts: VmFacts, id: number, change: Change): Target => {
+const groupTarget = (facts: VmState, id: number, change: RequestedChange): Target => {
   const group = groupWithId(facts, id);
   // what the owner has not open need not be VFIO's to be detached
   const {examined} = facts;
@@ -116,7 +116,7 @@ const groupTarget = (facts: VmFacts, id: number, change: Change): Target => {
   return {name: fileName(node), node, fd: null, given: true, container, ...coherency};
 };
 
-const cdevTarget = (facts: VmFacts, address: string, change: Change): Target => {
+const cdevTarget = (facts: VmState, address: string, change: RequestedChange): Target => {
   const {device, group} = deviceWithAddress(facts, address);
   const {examined} = facts;
   const node =
@@ -129,13 +129,13 @@ const cdevTarget = (facts: VmFacts, address: string, change: Change): Target => 
 };
 
 /** Where the kernel asks the container, a group needs one to be judged by its IOMMU. */
-const containerFor = ({host}: VmFacts, node: GroupNode, change: Change): Container => {
+const containerFor = ({host}: VmState, node: GroupNode, change: RequestedChange): Container => {
   if (change.command !== 'attach' && change.command !== 'add') return 'none';
   if (change.container !== undefined) return change.container;
   return host.kernel.coherencyRule === 'devices' || node.path.includes('noiommu') ? 'none' : 'type1';
 };
 
-const planOf = (change: Change, facts: VmFacts, files: readonly Target[]): Plan => {
+const planOf = (change: RequestedChange, facts: VmState, files: readonly Target[]): Plan => {
   const {closeReleases} = rulesOf(facts.host.kernel);
   switch (change.command) {
     case 'create':
@@ -157,7 +157,7 @@ const planOf = (change: Change, facts: VmFacts, files: readonly Target[]): Plan 
   }
 };
 
-const requireDevice = (facts: VmFacts): number => {
+const requireDevice = (facts: VmState): number => {
   const device = certainDevice(facts);
   if (device === null) throw noDevice();
   return device;
@@ -167,26 +167,26 @@ const requireDevice = (facts: VmFacts): number => {
 const lookAhead = (
   vm: ReachedVm,
   plan: Plan,
-  {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
+  {facts, targets}: {facts: VmState; targets: readonly Target[]},
 ): void => {
   using owner = plan.steps.length === 0 ? null : vm.open();
   owner?.foresee?.();
-  if (owner !== null) KnownFiles.of(owner, foundFiles(plan, facts))[Symbol.dispose]();
+  if (owner !== null) FdGuard.of(owner, foundFiles(plan, facts))[Symbol.dispose]();
   for (const step of plan.steps) if (step.action === 'open') checkFree(step.file, facts, vm.pid);
-  const refusal = foreseenRefusal({facts, targets, plan}, vm.way);
+  const refusal = predictedRefusal({facts, targets, plan}, vm.way);
   if (refusal !== null) throw refusal;
 };
 
 const execute = (
   vm: ReachedVm,
   plan: Plan,
-  {facts, targets}: {facts: VmFacts; targets: readonly Target[]},
+  {facts, targets}: {facts: VmState; targets: readonly Target[]},
 ): Outcome => {
   using owner = plan.steps.length === 0 ? null : vm.open();
   if (owner === null) {
     return {device: plan.device, created: false, closed: false, changed: false, files: new Map()};
   }
-  using known = KnownFiles.of(owner, foundFiles(plan, facts));
+  using known = FdGuard.of(owner, foundFiles(plan, facts));
   const outcome = doubtful(owner, facts, () =>
     apply(plan, {
       owner,
@@ -197,39 +197,39 @@ const execute = (
       open: (file) => openFile(file, facts, vm.pid),
     }),
   );
-  noteDecisions(owner, outcome, {facts, targets});
+  recordCoherency(owner, outcome, {facts, targets});
   return outcome;
 };
 
 /** What fails may have had KVM look: an ADD that was undone did, twice. */
-const doubtful = <T>(owner: Owner, facts: VmFacts, work: () => T): T => {
+const doubtful = <T>(owner: Owner, facts: VmState, work: () => T): T => {
   try {
     return work();
   } catch (error) {
-    noteDoubts(owner, facts);
+    recordDoubts(owner, facts);
     throw error;
   }
 };
 
 /** What a plan names by its number: nothing that it is to make first. */
-const foundFiles = ({device, files}: Plan, {held}: VmFacts): FoundFile[] => [
+const foundFiles = ({device, files}: Plan, {held}: VmState): FoundFile[] => [
   ...(device === null ? [] : [{fd: device, kind: 'kvm-vfio' as const}]),
   ...held
     .filter(({fd}) => files.some((file) => file.fd === fd))
     .map(({fd, gone, node}) => ({fd, kind: {device: gone ? null : node.device}})),
 ];
 
-const openFile = ({node, container}: PlannedFile, facts: VmFacts, owner: number): Descriptor =>
+const openFile = ({node, container}: PlannedFile, facts: VmState, owner: number): Descriptor =>
   node.kind === 'group'
     ? openGroup(node, {group: groupWithId(facts, node.group), examined: facts.examined, container})
     : openCdev(node, useOf(node, facts, owner));
 
-const checkFree = ({node}: PlannedFile, facts: VmFacts, owner: number): void => {
+const checkFree = ({node}: PlannedFile, facts: VmState, owner: number): void => {
   if (node.kind === 'group') checkGroupFree(node, groupWithId(facts, node.group), facts.examined);
   else checkCdevFree(node, useOf(node, facts, owner));
 };
 
-const useOf = ({address}: CdevNode, facts: VmFacts, owner: number): CdevUse => ({
+const useOf = ({address}: CdevNode, facts: VmState, owner: number): CdevUse => ({
   group: deviceWithAddress(facts, address).group,
   examined: facts.examined,
   nodes: facts.nodes,

@@ -1,5 +1,5 @@
 import type {Remark} from './change-document.js';
-import type {VmFacts} from './facts.js';
+import type {VmState} from './vm-state.js';
 import {rulesOf} from './model/rules.js';
 
 /**
@@ -8,7 +8,7 @@ import {rulesOf} from './model/rules.js';
  *
  * @param device - the one that is seen
  */
-export const mayHaveClosedOne = ({host, ambiguous}: VmFacts, device: number | null): boolean =>
+export const mayHaveClosedOne = ({host, ambiguous}: VmState, device: number | null): boolean =>
   device === null && !ambiguous && !rulesOf(host.kernel).closeReleases;
 
 export const UNSEEN_DEVICE: Remark = {

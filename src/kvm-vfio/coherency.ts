@@ -2,7 +2,7 @@ import {guestMemoryTypes} from '../iommu/guest-memory-types.js';
 import {isX86Name, type Kernel} from '../iommu/kernel.js';
 import {DeviceModel, type VmCoherency} from './model/device.js';
 import {rulesOf} from './model/rules.js';
-import type {FileCoherency} from './model/told.js';
+import type {FileCoherency} from './model/enforced-coherent.js';
 import {wbinvdOf} from './model/vm.js';
 
 /** A file that is, may be (null) or is not registered with a VM's kvm-vfio device. */
@@ -19,10 +19,10 @@ export interface Coherency {
 
 /** What KVM takes a VM with these files for, as the model of the device says, which predicts and reports. */
 export const vmCoherency = (files: readonly Registration[], kernel: Kernel, cpu: Cpu): Coherency => {
-  const entries = files.map((file) => ({file, registered: file.registered, told: file.verdict}));
+  const entries = files.map((file) => ({file, registered: file.registered, lastVerdict: file.verdict}));
   const device = new DeviceModel(
     rulesOf(kernel),
-    {kindOf: () => 'group', containerOf: () => 'unknown', tells: tellsVerdict},
+    {kindOf: () => 'group', containerOf: () => 'unknown', enforcedCoherent: tellsVerdict},
     entries,
   );
   return coherencyInWords(device.coherency, kernel, cpu);

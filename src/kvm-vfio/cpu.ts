@@ -1,5 +1,5 @@
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 import type {Cpu} from './coherency.js';
 
 /** The maker of the virtualization that KVM uses, by the module that is built in or loaded. */

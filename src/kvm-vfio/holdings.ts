@@ -1,14 +1,14 @@
-import {compareAddresses} from '../iommu/pci-address.js';
+import {compareAddresses} from '../pci/address.js';
 import {SyscallError} from '../linux/errno.js';
-import {sameFile} from '../linux/kcmp.js';
-import {KVM_VFIO, KVM_VM} from '../linux/kvm-links.js';
-import {Process} from '../linux/process.js';
-import {readDecision, type Decision} from '../vfio/decision.js';
+import {sameFile} from '../linux/proc/kcmp.js';
+import {KVM_VFIO, KVM_VM} from '../kvm/links.js';
+import {Process} from '../linux/proc/process.js';
+import {readCoherencyRecord, type CoherencyRecord} from './coherency-record.js';
 import {fileName, sameId, type FileNode} from '../vfio/file-node.js';
 import {deviceNumber} from '../vfio/group-node.js';
 import {deviceOf} from '../vfio/holders.js';
 import {openedByKvfio} from '../vfio/kvfio-mark.js';
-import type {ReachedVm} from '../vm/reach-owner.js';
+import type {ReachedVm} from '../owner/reach-owner.js';
 
 /** A group or a device that the owner of a VM has open. A device that is open twice is two files to KVM. */
 export interface Holding {
@@ -24,7 +24,7 @@ export interface Holding {
   /** Its last device has left VFIO since it was opened, and with it the node. KVM keeps the file all the same. */
   gone: boolean;
   /** VFIO's answer to KVM when kvfio last had KVM look; null when kvfio did not, or cannot see it. */
-  decided: Decision | null;
+  decided: CoherencyRecord | null;
 }
 
 /** What the owner of a VM has open, as far as it is about VFIO. */
@@ -55,7 +55,7 @@ export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holding
     const node = there ?? formerNode(link);
     if (node === undefined) continue;
     const given = openedByKvfio(vm.pid, fd);
-    const decided = readDecision(vm.pid, fd);
+    const decided = readCoherencyRecord(vm.pid, fd);
     files.set(fd, {node, fd, given, registered: null, gone: there === undefined, decided});
   }
   for (const {fd, kind, registered, major, minor} of told) {

@@ -15,20 +15,20 @@ export interface PlannedFile {
 }
 
 /** One thing to do. Which descriptor that needs a former step may have made. */
-export type Step =
+export type PlanStep =
   /** In kvfio itself; leaves nothing behind. */
   | {action: 'open'; file: PlannedFile}
   /** `stays`: closing it would not undo it, see {@link Plan.closeReleases}. */
   | {action: 'create-device'; stays: boolean}
   | {action: 'give'; file: PlannedFile}
-  /** `settles`: EEXIST is the answer that it is so already, and no error. */
-  | {action: 'add'; file: PlannedFile; settles: boolean}
-  /** `settles`: ENOENT likewise. */
-  | {action: 'delete'; file: PlannedFile; settles: boolean}
+  /** `toleratesNoop`: EEXIST is the answer that it is so already, and no error. */
+  | {action: 'add'; file: PlannedFile; toleratesNoop: boolean}
+  /** `toleratesNoop`: ENOENT likewise. */
+  | {action: 'delete'; file: PlannedFile; toleratesNoop: boolean}
   | {action: 'close'; file: PlannedFile}
   | {action: 'close-device'; fd: number};
 
-const createDevice = ({closeReleases}: Pick<Plan, 'closeReleases'>): Step => ({
+const createDevice = ({closeReleases}: Pick<Plan, 'closeReleases'>): PlanStep => ({
   action: 'create-device',
   stays: closeReleases === false,
 });
@@ -40,7 +40,7 @@ export interface Plan {
   files: readonly PlannedFile[];
   /** Whether closing the device makes room for another one on this kernel (model/rules.ts); true by default. */
   closeReleases?: boolean | undefined;
-  steps: Step[];
+  steps: PlanStep[];
 }
 
 type Situation = Omit<Plan, 'steps'>;
@@ -64,7 +64,7 @@ export const attachPlan = ({device, files, closeReleases}: Situation): Plan => (
   steps: [
     ...files.filter(isMissing).map((file) => ({action: 'open' as const, file})),
     ...(device === null ? [createDevice({closeReleases})] : []),
-    ...files.flatMap((file) => [...given(file), {action: 'add' as const, file, settles: true}]),
+    ...files.flatMap((file) => [...given(file), {action: 'add' as const, file, toleratesNoop: true}]),
   ],
 });
 
@@ -74,7 +74,7 @@ export const addPlan = ({device, files}: Situation): Plan => ({
   files,
   steps: [
     ...files.filter(isMissing).map((file) => ({action: 'open' as const, file})),
-    ...files.flatMap((file) => [...given(file), {action: 'add' as const, file, settles: false}]),
+    ...files.flatMap((file) => [...given(file), {action: 'add' as const, file, toleratesNoop: false}]),
   ],
 });
 
@@ -84,7 +84,7 @@ export const deletePlan = ({device, files}: Situation): Plan => ({
   files,
   steps: [
     ...files.filter(isMissing).map((file) => ({action: 'open' as const, file})),
-    ...files.flatMap((file) => [...given(file), {action: 'delete' as const, file, settles: false}]),
+    ...files.flatMap((file) => [...given(file), {action: 'delete' as const, file, toleratesNoop: false}]),
   ],
 });
 
@@ -95,7 +95,9 @@ export const detachPlan = ({device, files}: Situation, closeDevice: boolean): Pl
     device,
     files,
     steps: [
-      ...(device === null ? [] : held.map((file) => ({action: 'delete' as const, file, settles: true}))),
+      ...(device === null
+        ? []
+        : held.map((file) => ({action: 'delete' as const, file, toleratesNoop: true}))),
       ...held.filter((file) => file.given).map((file) => ({action: 'close' as const, file})),
       ...(device !== null && closeDevice ? [{action: 'close-device' as const, fd: device}] : []),
     ],
@@ -104,15 +106,15 @@ export const detachPlan = ({device, files}: Situation, closeDevice: boolean): Pl
 
 const isMissing = ({fd}: PlannedFile): boolean => fd === null;
 
-const given = (file: PlannedFile): Step[] => (isMissing(file) ? [{action: 'give', file}] : []);
+const given = (file: PlannedFile): PlanStep[] => (isMissing(file) ? [{action: 'give', file}] : []);
 
 /** A step in words: what it does, and what undoes it when a later one fails (null: nothing has to, or can). */
-export interface StepText {
+export interface PlanStepText {
   does: string;
   undo: string | null;
 }
 
-export const describeStep = (step: Step): StepText => {
+export const describePlanStep = (step: PlanStep): PlanStepText => {
   switch (step.action) {
     case 'open':
       return {

@@ -1,17 +1,17 @@
 import type {FailureKind, FailureParts} from '../failure.js';
 import type {SyscallError} from '../linux/errno.js';
-import type {OwnerWay} from '../vm/owner.js';
-import type {Step} from './plan.js';
+import type {OwnerWay} from '../owner/owner.js';
+import type {PlanStep} from './plan.js';
 
 /** Why the kernel, or the agent, refused a step, in words that are true for that call. */
-export type Refusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
+export type DeviceRefusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
 
 /** The reasons are those of virt/kvm/vfio.c, and of kvm_main.c for EIO. */
-export const explainRefusal = (
-  action: Step['action'],
+export const explainDeviceRefusal = (
+  action: PlanStep['action'],
   {code, syscall}: SyscallError,
   way: OwnerWay,
-): Refusal => {
+): DeviceRefusal => {
   const [why, hint] = REASONS[action]?.[code] ??
     (way === 'agent' ? AGENT[code] : undefined) ??
     COMMON[code] ?? [`The kernel answered ${code} to ${syscall}.`, 'Look at its messages with dmesg.'];
@@ -20,7 +20,7 @@ export const explainRefusal = (
 
 type Reasons = Record<string, [why: string, hint: string]>;
 
-const REASONS: Partial<Record<Step['action'], Reasons>> = {
+const REASONS: Partial<Record<PlanStep['action'], Reasons>> = {
   'create-device': {
     EBUSY: [
       'The VM has a kvm-vfio device already, and can have only one (EBUSY). Before Linux 6.1.9 a closed one counts too.',

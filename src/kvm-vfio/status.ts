@@ -1,8 +1,8 @@
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import {fingerprint} from '../vfio/decision.js';
-import type {OwnerWay} from '../vm/owner.js';
-import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../vm/reach-owner.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import {fingerprint} from './coherency-record.js';
+import type {OwnerWay} from '../owner/owner.js';
+import {reachVm, type ReachedVm, type ReachOptions, type VmPlace} from '../owner/reach-owner.js';
 import {
   fileIdentity,
   remarks,
@@ -13,9 +13,9 @@ import {
 } from './change-document.js';
 import {mayHaveClosedOne, UNSEEN_DEVICE} from './closed-device.js';
 import {coherencyInWords, vmCoherency, type Coherency} from './coherency.js';
-import {certainDevice, devicesOf, readFacts, type HeldFile, type VmFacts} from './facts.js';
-import {asDecided, inDoubt, isInDoubt} from './in-doubt.js';
-import {inTurn, inTurnIfPossible} from './one-at-a-time.js';
+import {certainDevice, devicesOf, readVmState, type HeldFile, type VmState} from './vm-state.js';
+import {asRecorded, staleRemark, isStale} from './stale-coherency.js';
+import {lockOwner, lockOwnerIfPossible} from './owner-lock.js';
 import {verifyHeld} from './verify.js';
 
 /** A group or a device that the VM's owner has open. */
@@ -57,7 +57,7 @@ export interface StatusDocument {
   verified: boolean;
   coherency: Coherency;
   /** What its user expects the VM to be; null when they did not say. */
-  expected: Expectation | null;
+  expected: ExpectedState | null;
   /** Whether it is that; null when nothing was expected, or that is unknown. */
   asExpected: boolean | null;
   warnings: Remark[];
@@ -65,13 +65,13 @@ export interface StatusDocument {
 
 /** What a VM can be expected to be. */
 export const EXPECTATIONS = ['coherent', 'non-coherent'] as const;
-export type Expectation = (typeof EXPECTATIONS)[number];
+export type ExpectedState = (typeof EXPECTATIONS)[number];
 
 export interface StatusOptions extends ReachOptions {
   deviceFd: number | undefined;
   /** Find out what is registered: by ADD, which answers EEXIST, or is undone by DEL. */
   verify: boolean;
-  expected?: Expectation | undefined;
+  expected?: ExpectedState | undefined;
 }
 
 /**
@@ -83,7 +83,7 @@ export interface StatusOptions extends ReachOptions {
 export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<StatusDocument> => {
   using vm = await reachVm(place, options);
   // no other kvfio may see the owner in between
-  const turn = await (options.verify ? inTurn : inTurnIfPossible)(vm, options.deadline);
+  const turn = await (options.verify ? lockOwner : lockOwnerIfPossible)(vm, options.deadline);
   try {
     return statusOf(vm, options);
   } finally {
@@ -92,7 +92,7 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
 };
 
 const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
-  const facts = readFacts(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
+  const facts = readVmState(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
   const {host, devices, ambiguous, cpu} = facts;
   const device = options.verify ? certainDevice(facts) : null;
   const held =
@@ -100,7 +100,7 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
       ? facts.held.map(withoutDevice(facts))
       : verifyHeld(vm, device, facts);
   const mayHoldMore = mayHaveClosedOne(facts, facts.device);
-  const seen = vmCoherency(held.map(asDecided), host.kernel, cpu);
+  const seen = vmCoherency(held.map(asRecorded), host.kernel, cpu);
   const coherency =
     mayHoldMore && seen.state === 'coherent' ? coherencyInWords('unknown', host.kernel, cpu) : seen;
   const {expected = null} = options;
@@ -134,7 +134,7 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
       ...(ambiguous ? [SEVERAL] : []),
       ...(mayHoldMore ? [UNSEEN_DEVICE] : []),
       ...held.flatMap((file) => changedMembers(file)),
-      ...held.filter((file) => file.registered !== false && isInDoubt(file)).map(inDoubt),
+      ...held.filter((file) => file.registered !== false && isStale(file)).map(staleRemark),
     ],
   };
 };
@@ -144,7 +144,7 @@ const hasChanged = (file: HeldFile): boolean | null =>
 
 /** Without a device nothing is registered. */
 const withoutDevice =
-  (facts: VmFacts) =>
+  (facts: VmState) =>
   (file: HeldFile): HeldFile =>
     facts.device === null && !facts.ambiguous && !mayHaveClosedOne(facts, null)
       ? {...file, registered: false}

@@ -1,12 +1,12 @@
 import {Failure} from '../failure.js';
 import {SyscallError} from '../linux/errno.js';
 import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../linux/ioctl.js';
-import {readDecision} from '../vfio/decision.js';
-import type {Owner} from '../vm/owner.js';
-import type {ReachedVm} from '../vm/reach-owner.js';
-import {type HeldFile, type VmFacts} from './facts.js';
-import {noteDoubts, noteHeld} from './note-decisions.js';
-import {explainRefusal} from './refusal.js';
+import {readCoherencyRecord} from './coherency-record.js';
+import type {Owner} from '../owner/owner.js';
+import type {ReachedVm} from '../owner/reach-owner.js';
+import {type HeldFile, type VmState} from './vm-state.js';
+import {recordDoubts, recordHeld} from './record-coherency.js';
+import {explainDeviceRefusal} from './refusal.js';
 import {holdingSignalsSync} from '../linux/hold-signals.js';
 
 /**
@@ -19,7 +19,7 @@ import {holdingSignalsSync} from '../linux/hold-signals.js';
 export const verifyHeld = (
   vm: Pick<ReachedVm, 'pid' | 'open'>,
   device: number,
-  facts: VmFacts,
+  facts: VmState,
 ): HeldFile[] => {
   refuseForeign(facts, vm.pid);
   using owner = vm.open();
@@ -30,16 +30,16 @@ export const verifyHeld = (
     const held = tried.map(({file}) => file);
     if (!tried.some(({found}) => found === 'added and deleted')) return held;
     // what was added and deleted again had KVM look at all
-    noteHeld(owner, facts);
-    return held.map((file) => ({...file, decided: readDecision(vm.pid, file.fd)}));
+    recordHeld(owner, facts);
+    return held.map((file) => ({...file, decided: readCoherencyRecord(vm.pid, file.fd)}));
   } catch (error) {
-    noteDoubts(owner, facts);
+    recordDoubts(owner, facts);
     throw error;
   }
 };
 
 /** With the device of another VM, ADD and DEL would part a file of the VMM's own from the VM that it is registered with. */
-const refuseForeign = ({several, held}: VmFacts, pid: number): void => {
+const refuseForeign = ({several, held}: VmState, pid: number): void => {
   const foreign = several ? held.find(({given}) => given !== true) : undefined;
   if (foreign === undefined) return;
   throw new Failure({
@@ -62,7 +62,7 @@ const find = (owner: Owner, device: number, {fd, name}: HeldFile): Found => {
     if (!(error instanceof SyscallError)) throw error;
     if (error.code === 'EEXIST') return 'registered';
     if (error.code === 'EINVAL') return 'refused';
-    throw new Failure({...explainRefusal('add', error, owner.way), what, cause: error});
+    throw new Failure({...explainDeviceRefusal('add', error, owner.way), what, cause: error});
   }
   try {
     owner.setDeviceAttr(device, KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_DEL, fd);
@@ -70,7 +70,7 @@ const find = (owner: Owner, device: number, {fd, name}: HeldFile): Found => {
   } catch (error) {
     if (!(error instanceof SyscallError)) throw error;
     if (error.code === 'ENOENT') return 'added and deleted'; // the owner deleted it meanwhile
-    const refusal = explainRefusal('delete', error, owner.way);
+    const refusal = explainDeviceRefusal('delete', error, owner.way);
     throw new Failure({
       ...refusal,
       code: 'VERIFY_LEFT_ADDED',

@@ -1,24 +1,24 @@
 import {posix} from 'node:path';
-import {Attributes} from '../iommu/attributes.js';
+import {Attributes} from '../host/attributes.js';
 import type {Host} from '../iommu/host.js';
 import {readKernel, type Kernel} from '../iommu/kernel.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
-import {KVM_VFIO} from '../linux/kvm-links.js';
-import type {Process} from '../linux/process.js';
-import type {ProcessStatus} from '../linux/process-status.js';
-import {parseUserNames} from '../linux/user-names.js';
+import type {HostTree} from '../host/tree.js';
+import {KVM_VFIO} from '../kvm/links.js';
+import type {Process} from '../linux/proc/process.js';
+import type {ProcessStatus} from '../linux/proc/status.js';
+import {parseUserNames} from '../host/users.js';
 import {readCdevNodes, type CdevNode} from '../vfio/cdev-node.js';
 import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {findVms, type FoundVm} from '../vm/find-vms.js';
 import {vmmName, type Vmm} from '../vm/vmm-name.js';
 import {remarks, type Remark} from './change-document.js';
 import {vmCoherency, type Coherency, type Cpu, type Registration} from './coherency.js';
-import type {containerOf} from './container-of.js';
+import type {containerOf} from '../vfio/container-of.js';
 import {readCpu} from './cpu.js';
-import {groupCoherency, type FileCoherency} from './model/told.js';
+import {groupCoherency, type FileCoherency} from './model/enforced-coherent.js';
 
 /** What `kvfio vms --json` prints. */
 export interface VmsDocument {
@@ -75,14 +75,14 @@ export interface ListedVm {
   /** The kvm-vfio device: a descriptor of the owner, null when it has none, or when kvfio cannot determine to which VM the device belongs. */
   device: {fd: number | null; all: number[]};
   /** VFIO groups that the owner has open. */
-  groups: HeldFile[];
+  groups: ListedFile[];
   /** VFIO devices that it has open through /dev/vfio/devices. */
   cdevs: HeldCdev[];
   coherency: PredictedCoherency;
 }
 
 /** A VFIO file that the owner of a VM has open. */
-export interface HeldFile extends FileCoherency {
+export interface ListedFile extends FileCoherency {
   /** Null for a device in no group. */
   group: number | null;
   /** Number of its descriptor in the owner. */
@@ -91,7 +91,7 @@ export interface HeldFile extends FileCoherency {
   devices: string[];
 }
 
-export interface HeldCdev extends HeldFile {
+export interface HeldCdev extends ListedFile {
   /** `vfio3`. */
   name: string;
 }
@@ -125,7 +125,7 @@ export const listVms = async (root = ''): Promise<VmsDocument> => {
   const context: Context = {
     host,
     kernel,
-    containerOf: asksContainer ? (await import('./container-of.js')).containerOf : null,
+    containerOf: asksContainer ? (await import('../vfio/container-of.js')).containerOf : null,
     cpu: found.length === 0 ? null : readCpu(tree),
     users: found.length === 0 ? new Map<number, string>() : readUsers(tree),
     uptime: readUptime(tree),
@@ -259,7 +259,7 @@ type Holdings = Pick<ListedVm, 'groups' | 'cdevs' | 'coherency'>;
 
 const heldBy = (vm: FoundVm, hasDevice: boolean, context: Context): Holdings => {
   const {held, host, kernel, cpu} = context;
-  const groups: HeldFile[] = [];
+  const groups: ListedFile[] = [];
   const cdevs: HeldCdev[] = [];
   for (const {fd, file} of held.filter(({pid}) => pid === vm.owner.pid)) {
     const group = host?.groups.find(({id}) => id === file.node.group);
@@ -303,7 +303,7 @@ const heldBy = (vm: FoundVm, hasDevice: boolean, context: Context): Holdings => 
 const UNKNOWN: {verdict: Verdict; confidence: Confidence} = {verdict: 'unknown', confidence: 'none'};
 
 /** A group can be open only once, so further descriptors of it are of the same open file. */
-const oncePerGroup = (groups: readonly HeldFile[]): HeldFile[] =>
+const oncePerGroup = (groups: readonly ListedFile[]): ListedFile[] =>
   groups
     .filter(({group}, index) => groups.findIndex((other) => other.group === group) === index)
     .sort((a, b) => (a.group ?? 0) - (b.group ?? 0));

@@ -1,5 +1,5 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import {vmChanges, type WatchDocument} from './vm-changes.js';
+import {diffVms, type WatchDocument} from './diff-vms.js';
 import {listVms, type ListedVm, type VmsDocument} from './vms.js';
 
 /** A VM that was there at the first look, and what became of one since. */
@@ -27,7 +27,7 @@ export const watchVms = async ({interval, signal, shown, onFirst, onVms}: WatchO
     for (;;) {
       await sleep(interval, undefined, {signal});
       const now = await listVms();
-      await onVms(vmChanges(seen.vms, now.vms, shown));
+      await onVms(diffVms(seen.vms, now.vms, shown));
       seen = now;
     }
   } catch (error) {

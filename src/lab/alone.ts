@@ -1,8 +1,8 @@
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../failure.js';
-import type {FileLock} from '../linux/file-lock.js';
-import type {LockHolder} from '../linux/process-lock.js';
+import type {FileLock} from '../linux/lock/file-lock.js';
+import type {LockHolder} from '../linux/lock/process-lock.js';
 
 export interface AloneOptions {
   cache: string;
@@ -26,8 +26,8 @@ export const alone = async <T>(options: AloneOptions, work: () => Promise<T>): P
 const takeLock = async ({cache, signal, onNote, patience = 900_000}: AloneOptions): Promise<FileLock> => {
   // a lab that has its kernel does not load the library of system calls
   const [{FileLock}, {whoLocked}] = await Promise.all([
-    import('../linux/file-lock.js'),
-    import('../linux/process-lock.js'),
+    import('../linux/lock/file-lock.js'),
+    import('../linux/lock/process-lock.js'),
   ]);
   const path = join(cache, 'lock');
   const deadline = performance.now() + patience;

@@ -5,7 +5,14 @@ import {alone} from './alone.js';
 import {Apt} from './apt.js';
 import type {LabArch} from './arch.js';
 import {runChild} from './child.js';
-import {candidates, dependencyOf, newestFirst, partsAmong, seriesAmong, seriesOf} from './debian-packages.js';
+import {
+  packageCandidates,
+  dependencyOf,
+  newestFirst,
+  partsAmong,
+  seriesAmong,
+  seriesOf,
+} from './debian-packages.js';
 import {kernelIn} from './kernel-tree.js';
 import type {LabKernel} from './lab-kernel.js';
 import {publish} from './module-index.js';
@@ -115,7 +122,7 @@ const newestPackage = async (
   const wanted = series ?? (meta === null ? seriesAmong(names)[0] : seriesOf(meta)) ?? '';
   const ranked = meta === null ? newestFirst(names, wanted) : [meta, `${meta}-unsigned`];
   if (ranked.length === 0) return null;
-  const versions = candidates(await apt.ask('policy', ...ranked));
+  const versions = packageCandidates(await apt.ask('policy', ...ranked));
   const name = ranked.find((candidate) => versions.has(candidate));
   return name === undefined ? null : {name, version: versions.get(name) ?? ''};
 };
@@ -174,7 +181,7 @@ const unpack = async (
 const withParts = async ({name, version}: KernelPackage, apt: Apt): Promise<string[]> => {
   const parts = partsAmong(await apt.ask('depends', name));
   const versions =
-    parts.length === 0 ? new Map<string, string>() : candidates(await apt.ask('policy', ...parts));
+    parts.length === 0 ? new Map<string, string>() : packageCandidates(await apt.ask('policy', ...parts));
   return [`${name}=${version}`, ...[...versions].map(([part, partVersion]) => `${part}=${partVersion}`)];
 };
 

@@ -16,7 +16,7 @@ export const seriesAmong = (packageNames: string[]): string[] =>
   [...new Set(packageNames.flatMap((name) => seriesOf(name) ?? []))].sort((a, b) => compareNumbers(b, a));
 
 /** The version that apt would install by package, from the text of `apt-cache policy`. */
-export const candidates = (policy: string): Map<string, string> => {
+export const packageCandidates = (policy: string): Map<string, string> => {
   const versions = new Map<string, string>();
   for (const block of policy.split(/^(?=\S)/m)) {
     const [, name, version] = /^(\S+):\n(?:.*\n)*?\s+Candidate: (\S+)/.exec(block) ?? [];

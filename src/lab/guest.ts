@@ -42,7 +42,7 @@ export interface GuestParts {
 }
 
 /** A running guest. Whoever starts one must {@link stop} it. */
-export class Guest {
+export class LabGuest {
   /** The serial port that is the terminal of an interactive session. */
   readonly terminal: Socket;
   readonly #console: Console;

@@ -8,7 +8,7 @@ import {aptFor, type KernelSource} from './debian-kernel.js';
 import {decompressedImage} from './decompressed-image.js';
 import {refuseUnknownModels} from './device-models.js';
 import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
-import {Guest, lastLines} from './guest.js';
+import {LabGuest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
 import {iommuChoice, type LabIommu} from './iommu-choice.js';
 import {checkKernelWord, findKernel} from './kernel.js';
@@ -17,7 +17,7 @@ import {findPrograms, which, type Programs} from './programs.js';
 import {qemuArguments} from './qemu.js';
 import {PID_FILE, removeFolder, removeStale, temporaryFolder} from './scratch.js';
 import {runSession, type DataStreams, type TerminalStreams} from './session.js';
-import {taskFiles, type Task} from './task.js';
+import {taskFiles, type LabTask} from './task.js';
 import {topology, type Topology} from './topology.js';
 import {within} from './within.js';
 import {writableFolder} from './writable-folder.js';
@@ -26,7 +26,7 @@ import {writableFolder} from './writable-folder.js';
 export type LabStreams = Partial<DataStreams> | TerminalStreams;
 
 export interface LabOptions {
-  task: Task;
+  task: LabTask;
   /** Program and arguments that the word `kvfio` means in the guest. */
   kvfio: string[];
   /** Default `amd64`. */
@@ -166,7 +166,7 @@ interface GuestPlan {
 }
 
 interface StartedGuest {
-  guest: Guest;
+  guest: LabGuest;
   /** Folder through which guest and kvfio hand over data. */
   share: string;
 }
@@ -204,7 +204,7 @@ const startGuest = ({
     writeFileSync(file('initrd'), ramdisk);
     writeFileSync(file('disk'), '');
     truncateSync(file('disk'), DISK_SIZE);
-    const guest = new Guest({
+    const guest = new LabGuest({
       busybox: programs.busybox,
       qemu: programs.qemu,
       arguments: qemuArguments({
@@ -308,7 +308,7 @@ const seconds = (milliseconds: number): number => Math.round(milliseconds) / 100
 
 const isTerminal = (streams: LabStreams): streams is TerminalStreams => 'output' in streams;
 
-const bootTimedOut = (limit: number, guest: Guest): Failure =>
+const bootTimedOut = (limit: number, guest: LabGuest): Failure =>
   new Failure({
     code: 'LAB_BOOT_TIMEOUT',
     kind: 'timeout',

@@ -1,7 +1,7 @@
 import {Failure} from '../failure.js';
 import {descriptorSink} from './descriptor-sink.js';
 import type {LabStreams} from './lab.js';
-import type {Task} from './task.js';
+import type {LabTask} from './task.js';
 import {within} from './within.js';
 
 export interface TaskOptions {
@@ -16,7 +16,10 @@ export interface TaskOptions {
  *
  * @throws {@link Failure} when there is none of these
  */
-export const taskFor = async (command: string[], {onTerminal, limit, signal}: TaskOptions): Promise<Task> => {
+export const taskFor = async (
+  command: string[],
+  {onTerminal, limit, signal}: TaskOptions,
+): Promise<LabTask> => {
   if (command.length > 0) return {command};
   if (onTerminal) return {shell: true};
   const script = process.stdin.isTTY

@@ -2,7 +2,7 @@ import type {Readable} from 'node:stream';
 import {setTimeout as sleep} from 'node:timers/promises';
 import type {ReadStream, WriteStream} from 'node:tty';
 import {Failure} from '../failure.js';
-import {lastLines, type Guest} from './guest.js';
+import {lastLines, type LabGuest} from './guest.js';
 import {feedInput} from './input.js';
 import {followOutput, type Sink} from './output.js';
 import {joinTerminal} from './terminal.js';
@@ -25,7 +25,7 @@ export interface TerminalStreams {
 }
 
 export interface SessionParts {
-  guest: Guest;
+  guest: LabGuest;
   /** Folder through which guest and kvfio hand over data. */
   share: string;
   streams: DataStreams | TerminalStreams;
@@ -124,7 +124,7 @@ const withReject = (): {promise: Promise<void>; reject: (error: Error) => void} 
   return {promise, reject};
 };
 
-const timedOut = (seconds: number | undefined, guest: Guest): Failure =>
+const timedOut = (seconds: number | undefined, guest: LabGuest): Failure =>
   new Failure({
     code: 'LAB_TIMEOUT',
     kind: 'timeout',

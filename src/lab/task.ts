@@ -3,10 +3,10 @@ import {GUEST_FOLDER, GUEST_OUT} from './guest-scripts.js';
 import {shellAssignments, shellQuote} from './shell-quote.js';
 
 /** What runs in the guest: a command with its arguments, the text of a script for /bin/sh, or the caller's shell. */
-export type Task = {command: string[]} | {script: string} | {shell: true};
+export type LabTask = {command: string[]} | {script: string} | {shell: true};
 
 /** What the task meets in the guest. */
-export interface Surroundings {
+export interface TaskSurroundings {
   /** Program and arguments that the word `kvfio` means in the guest. */
   kvfio: string[];
   /** Working folder, where the guest has it. */
@@ -20,7 +20,7 @@ export interface Surroundings {
 }
 
 /** Files for {@link GUEST_FOLDER}, by name: `command` sets the environment and becomes the task. */
-export const taskFiles = (task: Task, surroundings: Surroundings): Record<string, string> => ({
+export const taskFiles = (task: LabTask, surroundings: TaskSurroundings): Record<string, string> => ({
   command: commandScript(task, surroundings),
   'bin/kvfio': `#!/bin/sh\nexec ${words(surroundings.kvfio)} "$@"\n`,
   ...('script' in task && {script: task.script}),
@@ -28,7 +28,7 @@ export const taskFiles = (task: Task, surroundings: Surroundings): Record<string
 
 const PASSED_ON = /^(TERM|COLORTERM|LANG|LANGUAGE|LC_\w+|TZ|NO_COLOR|FORCE_COLOR|COLUMNS|LINES)$/;
 
-const commandScript = (task: Task, {cwd, environment, out, foreign = false}: Surroundings): string => {
+const commandScript = (task: LabTask, {cwd, environment, out, foreign = false}: TaskSurroundings): string => {
   const passedOn = Object.entries(environment).flatMap(([name, value]) =>
     PASSED_ON.test(name) && value !== undefined ? [[name, value]] : [],
   );
@@ -53,7 +53,7 @@ const commandScript = (task: Task, {cwd, environment, out, foreign = false}: Sur
   return `set -a\n${shellAssignments(variables)}set +a\ncd ${shellQuote(cwd)} 2>/dev/null || cd /\n${start(task)}\n`;
 };
 
-const start = (task: Task): string => {
+const start = (task: LabTask): string => {
   if ('command' in task) return `exec ${words(task.command)}`;
   if ('script' in task) return `exec /bin/sh ${GUEST_FOLDER}/script`;
   return 'for shell in "$SHELL" bash; do command -v "$shell" >/dev/null && exec "$shell" -i; done; exec sh -i';

@@ -30,7 +30,7 @@ export const SIZEOF_KVM_CPUID2 = 8;
 export const SIZEOF_KVM_CPUID_ENTRY2 = 40;
 /** `struct kvm_regs`: u64 rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8 to r15, rip, rflags. */
 export const SIZEOF_KVM_REGS = 144;
-/** `struct kvm_sregs`, see long-mode.ts. */
+/** `struct kvm_sregs`, see kvm/long-mode.ts. */
 export const SIZEOF_KVM_SREGS = 312;
 /** `struct vfio_group_status`: u32 argsz, u32 flags (out). */
 export const SIZEOF_VFIO_GROUP_STATUS = 8;

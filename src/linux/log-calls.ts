@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import {errnoName} from './errno.js';
 import {setCallLog, type CallLog} from './call-log.js';
 import {IOCTLS} from './ioctl.js';
-import {PTRACE} from './ptrace.js';
+import {PTRACE} from './trace/ptrace.js';
 import {syscallName} from './syscalls.js';
 
 /**

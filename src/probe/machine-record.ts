@@ -1,5 +1,5 @@
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 
 /** Conditions of a run that must be equal, or be reported, when the numbers of two runs are compared. Unknown is null. */
 export interface MachineRecord {

@@ -1,18 +1,18 @@
 import {readHost, requireGroups, type Host} from '../iommu/host.js';
 import type {Group} from '../iommu/group.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
-import type {Vm} from '../linux/kvm.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import type {Vm} from '../kvm/system.js';
 import {apply} from '../kvm-vfio/apply.js';
 import {vmCoherency, type Coherency} from '../kvm-vfio/coherency.js';
 import {readCpu} from '../kvm-vfio/cpu.js';
-import {groupWithId} from '../kvm-vfio/facts.js';
-import {groupCoherency, type FileCoherency} from '../kvm-vfio/model/told.js';
+import {groupWithId} from '../kvm-vfio/vm-state.js';
+import {groupCoherency, type FileCoherency} from '../kvm-vfio/model/enforced-coherent.js';
 import {attachPlan, detachPlan, type PlannedFile} from '../kvm-vfio/plan.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {checkGroupFree, openGroup, requireGroupNode, type Container} from '../vfio/group-file.js';
 import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
-import {DirectOwner} from '../vm/direct-owner.js';
+import {DirectOwner} from '../owner/direct-owner.js';
 
 /** A group of a paired run, as KVM learns of it. */
 export interface PairedGroup extends FileCoherency {

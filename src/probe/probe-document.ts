@@ -3,7 +3,7 @@ import type {MachineRecord} from './machine-record.js';
 import type {PairedGroup} from './paired-groups.js';
 import type {MeasuredPhase, Run} from './run.js';
 import type {Ending} from './sampling/sample.js';
-import {differenceOf, seriesDocument, type ProbeRun, type SeriesDifference} from './series-document.js';
+import {seriesDifference, seriesDocument, type ProbeRun, type SeriesDifference} from './series-document.js';
 import type {Operation, Phase} from './series.js';
 import {verdictOf, type ProbeVerdict} from './verdict.js';
 
@@ -81,7 +81,7 @@ export const probeDocument = (run: Run, {settings, machine}: ProbeDocumentOption
     series.find((each) => each.operation === operation && each.phase === phase && each.samples > 0);
   const difference = (operation: Operation, phase: Phase): SeriesDifference | null => {
     const [from, to] = [named(operation, 'coherent'), named(operation, phase)];
-    return from === undefined || to === undefined ? null : differenceOf(from, to, clock);
+    return from === undefined || to === undefined ? null : seriesDifference(from, to, clock);
   };
   const paired = run.groups.length > 0;
   return {

@@ -43,7 +43,7 @@ export const seriesDocument = (
 ): SeriesDocument => ({operation, phase, ...summarise(ticks, clock, options)});
 
 /** Difference of two series of one run. Null when one has no samples. */
-export const differenceOf = (
+export const seriesDifference = (
   from: SeriesDocument,
   to: SeriesDocument,
   clock: Clock,

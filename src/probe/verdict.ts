@@ -16,7 +16,7 @@ export interface ProbeVerdict {
 }
 
 /** What the verdict rests on. */
-export interface Evidence {
+export interface ProbeEvidence {
   machine: MachineRecord;
   /** What KVM takes the VM for, with the groups when there are some. */
   coherency: VmCoherency;
@@ -30,7 +30,7 @@ export interface Evidence {
 }
 
 /** Says only what the samples show on this machine. */
-export const verdictOf = (evidence: Evidence): ProbeVerdict => {
+export const verdictOf = (evidence: ProbeEvidence): ProbeVerdict => {
   const {series, paired} = evidence;
   const measured = series.some(
     ({operation, phase, samples}) =>
@@ -43,7 +43,7 @@ export const verdictOf = (evidence: Evidence): ProbeVerdict => {
 };
 
 /** What keeps the time of a WBINVD from saying what became of it. */
-const obstaclesOf = ({machine, operations, exits}: Evidence): string[] => {
+const obstaclesOf = ({machine, operations, exits}: ProbeEvidence): string[] => {
   const {virtualised, hypervisor, cpu, kvmModule} = machine;
   const obstacles: string[] = [];
   if (/\bTCG\b/.test(`${hypervisor ?? ''} ${cpu ?? ''}`))
@@ -60,7 +60,7 @@ const obstaclesOf = ({machine, operations, exits}: Evidence): string[] => {
   return obstacles;
 };
 
-const pairedVerdict = (evidence: Evidence): ProbeVerdict => {
+const pairedVerdict = (evidence: ProbeEvidence): ProbeVerdict => {
   const {difference, coherency} = evidence;
   if (difference?.different == null) return cannotTell(['there are too few samples', ruleOf(evidence)]);
   const ratio = difference.ratio ?? 1;
@@ -94,7 +94,7 @@ const pairedVerdict = (evidence: Evidence): ProbeVerdict => {
 };
 
 /** How many times as long it may take with the groups: the upper end of the interval. */
-const mostTimes = ({series, difference}: Evidence): number | null => {
+const mostTimes = ({series, difference}: ProbeEvidence): number | null => {
   const before = series.find(({operation, phase}) => operation === 'wbinvd' && phase === 'coherent');
   const median = before?.nanoseconds?.median ?? 0;
   const high = difference?.nanoseconds.high ?? null;
@@ -106,7 +106,7 @@ const CLEARLY = 2;
 /** Up to here it takes as long: that no difference was found is not enough. */
 const SAME = 1.1;
 
-const aloneVerdict = (evidence: Evidence): ProbeVerdict => {
+const aloneVerdict = (evidence: ProbeEvidence): ProbeVerdict => {
   const median = (name: SeriesDocument['operation']): number | null =>
     evidence.series.find(({operation}) => operation === name)?.nanoseconds?.median ?? null;
   const [wbinvd, cpuid] = [median('wbinvd'), median('cpuid')];
@@ -129,7 +129,7 @@ const aloneVerdict = (evidence: Evidence): ProbeVerdict => {
 const FEW = 5;
 
 /** What KVM does by its rule (need_emulate_wbinvd() in arch/x86/kvm/x86.c), whatever the time says. */
-const ruleOf = ({coherency, paired}: Evidence): string => {
+const ruleOf = ({coherency, paired}: ProbeEvidence): string => {
   const vm = paired ? 'with the groups' : 'without groups';
   switch (coherency) {
     case 'coherent':

@@ -1,6 +1,6 @@
 import {posix} from 'node:path';
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 import {parseDeviceNumber} from './group-node.js';
 
 /** The node of one device (cdev), which exists while a VFIO driver has the device, on kernels that have such nodes. */

@@ -1,4 +1,4 @@
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 import {readCdevNodes, type CdevNode} from './cdev-node.js';
 import {readGroupNodes, type GroupNode} from './group-node.js';
 

@@ -3,7 +3,7 @@ import type {Group} from '../iommu/group.js';
 import {checked} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
 import {VFIO_TYPE1v2_IOMMU} from '../linux/ioctl.js';
-import {VfioContainer, VfioGroup} from '../linux/vfio.js';
+import {VfioContainer, VfioGroup} from './ioctls.js';
 import type {Call, Examined} from './eligibility/check.js';
 import {explainAnswer, obstaclesOf, obstacleWords} from './eligibility/kernel-answer.js';
 import type {Explanation} from './eligibility/other-answers.js';

@@ -1,5 +1,5 @@
 import {SyscallError} from '../linux/errno.js';
-import type {HostTree} from '../linux/host-tree.js';
+import type {HostTree} from '../host/tree.js';
 
 /** The node of a group, which exists while a VFIO driver has at least one of the group's devices. */
 export interface GroupNode {

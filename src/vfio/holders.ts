@@ -1,6 +1,6 @@
 import {readdirSync} from 'node:fs';
 import {SyscallError} from '../linux/errno.js';
-import {Process} from '../linux/process.js';
+import {Process} from '../linux/proc/process.js';
 
 /** A process that has a device node open. */
 export interface Holder {

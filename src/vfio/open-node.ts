@@ -1,9 +1,9 @@
 import {statSync} from 'node:fs';
 import {Failure} from '../failure.js';
-import {DirectoryTree} from '../linux/directory-tree.js';
+import {DirectoryTree} from '../host/directory-tree.js';
 import {SyscallError} from '../linux/errno.js';
 import {O_RDWR, open} from '../linux/libc.js';
-import {Process} from '../linux/process.js';
+import {Process} from '../linux/proc/process.js';
 import {readCdevNodes} from './cdev-node.js';
 import {otherAnswer, type Explanation} from './eligibility/other-answers.js';
 import {fileName, type FileNode} from './file-node.js';

@@ -1,6 +1,6 @@
 import {readdirSync} from 'node:fs';
 import {orNull} from '../linux/errno.js';
-import type {Process} from '../linux/process.js';
+import type {Process} from '../linux/proc/process.js';
 
 /** Folders of debugfs, one for each VM of this host; none where it is not mounted, or not for this user. */
 export const vmFolders = (debugfs: string): string[] => orNull(() => readdirSync(`${debugfs}/kvm`)) ?? [];

@@ -1,15 +1,15 @@
 import {Failure} from '../failure.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
-import {findDescriptors} from '../linux/find-descriptors.js';
-import {isProgram} from '../linux/is-program.js';
-import {sameFile} from '../linux/kcmp.js';
-import {KVM_VM} from '../linux/kvm-links.js';
-import {Pidfd} from '../linux/pidfd.js';
-import {processStart} from '../linux/process-start.js';
-import {commOf, Process} from '../linux/process.js';
+import {findDescriptors} from '../linux/proc/find-descriptors.js';
+import {isProgram} from '../linux/proc/is-program.js';
+import {sameFile} from '../linux/proc/kcmp.js';
+import {KVM_VM} from '../kvm/links.js';
+import {Pidfd} from '../linux/proc/pidfd.js';
+import {processStart} from '../linux/proc/start-time.js';
+import {commOf, Process} from '../linux/proc/process.js';
 import {createdBy, isOfDescriptor, vmFolders} from './created-vms.js';
-import {maySeeAll, toSeeOthers} from './see-others.js';
+import {mayInspectAll, howToInspect} from './inspect-permission.js';
 
 /** A process that may have created a VM: it has a descriptor of it. */
 export interface OwnerCandidate {
@@ -151,7 +151,7 @@ const unlessHidden = <T>(pid: number, read: () => T, gone: T): T | null => {
 };
 
 const noOwner = (hidden: number): Failure =>
-  hidden === 0 || maySeeAll()
+  hidden === 0 || mayInspectAll()
     ? new Failure({
         code: 'OWNER_GONE',
         kind: 'notFound',
@@ -164,7 +164,7 @@ const noOwner = (hidden: number): Failure =>
         kind: 'permission',
         what: 'The owner of the VM was not found.',
         why: `It may be one of the ${hidden} processes whose descriptors you may not see.`,
-        hint: toSeeOthers(),
+        hint: howToInspect(),
       });
 
 const noKcmp = (cause: SyscallError): Failure =>
@@ -218,7 +218,7 @@ const notReadable = (subject: string, error: SyscallError): Failure => {
         ? 'There is no such process, or it ended meanwhile.'
         : `The kernel answered ${error.code} to ${error.syscall}.`,
     hint: denied
-      ? toSeeOthers()
+      ? howToInspect()
       : 'Run "kvfio vms" to see the processes that have a VM. Name the id of a process, not of a thread.',
     errno: error.code,
     cause: error,

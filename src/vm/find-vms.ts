@@ -1,11 +1,11 @@
 import {readdirSync} from 'node:fs';
 import {Failure} from '../failure.js';
 import {SyscallError} from '../linux/errno.js';
-import {findDescriptors} from '../linux/find-descriptors.js';
-import type {compareFiles} from '../linux/kcmp.js';
-import {KVM_VCPU, KVM_VM} from '../linux/kvm-links.js';
-import {processStart} from '../linux/process-start.js';
-import {Process} from '../linux/process.js';
+import {findDescriptors} from '../linux/proc/find-descriptors.js';
+import type {compareFiles} from '../linux/proc/kcmp.js';
+import {KVM_VCPU, KVM_VM} from '../kvm/links.js';
+import {processStart} from '../linux/proc/start-time.js';
+import {Process} from '../linux/proc/process.js';
 import {createdBy, isOfDescriptor, vmFolders} from './created-vms.js';
 
 /** A VM of this host, by the process that has it. */
@@ -57,7 +57,7 @@ export const findVms = async ({
   const claims = holders.flatMap((holder) => holder.fds.map((fd) => ({holder, fd})));
   // what makes system calls is loaded by those who have something to compare
   const compare =
-    claims.length > 1 && proc === '/proc' ? (await import('../linux/kcmp.js')).compareFiles : null;
+    claims.length > 1 && proc === '/proc' ? (await import('../linux/proc/kcmp.js')).compareFiles : null;
   const vms = oneVmEach(claims, compare).map((of) => describeVm(withoutInherited(of, proc), debugfs));
   const siblings = (pid: number): number => vms.filter(({owner}) => owner.pid === pid).length;
   return {

@@ -4,11 +4,11 @@ import {Failure, type FailureParts} from '../failure.js';
 import type {Deadline} from '../linux/deadline.js';
 import type {Descriptor} from '../linux/descriptor.js';
 import {SyscallError} from '../linux/errno.js';
-import {KVM_VM} from '../linux/kvm-links.js';
-import {Process} from '../linux/process.js';
-import {isAbstract} from '../linux/socket-address.js';
-import {MOST_DESCRIPTORS, type Message} from '../linux/socket-message.js';
-import {UnixSocket, type PeerCredentials} from '../linux/unix-socket.js';
+import {KVM_VM} from '../kvm/links.js';
+import {Process} from '../linux/proc/process.js';
+import {isAbstract} from '../linux/socket/socket-address.js';
+import {MOST_DESCRIPTORS, type Message} from '../linux/socket/socket-message.js';
+import {UnixSocket, type PeerCredentials} from '../linux/socket/unix-socket.js';
 import {decodeHello, type AgentHello} from './agent-protocol.js';
 import {ADDRESS_REFUSALS, type SocketRefusals} from './socket-refusals.js';
 

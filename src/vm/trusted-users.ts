@@ -1,4 +1,4 @@
-import {isOneUser} from '../linux/user-ids.js';
+import {isOneUser} from './user-ids.js';
 
 /** Users who may have kvfio, and processes of its user, do something: root and that user. */
 export const trustedUsers = (): ReadonlySet<number> =>

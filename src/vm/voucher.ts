@@ -1,8 +1,8 @@
 import {statSync} from 'node:fs';
-import {isOneUser} from '../linux/user-ids.js';
+import {isOneUser} from './user-ids.js';
 import {orNull} from '../linux/errno.js';
-import {Process} from '../linux/process.js';
-import type {PeerCredentials} from '../linux/unix-socket.js';
+import {Process} from '../linux/proc/process.js';
+import type {PeerCredentials} from '../linux/socket/unix-socket.js';
 import {trustedUsers} from './trusted-users.js';
 
 /**

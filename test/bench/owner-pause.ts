@@ -3,7 +3,7 @@ import {join} from 'node:path';
 import {setTimeout} from 'node:timers/promises';
 import {fileURLToPath} from 'node:url';
 import {buildOnce, PROJECT} from '../support/run.js';
-import {Arena} from '../vm/victim.js';
+import {Arena} from '../owner/inject/victim.js';
 import type {Benchmark, Figure, Line} from './benchmark.js';
 import {KVFIO} from './commands.js';
 import {quantile} from './turns.js';
@@ -65,7 +65,7 @@ const program =
   (work: string): Contestant =>
   (pid, vmFd) => [
     process.execPath,
-    join(PROJECT, 'test/vm/inject-program.js'),
+    join(PROJECT, 'test/owner/inject/inject-program.js'),
     JSON.stringify({pid, vmFd, work}),
   ];
 

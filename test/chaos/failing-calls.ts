@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {readFileSync, rmSync} from 'node:fs';
-import {Process} from '../../src/linux/process.js';
+import {Process} from '../../src/linux/proc/process.js';
 import {countDescriptors, startKvfioVm} from '../vm/vmm.js';
 import {endsProperly, kvfio, type Ending} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, killed, startExample} from './owners.js';

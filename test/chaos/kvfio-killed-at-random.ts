@@ -1,9 +1,9 @@
 import {once} from 'node:events';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
-import {firstLine, startChild} from '../vm/inject-child.js';
-import {tidy} from '../vm/inject-sweep.js';
-import type {Arena} from '../vm/victim.js';
+import {InjectedOwner} from '../../src/owner/inject/injected-owner.js';
+import {firstLine, startChild} from '../owner/inject/inject-child.js';
+import {tidy} from '../owner/inject/inject-sweep.js';
+import type {Arena} from '../owner/inject/victim.js';
 import {countDescriptors} from '../vm/vmm.js';
 import {Kvfio, kvfio} from './kvfio.js';
 import {WatchedVictim, KillTimes, change, descriptorsAtRest, startExample} from './owners.js';

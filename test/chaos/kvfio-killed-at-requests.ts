@@ -1,8 +1,8 @@
-import type {Task} from '../vm/inject-child.js';
-import {sweep} from '../vm/inject-sweep.js';
-import type {Arena} from '../vm/victim.js';
+import type {Task} from '../owner/inject/inject-child.js';
+import {sweep} from '../owner/inject/inject-sweep.js';
+import type {Arena} from '../owner/inject/victim.js';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
-import type {InjectedOwner} from '../../src/vm/inject/injected-owner.js';
+import type {InjectedOwner} from '../../src/owner/inject/injected-owner.js';
 import {arenaOfTrial} from './programs.js';
 import type {Tally, Trial} from './trial.js';
 

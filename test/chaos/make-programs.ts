@@ -1,7 +1,7 @@
 import {copyFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {compilePrograms} from '../support/compile-programs.js';
-import {Arena} from '../vm/victim.js';
+import {Arena} from '../owner/inject/victim.js';
 import {compile} from '../vm/vmm.js';
 
 /**

@@ -1,5 +1,5 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import type {Arena} from '../vm/victim.js';
+import type {Arena} from '../owner/inject/victim.js';
 import type {Vmm} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio} from './kvfio.js';
 import {KillTimes, killed, startExample} from './owners.js';

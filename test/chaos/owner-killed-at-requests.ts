@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {runChild} from '../vm/inject-child.js';
+import {runChild} from '../owner/inject/inject-child.js';
 import {arenaOfTrial} from './programs.js';
 import type {Trial} from './trial.js';
 

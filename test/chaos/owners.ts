@@ -3,7 +3,7 @@ import {once} from 'node:events';
 import {readFileSync} from 'node:fs';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {countDescriptors, startVmm, type Vmm} from '../vm/vmm.js';
-import type {Arena, Victim} from '../vm/victim.js';
+import type {Arena, Victim} from '../owner/inject/victim.js';
 import type {Ending} from './kvfio.js';
 import {made} from './programs.js';
 import type {Chance, Tally} from './trial.js';

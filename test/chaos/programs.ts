@@ -1,6 +1,6 @@
 import {copyFileSync} from 'node:fs';
 import {dirname, join} from 'node:path';
-import {Arena} from '../vm/victim.js';
+import {Arena} from '../owner/inject/victim.js';
 
 /** The path of a program that `makePrograms` made beside the one that runs. */
 export const made = (name: string): string => join(dirname(process.argv[1] ?? ''), name);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Deadline} from '../../src/linux/deadline.js';
-import {UnixSocket} from '../../src/linux/unix-socket.js';
+import {UnixSocket} from '../../src/linux/socket/unix-socket.js';
 import {countDescriptors, settled, startKvfioVm} from '../vm/vmm.js';
 import {Kvfio, endsProperly, kvfio} from './kvfio.js';
 import {WatchedVictim, change, descriptorsAtRest, residentOf} from './owners.js';

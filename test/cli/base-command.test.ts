@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {BaseCommand} from '../../src/cli/base-command.js';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import {Failure} from '../../src/failure.js';
 import {run, type Outcome} from '../support/run.js';
 

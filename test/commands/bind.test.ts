@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {readdirSync} from 'node:fs';
 import Bind from '../../src/commands/bind.js';
 import Unbind from '../../src/commands/unbind.js';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import type {BindDocument, UnbindDocument} from '../../src/vfio/bind/bind-document.js';
 import {intel, machine, pci} from '../support/machine.js';
 import {run} from '../support/run.js';

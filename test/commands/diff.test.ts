@@ -3,7 +3,7 @@ import {mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {gzipSync} from 'node:zlib';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import Diff from '../../src/commands/diff.js';
 import Snapshot from '../../src/commands/snapshot.js';
 import type {BaselineDocument} from '../../src/diff/baseline-document.js';

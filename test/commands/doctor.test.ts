@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import Doctor from '../../src/commands/doctor.js';
 import {PURPOSES} from '../../src/doctor/check.js';
 import type {DoctorDocument} from '../../src/doctor/doctor.js';

@@ -3,7 +3,7 @@ import {spawnSync} from 'node:child_process';
 import {mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import Export, {type ExportDocument} from '../../src/commands/export.js';
 import {FORMAT_NAMES, FORMATS} from '../../src/export/formats.js';
 import {MARK_WITHIN} from '../../src/export/format.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {existsSync, mkdirSync, statSync} from 'node:fs';
 import type {VmDocument} from '../../src/commands/vm.js';
 import {Deadline} from '../../src/linux/deadline.js';
-import {Process} from '../../src/linux/process.js';
+import {Process} from '../../src/linux/proc/process.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
 import {madeForEach} from '../support/made.js';
 import {needs} from '../support/needs.js';

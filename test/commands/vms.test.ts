@@ -4,7 +4,7 @@ import {once} from 'node:events';
 import {join} from 'node:path';
 import {createInterface} from 'node:readline';
 import Vms from '../../src/commands/vms.js';
-import type {WatchDocument} from '../../src/kvm-vfio/vm-changes.js';
+import type {WatchDocument} from '../../src/kvm-vfio/diff-vms.js';
 import type {VmsDocument} from '../../src/kvm-vfio/vms.js';
 import {needs} from '../support/needs.js';
 import {PROJECT, run, start} from '../support/run.js';

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import {differenceOf, isNone, type Difference} from '../../src/diff/difference.js';
+import {machineDifference, isNone, type Difference} from '../../src/diff/difference.js';
 import {kindKey} from '../../src/diff/kind-key.js';
 import {MACHINES} from '../fixtures/machines.js';
 import {folderOf, intel, pci, port, type DeviceSpec, type MachineSpec} from '../support/machine.js';
@@ -22,7 +22,7 @@ describe('what differs of two machines', () => {
     for (const [at, spec] of Object.values(MACHINES).entries()) {
       const [one, again] = [read[at], compared(spec)];
       assert.ok(one);
-      assert.deepEqual(differenceOf(one, again), {
+      assert.deepEqual(machineDifference(one, again), {
         kernel: {changes: [], added: [], removed: []},
         units: [],
         groups: [],
@@ -36,10 +36,10 @@ describe('what differs of two machines', () => {
     for (const a of read)
       for (const b of read) {
         assert.deepEqual(
-          sortedDifference(differenceOf(b, a)),
-          sortedDifference(mirrored(differenceOf(a, b))),
+          sortedDifference(machineDifference(b, a)),
+          sortedDifference(mirrored(machineDifference(a, b))),
         );
-        assert.equal(isNone(differenceOf(a, b)), kindKey(a) === kindKey(b));
+        assert.equal(isNone(machineDifference(a, b)), kindKey(a) === kindKey(b));
       }
   });
 

@@ -1,6 +1,6 @@
-import {differenceOf, type Difference} from '../../src/diff/difference.js';
+import {machineDifference, type Difference} from '../../src/diff/difference.js';
 import {readCompared, type ComparedMachine} from '../../src/diff/machine.js';
-import {openTree} from '../../src/linux/open-tree.js';
+import {openTree} from '../../src/host/open-tree.js';
 import {
   folderOf,
   intel,
@@ -19,7 +19,7 @@ export const compared = (spec: MachineSpec): ComparedMachine => {
 };
 
 export const difference = (a: MachineSpec, b: MachineSpec): Difference =>
-  differenceOf(compared(a), compared(b));
+  machineDifference(compared(a), compared(b));
 
 /** What a card is, beside its place. */
 export type Card = PciOptions;

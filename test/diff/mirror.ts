@@ -1,4 +1,4 @@
-import type {Change} from '../../src/diff/change.js';
+import type {FactChange} from '../../src/diff/change.js';
 import type {Difference} from '../../src/diff/difference.js';
 
 /** What the difference is when A and B change places. */
@@ -33,7 +33,7 @@ export const sortedDifference = ({kernel, units, groups, devices}: Difference): 
 
 const STATES = {gone: 'new', new: 'gone', moved: 'moved', changed: 'changed'} as const;
 
-const turned = <T extends Pick<Change, never> & {a: unknown; b: unknown}>(item: T): T => ({
+const turned = <T extends Pick<FactChange, never> & {a: unknown; b: unknown}>(item: T): T => ({
   ...item,
   a: item.b,
   b: item.a,

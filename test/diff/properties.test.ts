@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import {differenceOf, isNone} from '../../src/diff/difference.js';
+import {machineDifference, isNone} from '../../src/diff/difference.js';
 import {kindKey} from '../../src/diff/kind-key.js';
 import type {ComparedDevice, ComparedMachine} from '../../src/diff/machine.js';
 import {compared} from './machines.js';
@@ -76,7 +76,7 @@ describe('finding the devices of one machine in another', () => {
   it('finds that a machine differs from itself in nothing', () => {
     fc.assert(
       fc.property(anySeats, (some) => {
-        assert.ok(isNone(differenceOf(machineOf(some), machineOf(some))));
+        assert.ok(isNone(machineDifference(machineOf(some), machineOf(some))));
       }),
     );
   });
@@ -86,8 +86,8 @@ describe('finding the devices of one machine in another', () => {
       fc.property(anySeats, anySeats, fc.nat(2), (some, others, shift) => {
         const [a, b] = [machineOf(some), machineOf(others, shift)];
         assert.deepEqual(
-          sortedDifference(differenceOf(b, a)),
-          sortedDifference(mirrored(differenceOf(a, b))),
+          sortedDifference(machineDifference(b, a)),
+          sortedDifference(mirrored(machineDifference(a, b))),
         );
       }),
       {numRuns: 500},
@@ -99,7 +99,7 @@ describe('finding the devices of one machine in another', () => {
       fc.property(anySeats, anySeats, (some, others) => {
         const [a, b] = [machineOf(some), machineOf(others, 1)];
         // all have other addresses, so each is told of
-        const {devices} = differenceOf(a, b);
+        const {devices} = machineDifference(a, b);
         for (const [side, machine] of [
           ['a', a],
           ['b', b],
@@ -135,7 +135,7 @@ describe('finding the devices of one machine in another', () => {
             shift,
           ),
         ];
-        const {devices, kernel, units} = differenceOf(a, b);
+        const {devices, kernel, units} = machineDifference(a, b);
         assert.deepEqual(
           devices.filter(({state}) => state !== 'moved' && state !== 'changed'),
           [],
@@ -159,7 +159,7 @@ describe('finding the devices of one machine in another', () => {
     fc.assert(
       fc.property(withoutSerials, withoutSerials, fc.nat(1), (some, others, shift) => {
         const [a, b] = [machineOf(some), machineOf(others, shift)];
-        assert.equal(isNone(differenceOf(a, b)), kindKey(a) === kindKey(b));
+        assert.equal(isNone(machineDifference(a, b)), kindKey(a) === kindKey(b));
       }),
     );
     fc.assert(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {readDistribution} from '../../src/doctor/distribution.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {machine} from '../support/machine.js';
 
 const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string, RegExp, RegExp])[] = [

@@ -3,11 +3,11 @@ import {Chalk} from 'chalk';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import type {Purpose} from '../../src/doctor/check.js';
-import {doctorLines} from '../../src/cli/doctor-text.js';
+import {doctorLines} from '../../src/cli/answers/doctor-text.js';
 import {CHECKS, diagnose, type CheckResult, type DoctorDocument} from '../../src/doctor/doctor.js';
 import type {KvmAnswers} from '../../src/doctor/kvm-answers.js';
-import {machineOf, type Live, type NodeOwner, type User} from '../../src/doctor/machine.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {machineOf, type Live, type NodeAccess, type User} from '../../src/doctor/machine.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {amd, intel, machine, other, pci, plain, port, type MachineSpec} from '../support/machine.js';
 
 interface Odd extends MachineSpec {
@@ -16,7 +16,7 @@ interface Odd extends MachineSpec {
   kvm?: KvmAnswers | null;
   /** Nodes that do not answer as they should, by error. */
   nodes?: Record<string, string>;
-  owner?: NodeOwner;
+  owner?: NodeAccess;
   log?: string[];
   /** Null: there are only files. */
   live?: null;

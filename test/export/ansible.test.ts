@@ -5,7 +5,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {ansibleFacts, type AnsibleFacts} from '../../src/export/ansible.js';
 import {takeReading, type Holders} from '../../src/export/reading.js';
-import {openTree} from '../../src/linux/open-tree.js';
+import {openTree} from '../../src/host/open-tree.js';
 import {intel, machine, pci, type MachineSpec} from '../support/machine.js';
 import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';

@@ -9,7 +9,7 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {prometheus} from '../../src/export/prometheus.js';
 import {takeReading} from '../../src/export/reading.js';
 import type {ListedVm} from '../../src/kvm-vfio/vms.js';
-import {openTree} from '../../src/linux/open-tree.js';
+import {openTree} from '../../src/host/open-tree.js';
 import {machine, type MachineSpec} from '../support/machine.js';
 import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {canwbsBehind, hasNoHostTables} from '../../src/iommu/acpi-tables.js';
 import {amd, machine, plain, type MachineSpec} from '../support/machine.js';
 import {readHost} from '../../src/iommu/host.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 
 const BASE = 0x9050000n;
 

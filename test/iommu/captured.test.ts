@@ -3,8 +3,8 @@ import {fileURLToPath} from 'node:url';
 import {explainGroup} from '../../src/groups/explain.js';
 import type {Group} from '../../src/iommu/group.js';
 import {readHost, type Host} from '../../src/iommu/host.js';
-import {CaptureTree, emptyCapture} from '../../src/linux/capture.js';
-import {openTree} from '../../src/linux/open-tree.js';
+import {CaptureTree, emptyCapture} from '../../src/host/capture.js';
+import {openTree} from '../../src/host/open-tree.js';
 import {assess} from '../../src/vfio/eligibility/assess.js';
 import {examine} from '../../src/vfio/eligibility/examined.js';
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import {takeSnapshot} from '../../src/snapshot/take-snapshot.js';
 import type {KernelCoherency} from '../../src/iommu/coherency-rule.js';
 import {readHost, type Host} from '../../src/iommu/host.js';
-import {CaptureTree} from '../../src/linux/capture.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {CaptureTree} from '../../src/host/capture.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {intel, machine, pci, type Machine} from '../support/machine.js';
 import {explain} from '../support/read.js';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {renameSync} from 'node:fs';
 import {constants} from 'node:os';
 import {readHost, type Host} from '../../src/iommu/host.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {intel, machine, other, pci, type Machine, type MachineSpec} from '../support/machine.js';
 import {WatchedTree} from '../support/watched-tree.js';

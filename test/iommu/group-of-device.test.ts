@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {mkdirSync, symlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {groupOfDevice} from '../../src/iommu/group-of-device.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {made} from '../support/made.js';
 import {failsWith, scratch} from '../vm/vmm.js';
 

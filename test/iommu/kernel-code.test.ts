@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import {Attributes} from '../../src/iommu/attributes.js';
+import {Attributes} from '../../src/host/attributes.js';
 import {readKernel} from '../../src/iommu/kernel.js';
-import {CaptureTree} from '../../src/linux/capture.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
-import type {HostTree} from '../../src/linux/host-tree.js';
+import {CaptureTree} from '../../src/host/capture.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
+import type {HostTree} from '../../src/host/tree.js';
 import {takeSnapshot} from '../../src/snapshot/take-snapshot.js';
 import {machine} from '../support/machine.js';
 

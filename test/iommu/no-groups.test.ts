@@ -3,7 +3,7 @@ import {gzipSync} from 'node:zlib';
 import {rmSync, writeFileSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
 import type {NoGroups} from '../../src/iommu/no-groups.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {intel, machine, pci, type MachineSpec} from '../support/machine.js';
 import {read} from '../support/read.js';
 

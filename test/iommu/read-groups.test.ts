@@ -4,10 +4,10 @@ import {once} from 'node:events';
 import {availableParallelism} from 'node:os';
 import {setTimeout} from 'node:timers/promises';
 import {MessageChannel, receiveMessageOnPort, Worker} from 'node:worker_threads';
-import {Attributes} from '../../src/iommu/attributes.js';
+import {Attributes} from '../../src/host/attributes.js';
 import type {Group, GroupContext} from '../../src/iommu/group.js';
 import {Interned} from '../../src/iommu/interned.js';
-import {PciIds} from '../../src/iommu/pci-ids.js';
+import {PciIds} from '../../src/pci/ids.js';
 import {
   AHEAD,
   ASKED,
@@ -17,10 +17,10 @@ import {
   partsOf,
   readGroups,
   SENT,
-  type GroupFacts,
+  type SharedContext,
   type HelperTask,
 } from '../../src/iommu/read-groups.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {machine, pci, type Machine} from '../support/machine.js';
 import {made} from '../support/made.js';
 import {needs} from '../support/needs.js';
@@ -43,7 +43,7 @@ class Noting extends DirectoryTree {
   }
 }
 
-const FACTS: GroupFacts = {
+const FACTS: SharedContext = {
   units: new Map(),
   allUnits: [],
   vfioDevices: new Set(),
@@ -55,7 +55,7 @@ const FACTS: GroupFacts = {
   rule: {coherencyRule: 'devices', coherencyRuleFrom: 'version'},
 };
 
-const contextOf = (tree: DirectoryTree, facts: Partial<GroupFacts> = {}): GroupContext => ({
+const contextOf = (tree: DirectoryTree, facts: Partial<SharedContext> = {}): GroupContext => ({
   attributes: new Attributes(tree),
   ids: PciIds.NONE,
   interned: new Interned(),
@@ -155,9 +155,9 @@ describe('a thread that helps to read groups', () => {
 
   describe('by itself', () => {
     const started = (
-      over: Partial<GroupFacts> = {},
+      over: Partial<SharedContext> = {},
     ): {progress: Int32Array; sent: () => number[]; worker: Worker} => {
-      const facts: GroupFacts = {...FACTS, ...over};
+      const facts: SharedContext = {...FACTS, ...over};
       const {port1, port2} = new MessageChannel();
       const progress = newProgress();
       const workerData: HelperTask = {root: built.root, facts, ids: MANY, port: port2, progress};

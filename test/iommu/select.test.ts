@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {Failure} from '../../src/failure.js';
-import {compareAddresses, completePciAddress, parsePciAddress} from '../../src/iommu/pci-address.js';
+import {compareAddresses, completePciAddress, parsePciAddress} from '../../src/pci/address.js';
 import {selector, type Selection} from '../../src/iommu/select.js';
 import {intel, other, pci, port} from '../support/machine.js';
 import {read} from '../support/read.js';

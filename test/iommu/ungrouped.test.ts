@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {existsSync, renameSync, rmSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {intel, machine, pci} from '../support/machine.js';
 import {WatchedTree} from '../support/watched-tree.js';
 

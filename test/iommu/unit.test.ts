@@ -3,7 +3,7 @@ import {rmSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
 import type {SnoopControl} from '../../src/iommu/snoop-control.js';
 import type {Unit} from '../../src/iommu/unit.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {amd, intel, machine, pci, plain, type MachineSpec, type UnitSpec} from '../support/machine.js';
 import {read} from '../support/read.js';
 

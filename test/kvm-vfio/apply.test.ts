@@ -6,12 +6,12 @@ import {addPlan, attachPlan, createPlan, deletePlan, detachPlan, type Plan} from
 import type {PlannedFile} from '../../src/kvm-vfio/plan.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
-import {Kvm, type Vm} from '../../src/linux/kvm.js';
+import {Kvm, type Vm} from '../../src/kvm/system.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {Process} from '../../src/linux/process.js';
-import {DirectOwner} from '../../src/vm/direct-owner.js';
-import {reachVm, type ReachedVm, type Via} from '../../src/vm/reach-owner.js';
-import type {Owner} from '../../src/vm/owner.js';
+import {Process} from '../../src/linux/proc/process.js';
+import {DirectOwner} from '../../src/owner/direct-owner.js';
+import {reachVm, type ReachedVm, type Via} from '../../src/owner/reach-owner.js';
+import type {Owner} from '../../src/owner/owner.js';
 import {made, madeForEach} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
 import {compile, scratch, startKvfioVm, startVmm, type Vmm} from '../vm/vmm.js';

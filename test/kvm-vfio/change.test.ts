@@ -2,18 +2,18 @@ import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {join} from 'node:path';
-import type {Change} from '../../src/kvm-vfio/account.js';
+import type {RequestedChange} from '../../src/kvm-vfio/change-report.js';
 import {changeVm, type ChangeOptions} from '../../src/kvm-vfio/change.js';
 import {vmStatus} from '../../src/kvm-vfio/status.js';
 import {Deadline} from '../../src/linux/deadline.js';
-import {Process} from '../../src/linux/process.js';
+import {Process} from '../../src/linux/proc/process.js';
 import {made} from '../support/made.js';
 import {needs, VICTIM} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
 import {descriptors} from '../support/descriptors.js';
 import {compile, failsWith, scratch, startVmm, type Vmm} from '../vm/vmm.js';
 
-const CREATE: Change = {command: 'create', ifMissing: false};
+const CREATE: RequestedChange = {command: 'create', ifMissing: false};
 
 const options = (more: Partial<ChangeOptions> = {}): ChangeOptions => ({
   via: 'inject',
@@ -57,7 +57,7 @@ describe('changing a VM that several processes have, or that is one of several',
   });
 
   it('foresees in a dry run that the owner cannot be made to act, and leaves it alone', async () => {
-    compile(join(PROJECT, 'test/vm/stacks-and-limits.c'), folder.path('limited'));
+    compile(join(PROJECT, 'test/owner/inject/stacks-and-limits.c'), folder.path('limited'));
     const child = spawn('prlimit', ['--as=1073741824', folder.path('limited'), 'plain'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -93,7 +93,7 @@ describe('changing a VM that several processes have, or that is one of several',
     );
     const [first, , second] = vms; // each has a duplicate
     const one = await changeVm({pid, vmFd: first}, CREATE, options());
-    const attach: Change = {command: 'detach', files: 'all', closeDevice: true};
+    const attach: RequestedChange = {command: 'detach', files: 'all', closeDevice: true};
     await failsWith(changeVm({pid, vmFd: first}, attach, options()), 'SEVERAL_DEVICES', 2);
     const status = await vmStatus({pid, vmFd: first}, {...options(), verify: false});
     assert.deepEqual([status.device.fd, status.device.all], [null, [one.device.fd]]);

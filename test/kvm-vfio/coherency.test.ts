@@ -4,7 +4,7 @@ import type {Group} from '../../src/iommu/group.js';
 import type {Kernel} from '../../src/iommu/kernel.js';
 import type {Verdict} from '../../src/iommu/snoop-control.js';
 import {vmCoherency, type Registration} from '../../src/kvm-vfio/coherency.js';
-import {deviceCoherency, groupCoherency} from '../../src/kvm-vfio/model/told.js';
+import {deviceCoherency, groupCoherency} from '../../src/kvm-vfio/model/enforced-coherent.js';
 
 const kernel = (architecture = 'x86_64', release = '6.12.0', stable: number | null = null): Kernel => ({
   release,

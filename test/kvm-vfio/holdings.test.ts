@@ -3,9 +3,9 @@ import {statSync} from 'node:fs';
 import {readHoldings} from '../../src/kvm-vfio/holdings.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {Pidfd} from '../../src/linux/pidfd.js';
+import {Pidfd} from '../../src/linux/proc/pidfd.js';
 import type {FileNode} from '../../src/vfio/file-node.js';
-import type {ReachedVm} from '../../src/vm/reach-owner.js';
+import type {ReachedVm} from '../../src/owner/reach-owner.js';
 import {needs, VICTIM} from '../support/needs.js';
 
 const PATH = '/dev/full';

@@ -7,9 +7,9 @@ import {Descriptor} from '../../src/linux/descriptor.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_VFIO_FILE_ADD} from '../../src/linux/ioctl.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import type {Owner} from '../../src/vm/owner.js';
-import {unanswered, unread} from '../../src/vm/inject/refusals.js';
-import {AnswerUnread, NoAnswer} from '../../src/vm/inject/thread-errors.js';
+import type {Owner} from '../../src/owner/owner.js';
+import {unanswered, unread} from '../../src/owner/inject/refusals.js';
+import {AnswerUnread, NoAnswer} from '../../src/owner/inject/thread-errors.js';
 import {descriptors} from '../support/descriptors.js';
 
 const refused = (code: keyof typeof constants.errno): SyscallError =>

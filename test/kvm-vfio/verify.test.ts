@@ -2,16 +2,16 @@ import assert from 'node:assert/strict';
 import {constants} from 'node:os';
 import {statSync} from 'node:fs';
 import {Failure} from '../../src/failure.js';
-import type {HeldFile, VmFacts} from '../../src/kvm-vfio/facts.js';
+import type {HeldFile, VmState} from '../../src/kvm-vfio/vm-state.js';
 import {verifyHeld} from '../../src/kvm-vfio/verify.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_VFIO_FILE_ADD} from '../../src/linux/ioctl.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {Pidfd} from '../../src/linux/pidfd.js';
-import {noteDecision, readDecision} from '../../src/vfio/decision.js';
+import {Pidfd} from '../../src/linux/proc/pidfd.js';
+import {writeCoherencyRecord, readCoherencyRecord} from '../../src/kvm-vfio/coherency-record.js';
 import {KVFIO_MARK} from '../../src/vfio/kvfio-mark.js';
-import type {Owner} from '../../src/vm/owner.js';
+import type {Owner} from '../../src/owner/owner.js';
 
 const PATH = '/dev/full';
 const DEVICE = 4;
@@ -60,14 +60,14 @@ const file = (group: number, fd: number, given: boolean | null): HeldFile =>
     given,
     registered: null,
     gone: false,
-    decided: readDecision(process.pid, fd),
+    decided: readCoherencyRecord(process.pid, fd),
     verdict: 'not-enforced',
     confidence: 'exact',
     group: {id: group, devices: [{address: '0000:01:00.0', boundToVfio: true}]},
   }) as unknown as HeldFile;
 
-const facts = (held: HeldFile[], several = false): VmFacts =>
-  ({held, several, host: {groups: held.map(({group}) => group)}}) as unknown as VmFacts;
+const facts = (held: HeldFile[], several = false): VmState =>
+  ({held, several, host: {groups: held.map(({group}) => group)}}) as unknown as VmState;
 
 const failure = (work: () => unknown): Failure => {
   try {
@@ -85,7 +85,7 @@ describe('finding out what is registered', () => {
   it('leaves all as it was, and notes what KVM was told when it looked', () => {
     using one = marked();
     using two = marked();
-    noteDecision(one, 'enforced', []);
+    writeCoherencyRecord(one, 'enforced', []);
     const registered = new Set([one.fd]);
     const owner = owning(registered);
     const found = verifyHeld(owner, DEVICE, facts([file(1, one.fd, true), file(2, two.fd, true)]));
@@ -97,12 +97,12 @@ describe('finding out what is registered', () => {
       ],
     );
     assert.deepEqual([...registered], [one.fd]);
-    assert.equal(readDecision(process.pid, one.fd)?.verdict, 'not-enforced');
+    assert.equal(readCoherencyRecord(process.pid, one.fd)?.verdict, 'not-enforced');
   });
 
   it('keeps the note where all are registered, as KVM did not look', () => {
     using one = marked();
-    noteDecision(one, 'enforced', []);
+    writeCoherencyRecord(one, 'enforced', []);
     const [found] = verifyHeld(owning(new Set([one.fd])), DEVICE, facts([file(1, one.fd, true)]));
     assert.deepEqual([found?.registered, found?.decided?.verdict], [true, 'enforced']);
   });
@@ -121,7 +121,7 @@ describe('finding out what is registered', () => {
 
   it('says that a file stays added when it cannot be deleted, and doubts the note', () => {
     using one = marked();
-    noteDecision(one, 'enforced', []);
+    writeCoherencyRecord(one, 'enforced', []);
     const registered = new Set<number>();
     const error = failure(() =>
       verifyHeld(owning(registered, 'delete'), DEVICE, facts([file(1, one.fd, true)])),
@@ -132,7 +132,7 @@ describe('finding out what is registered', () => {
       /kvfio added group 1 .* could not delete it again\..*\(EIO\)\. The file stays added\./,
     );
     assert.deepEqual([...registered], [one.fd]);
-    assert.equal(readDecision(process.pid, one.fd)?.verdict, 'unknown');
+    assert.equal(readCoherencyRecord(process.pid, one.fd)?.verdict, 'unknown');
   });
 
   it('says why a file could not be added', () => {

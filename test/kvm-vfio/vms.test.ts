@@ -3,10 +3,10 @@ import {spawn} from 'node:child_process';
 import {once} from 'node:events';
 import {mkdirSync, readlinkSync, rmdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {vmChanges} from '../../src/kvm-vfio/vm-changes.js';
+import {diffVms} from '../../src/kvm-vfio/diff-vms.js';
 import {listVms, type ListedVm, type VmsDocument} from '../../src/kvm-vfio/vms.js';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
-import {Kvm} from '../../src/linux/kvm.js';
+import {Kvm} from '../../src/kvm/system.js';
 import {amd, intel, machine, pci, type Machine, type MachineSpec} from '../support/machine.js';
 import {needs} from '../support/needs.js';
 import {PROJECT} from '../support/run.js';
@@ -210,14 +210,14 @@ describe('listing the VMs of a host', () => {
       {pid: 4, fds: {3: VM}},
     ]);
     assert.deepEqual(
-      vmChanges(before.vms, after.vms).map(({event, vm}) => [event, vm.pid]),
+      diffVms(before.vms, after.vms).map(({event, vm}) => [event, vm.pid]),
       [
         ['gone', 1],
         ['changed', 2],
         ['appeared', 4],
       ],
     );
-    assert.deepEqual(vmChanges(after.vms, after.vms), []);
+    assert.deepEqual(diffVms(after.vms, after.vms), []);
   });
 
   it('comes back to where it was started', async () => {

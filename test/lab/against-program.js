@@ -1,7 +1,7 @@
 // Counts the WBINVD exits of a process's VM and prints the document:
 //   node test/lab/against-program.js PID SECONDS [histogram|buffer]
 // It runs the compiled program, as a guest under emulation is slow, and is ended by SIGINT.
-import {DirectoryTree} from '../../dist/linux/directory-tree.js';
+import {DirectoryTree} from '../../dist/host/directory-tree.js';
 import {Deadline} from '../../dist/linux/deadline.js';
 import {findVm} from '../../dist/probe/against/find-vm.js';
 import {measureAgainst} from '../../dist/probe/against/measure-against.js';

@@ -10,8 +10,8 @@ import {
   KVM_DEV_VFIO_FILE_ADD,
   KVM_DEV_VFIO_FILE_DEL,
 } from '../../src/linux/ioctl.js';
-import {VfioGroup} from '../../src/linux/vfio.js';
-import {AgentClient} from '../../src/vm/agent-client.js';
+import {VfioGroup} from '../../src/vfio/ioctls.js';
+import {AgentClient} from '../../src/owner/agent/client.js';
 import {AGENT_OPS, encodeRequest} from '../../src/vm/agent-protocol.js';
 import {receiveVm} from '../../src/vm/receive-vm.js';
 import {errnoOf} from '../support/errno-of.js';

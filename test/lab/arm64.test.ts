@@ -35,7 +35,7 @@ describe('a lab for arm64, with an SMMUv3', function () {
 
   before(async function () {
     needs(this, 'aarch64-linux-gnu-gcc');
-    const sources = join(PROJECT, 'src/vm/agent');
+    const sources = join(PROJECT, 'src/owner/agent');
     const {status, stderr: complaints} = spawnSync(
       'aarch64-linux-gnu-gcc',
       [

@@ -6,13 +6,13 @@
 import {existsSync, readdirSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {VFIO_TYPE1v2_IOMMU} from '../../src/linux/ioctl.js';
 import {O_RDWR, open, syscall} from '../../src/linux/libc.js';
 import {Mapping} from '../../src/linux/mapping.js';
 import {PinnedMemory} from '../../src/linux/memory.js';
-import {VfioContainer, VfioGroup} from '../../src/linux/vfio.js';
+import {VfioContainer, VfioGroup} from '../../src/vfio/ioctls.js';
 import {readCdevNodes} from '../../src/vfio/cdev-node.js';
 import {assess} from '../../src/vfio/eligibility/assess.js';
 import {examine} from '../../src/vfio/eligibility/examined.js';

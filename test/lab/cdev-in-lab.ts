@@ -5,7 +5,7 @@
  */
 import {readdirSync, readlinkSync, statSync, writeFileSync} from 'node:fs';
 import {basename} from 'node:path';
-import type {Change} from '../../src/kvm-vfio/account.js';
+import type {RequestedChange} from '../../src/kvm-vfio/change-report.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {
   KVM_DEV_TYPE_VFIO,
@@ -13,12 +13,12 @@ import {
   KVM_DEV_VFIO_FILE_ADD,
   KVM_DEV_VFIO_FILE_DEL,
 } from '../../src/linux/ioctl.js';
-import {Kvm} from '../../src/linux/kvm.js';
+import {Kvm} from '../../src/kvm/system.js';
 import {O_RDWR, open} from '../../src/linux/libc.js';
-import {VfioGroup} from '../../src/linux/vfio.js';
+import {VfioGroup} from '../../src/vfio/ioctls.js';
 import type {FileId} from '../../src/vfio/file-node.js';
 import {holdersOf} from '../../src/vfio/holders.js';
-import {DirectOwner} from '../../src/vm/direct-owner.js';
+import {DirectOwner} from '../../src/owner/direct-owner.js';
 import {commandVmm, type CommandVmm} from './command-vmm.js';
 import {attach, changed, detach, DETACH_ALL, type Answer} from './lab-changes.js';
 import {errnoOf} from '../support/errno-of.js';
@@ -63,7 +63,7 @@ const holders = (): number => holdersOf(statSync(node).rdev).holders.length;
 const steps = async (
   vmm: CommandVmm,
   via: 'agent' | 'inject',
-  changes: readonly [string, Change | 'verify', dryRun?: boolean][],
+  changes: readonly [string, RequestedChange | 'verify', dryRun?: boolean][],
 ): Promise<Step[]> => {
   const seen: Step[] = [];
   for (const [what, change, dryRun = false] of changes) {
@@ -73,8 +73,8 @@ const steps = async (
   return seen;
 };
 
-const remove: Change = {command: 'delete', files: [cdev]};
-const CHANGES: [string, Change | 'verify', boolean?][] = [
+const remove: RequestedChange = {command: 'delete', files: [cdev]};
+const CHANGES: [string, RequestedChange | 'verify', boolean?][] = [
   ['predicted', attach(cdev), true],
   ['attached', attach(cdev)],
   ['again', attach(cdev)],

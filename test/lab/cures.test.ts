@@ -56,7 +56,7 @@ const examine = (context: Context, guest: CuredGuest): Promise<DoctorDocument> =
 };
 
 describe('cures that no lab can do', () => {
-  const sources = ['src/doctor', 'src/iommu', 'src/vfio/eligibility'].flatMap((folder) =>
+  const sources = ['src/doctor', 'src/host', 'src/iommu', 'src/vfio/eligibility'].flatMap((folder) =>
     (readdirSync(join(PROJECT, folder), {recursive: true}) as string[])
       .filter((name) => name.endsWith('.ts'))
       .map((name) => readFileSync(join(PROJECT, folder, name), 'utf8')),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {
-  candidates,
+  packageCandidates,
   dependencyOf,
   newestFirst,
   partsAmong,
@@ -67,7 +67,7 @@ linux-image-6.1.0-9-amd64:
   Candidate: (none)
   Version table:
 `;
-    assert.deepEqual(candidates(policy), new Map([['linux-image-6.1.0-56-amd64', '6.1.192-2']]));
+    assert.deepEqual(packageCandidates(policy), new Map([['linux-image-6.1.0-56-amd64', '6.1.192-2']]));
   });
 
   it('give what a meta package stands for', () => {

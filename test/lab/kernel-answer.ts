@@ -11,8 +11,8 @@ import {basename} from 'node:path';
 import {Failure} from '../../src/failure.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_TYPE_VFIO, VFIO_DMA_CC_IOMMU, VFIO_TYPE1v2_IOMMU} from '../../src/linux/ioctl.js';
-import {Kvm} from '../../src/linux/kvm.js';
-import {VfioContainer, VfioGroup} from '../../src/linux/vfio.js';
+import {Kvm} from '../../src/kvm/system.js';
+import {VfioContainer, VfioGroup} from '../../src/vfio/ioctls.js';
 
 export interface KernelAnswer {
   group: number;

@@ -1,12 +1,12 @@
 import {readFileSync} from 'node:fs';
 import {Failure} from '../../src/failure.js';
-import type {Change} from '../../src/kvm-vfio/account.js';
+import type {RequestedChange} from '../../src/kvm-vfio/change-report.js';
 import {changeVm} from '../../src/kvm-vfio/change.js';
 import type {ChangeDocument} from '../../src/kvm-vfio/change-document.js';
 import {vmStatus, type StatusDocument} from '../../src/kvm-vfio/status.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import type {FileId} from '../../src/vfio/file-node.js';
-import type {VmPlace} from '../../src/vm/reach-owner.js';
+import type {VmPlace} from '../../src/owner/reach-owner.js';
 
 /** A document, or what a failure says. */
 export type Answer = ChangeDocument | StatusDocument | Refused;
@@ -29,7 +29,7 @@ const options = {
 export const changed = (
   place: VmPlace,
   via: 'agent' | 'inject',
-  change: Change | 'status' | 'verify',
+  change: RequestedChange | 'status' | 'verify',
   dryRun = false,
 ): Promise<Answer> =>
   answerOf(
@@ -47,17 +47,21 @@ const answerOf = async (work: Promise<Answer>): Promise<Answer> => {
   }
 };
 
-export const attach = (...files: FileId[]): Change => ({
+export const attach = (...files: FileId[]): RequestedChange => ({
   command: 'attach',
   files,
   container: undefined,
   create: 'if-missing',
 });
 
-export const detach = (...files: FileId[]): Change => ({command: 'detach', files, closeDevice: false});
+export const detach = (...files: FileId[]): RequestedChange => ({
+  command: 'detach',
+  files,
+  closeDevice: false,
+});
 
 /** Everything that the owner has open. */
-export const DETACH_ALL: Change = {command: 'detach', files: 'all', closeDevice: false};
+export const DETACH_ALL: RequestedChange = {command: 'detach', files: 'all', closeDevice: false};
 
 /** How often KVM has taken a VM for non-coherent, and back, by the probes that the caller of this program set. */
 export const counted = (): [on: number, off: number] => {

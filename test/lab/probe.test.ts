@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {readFileSync} from 'node:fs';
-import type {ErrorDocument} from '../../src/cli/report.js';
+import type {ErrorDocument} from '../../src/cli/output/report.js';
 import type {ProbeDocument} from '../../src/probe/probe-document.js';
 import {lab} from '../support/lab.js';
 import {scratch} from '../vm/vmm.js';

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import fc from 'fast-check';
 import {shellAssignments, shellQuote} from '../../src/lab/shell-quote.js';
-import {taskFiles, type Task} from '../../src/lab/task.js';
+import {taskFiles, type LabTask} from '../../src/lab/task.js';
 
 const environment = {PATH: '/usr/bin:/bin', LANG: 'C.UTF-8', SECRET: 'x', NO_COLOR: '1'};
 
 /** Runs the guest's command file here, where /run/kvfio-lab is just an absent folder of PATH. */
-const runHere = (task: Task, cwd = '/'): string => {
+const runHere = (task: LabTask, cwd = '/'): string => {
   const {command = ''} = taskFiles(task, {kvfio: ['kvfio'], cwd, environment, out: false});
   const {stdout, stderr} = spawnSync('/bin/sh', ['-c', command], {env: {}});
   return stdout.toString() + stderr.toString();

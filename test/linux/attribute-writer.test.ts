@@ -6,8 +6,8 @@ import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {DetachedWriter, StuckWrite} from '../../src/linux/attribute-writer.js';
 import {SyscallError} from '../../src/linux/errno.js';
-import {FileLock} from '../../src/linux/file-lock.js';
-import {whoLocked} from '../../src/linux/process-lock.js';
+import {FileLock} from '../../src/linux/lock/file-lock.js';
+import {whoLocked} from '../../src/linux/lock/process-lock.js';
 
 describe('writing from a process of its own', () => {
   let folder: string;

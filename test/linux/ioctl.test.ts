@@ -3,7 +3,7 @@ import {execFileSync} from 'node:child_process';
 import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import {KVM_EXITS} from '../../src/linux/kvm-exit.js';
+import {KVM_EXITS} from '../../src/kvm/exits.js';
 import * as uapi from '../../src/linux/ioctl.js';
 import {needs} from '../support/needs.js';
 import {skip} from '../support/skip.js';

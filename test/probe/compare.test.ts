@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import {Failure} from '../../src/failure.js';
 import {compareRuns} from '../../src/probe/compare.js';
 import {readProbeRun} from '../../src/probe/read-probe-run.js';
-import {differenceOf, seriesDocument} from '../../src/probe/series-document.js';
+import {seriesDifference, seriesDocument} from '../../src/probe/series-document.js';
 import {scratch} from '../vm/vmm.js';
 import {CLOCK, MACHINE, run, series} from './documents.js';
 
@@ -54,7 +54,7 @@ describe('comparing two runs', () => {
   it('says the same of two files as of two series of one run', () => {
     const one = series('wbinvd', 'coherent');
     const other = series('wbinvd', 'attached', 500);
-    const inOneRun = differenceOf(seriesDocument(one, CLOCK), seriesDocument(other, CLOCK), CLOCK);
+    const inOneRun = seriesDifference(seriesDocument(one, CLOCK), seriesDocument(other, CLOCK), CLOCK);
     const [pair] = compareRuns(
       file('a.json', run([one])),
       file('b.json', run([{...other, phase: 'coherent'}])),

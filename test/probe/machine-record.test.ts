@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {dirname} from 'node:path';
 import {constants} from 'node:os';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {readMachineRecord} from '../../src/probe/machine-record.js';
 import {WatchedTree} from '../support/watched-tree.js';

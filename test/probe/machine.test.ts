@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {Deadline} from '../../src/linux/deadline.js';
-import {KVM_EXITS, KvmExit} from '../../src/linux/kvm-exit.js';
+import {KVM_EXITS, KvmExit} from '../../src/kvm/exits.js';
 import {ProbeMachine, SLICE_MAX} from '../../src/probe/machine.js';
 import {HostCpus, listOf} from '../../src/probe/sampling/host-cpus.js';
 import {sample, type SampleOptions} from '../../src/probe/sampling/sample.js';

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
-import {compareLines} from '../../src/cli/compare-text.js';
-import {histogramLines} from '../../src/cli/histogram.js';
-import {differenceLine, headlineOf, probeLines} from '../../src/cli/probe-text.js';
+import {compareLines} from '../../src/cli/answers/compare-text.js';
+import {histogramLines} from '../../src/cli/output/histogram.js';
+import {differenceLine, headlineOf, probeLines} from '../../src/cli/answers/probe-text.js';
 import type {CompareDocument} from '../../src/probe/compare.js';
 import {csvChunks} from '../../src/probe/csv.js';
-import {differenceOf, seriesDocument} from '../../src/probe/series-document.js';
+import {seriesDifference, seriesDocument} from '../../src/probe/series-document.js';
 import {drawingOfRun} from '../../src/probe/drawing/drawings.js';
 import {svgOf} from '../../src/probe/drawing/svg.js';
 import {histogramOf} from '../../src/probe/statistics/bins.js';
@@ -89,7 +89,7 @@ describe('the histogram in a terminal', () => {
 describe('the answer of kvfio probe as text', () => {
   const before = seriesDocument(series('wbinvd', 'coherent'), CLOCK);
   const attached = seriesDocument(series('wbinvd', 'attached', 2_000_000), CLOCK);
-  const difference = differenceOf(before, attached, CLOCK);
+  const difference = seriesDifference(before, attached, CLOCK);
   assert.ok(difference !== null);
 
   it('begins with one line in words, and has all that the issue asks for', async () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type {MachineRecord} from '../../src/probe/machine-record.js';
-import {differenceOf, seriesDocument, type SeriesDocument} from '../../src/probe/series-document.js';
+import {seriesDifference, seriesDocument, type SeriesDocument} from '../../src/probe/series-document.js';
 import type {Operation, Phase} from '../../src/probe/series.js';
-import {verdictOf, type Evidence} from '../../src/probe/verdict.js';
+import {verdictOf, type ProbeEvidence} from '../../src/probe/verdict.js';
 
 const CLOCK = {tscKhz: 2_000_000, source: 'KVM_GET_TSC_KHZ'};
 
@@ -32,7 +32,7 @@ const BARE: MachineRecord = {
   kvfio: '0.1.0',
 };
 
-const alone = (wbinvd: number, changed: Partial<Evidence> = {}): Evidence => ({
+const alone = (wbinvd: number, changed: Partial<ProbeEvidence> = {}): ProbeEvidence => ({
   machine: BARE,
   coherency: 'coherent',
   paired: false,
@@ -43,20 +43,20 @@ const alone = (wbinvd: number, changed: Partial<Evidence> = {}): Evidence => ({
   ...changed,
 });
 
-const paired = (attached: number, changed: Partial<Evidence> = {}): Evidence => {
+const paired = (attached: number, changed: Partial<ProbeEvidence> = {}): ProbeEvidence => {
   const [before, during] = [around('wbinvd', 'coherent', 1000), around('wbinvd', 'attached', attached)];
   return {
     ...alone(1000),
     paired: true,
     coherency: 'non-coherent',
     series: [before, during],
-    difference: differenceOf(before, during, CLOCK),
+    difference: seriesDifference(before, during, CLOCK),
     ...changed,
   };
 };
 
 describe('the verdict about WBINVD', () => {
-  const answers = (evidence: Evidence): [string, string] => {
+  const answers = (evidence: ProbeEvidence): [string, string] => {
     const {wbinvd, reasons} = verdictOf(evidence);
     return [wbinvd, reasons.join('; ')];
   };
@@ -78,7 +78,7 @@ describe('the verdict about WBINVD', () => {
       seriesDocument({operation: 'wbinvd', phase, ticks: Float64Array.from(ticks)}, CLOCK);
     const before = few('coherent', [2000, 2010, 2020, 2030, 2040, 2050, 2060, 2070, 2080, 2090, 2100, 2110]);
     const during = few('attached', [1900, 1910, 1920, 1930, 1940, 1950, 90e3, 95e3, 97e3, 98e3, 99e3, 99e3]);
-    const difference = differenceOf(before, during, CLOCK);
+    const difference = seriesDifference(before, during, CLOCK);
     assert.equal(difference?.different, false);
     for (const coherency of ['coherent', 'unknown'] as const) {
       const [wbinvd, why] = answers(paired(1000, {coherency, series: [before, during], difference}));
@@ -112,7 +112,7 @@ describe('the verdict about WBINVD', () => {
   });
 
   it('is open under a hypervisor, on an emulated processor, and where KVM emulates instructions', () => {
-    const obstacles: [Partial<Evidence>, RegExp][] = [
+    const obstacles: [Partial<ProbeEvidence>, RegExp][] = [
       [{machine: {...BARE, virtualised: true, hypervisor: 'KVM'}}, /this host is itself a VM \(KVM\)/],
       [{machine: {...BARE, virtualised: true}}, /this host is itself a VM:/],
       [{machine: {...BARE, virtualised: null}}, /is not known/],

@@ -71,7 +71,7 @@ const inMemory = (): Record<string, string> => {
 };
 
 /** Tests of these look at what other processes of this machine have open, and so run one after the other. */
-const LOOK_AROUND = /^test\/(?:vfio|kvm-vfio|vm|linux|commands)\//;
+const LOOK_AROUND = /^test\/(?:vfio|kvm-vfio|demo-vm|owner|vm|kvm|host|linux|commands)\//;
 
 /** Of these folders, the longest that do not. */
 const LOOK_AT_NOBODY = /\/(?:agent-fuzz|agent-limits|diff|groups|snapshot)\.test\.ts$/;

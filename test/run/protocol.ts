@@ -8,7 +8,7 @@ export type Title = readonly string[];
 
 /** What a worker is asked for, one JSON document a line. */
 export interface Request {
-  /** Relative to the project, as in `test/vm/inject.test.ts`. */
+  /** Relative to the project, as in `test/owner/inject/injected-owner.test.ts`. */
   file: string;
   /** The tests to run; absent, all of the file. */
   titles?: readonly Title[];

@@ -1,5 +1,5 @@
 import {SyscallError} from '../../src/linux/errno.js';
-import {VfioGroup} from '../../src/linux/vfio.js';
+import {VfioGroup} from '../../src/vfio/ioctls.js';
 
 /** The error by which the kernel refuses something; `done` when it does not. */
 export const errnoOf = (work: () => unknown): string => {

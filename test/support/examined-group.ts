@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type {Group} from '../../src/iommu/group.js';
 import {readHost} from '../../src/iommu/host.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import type {Examined} from '../../src/vfio/eligibility/check.js';
 import {examine} from '../../src/vfio/eligibility/examined.js';
 import {intel, machine, type DeviceSpec, type MachineSpec} from './machine.js';

@@ -1,6 +1,6 @@
 import {Failure} from '../../src/failure.js';
 import {SyscallError} from '../../src/linux/errno.js';
-import {Kvm} from '../../src/linux/kvm.js';
+import {Kvm} from '../../src/kvm/system.js';
 
 /** Why no VM can be created here, or undefined. A file /dev/kvm alone does not promise one. */
 export const whyNoKvm = (): string | undefined => {

@@ -9,7 +9,7 @@ export type Need = Elsewhere | 'x64' | Program;
 /** `npm run test:unit` runs what needs neither KVM, nor root, nor a build, nor the lab, nor long. */
 export const UNIT_ONLY = process.env['KVFIO_TEST_UNIT'] !== undefined;
 
-/** What an owner that is made to execute calls needs (vm/victim.c). */
+/** What an owner that is made to execute calls needs (test/owner/inject/victim.c). */
 export const VICTIM = ['x64', 'cc', 'kvm', 'root'] as const;
 
 /**

@@ -1,6 +1,6 @@
 import {groupsDocument, type GroupsDocument} from '../../src/groups/groups-document.js';
 import {readHost, type Host, type HostOptions} from '../../src/iommu/host.js';
-import {DirectoryTree} from '../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {examine} from '../../src/vfio/eligibility/examined.js';
 import {machine, type MachineSpec} from './machine.js';
 

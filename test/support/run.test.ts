@@ -13,7 +13,7 @@ describe('what users start', () => {
       writeFileSync(file, '');
       utimesSync(file, time, time);
     };
-    const sources = ['src/cli/main.ts', 'src/failure.ts', '.ci/bundle.js', '.ci/compile.js'];
+    const sources = ['src/cli/startup/main.ts', 'src/failure.ts', '.ci/bundle.js', '.ci/compile.js'];
     for (const name of sources) written(name, 1000);
     assert.equal(isBuilt(folder.path('')), false);
     written('dist/bundle/cli/main.js', 2000);

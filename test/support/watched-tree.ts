@@ -1,5 +1,5 @@
 import type {SyscallError} from '../../src/linux/errno.js';
-import type {HostTree, Origin, ReadAt} from '../../src/linux/host-tree.js';
+import type {HostTree, Origin, ReadAt} from '../../src/host/tree.js';
 
 /** A tree that asks before each call: `before` may change the machine, or answer with a refusal. */
 export class WatchedTree implements HostTree {

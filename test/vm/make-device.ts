@@ -2,8 +2,8 @@ import {release} from 'node:os';
 import {closeReleases} from '../../src/kvm-vfio/model/rules.js';
 import {SyscallError} from '../../src/linux/errno.js';
 import {KVM_DEV_TYPE_VFIO} from '../../src/linux/ioctl.js';
-import {parseKernelRelease} from '../../src/linux/kernel-release.js';
-import type {Owner} from '../../src/vm/owner.js';
+import {parseKernelRelease} from '../../src/host/kernel-release.js';
+import type {Owner} from '../../src/owner/owner.js';
 
 const version = parseKernelRelease(release());
 

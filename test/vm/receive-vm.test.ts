@@ -6,15 +6,15 @@ import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../src/failure.js';
 import {Deadline} from '../../src/linux/deadline.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
-import {sameFile} from '../../src/linux/kcmp.js';
-import {Kvm, type Vm} from '../../src/linux/kvm.js';
+import {sameFile} from '../../src/linux/proc/kcmp.js';
+import {Kvm, type Vm} from '../../src/kvm/system.js';
 import {O_RDONLY, open} from '../../src/linux/libc.js';
-import {MOST_DESCRIPTORS} from '../../src/linux/socket-message.js';
-import {UnixListener, type UnixSocket} from '../../src/linux/unix-socket.js';
+import {MOST_DESCRIPTORS} from '../../src/linux/socket/socket-message.js';
+import {UnixListener, type UnixSocket} from '../../src/linux/socket/unix-socket.js';
 import {encodeHello} from '../../src/vm/agent-protocol.js';
 import type {ReceivedVm} from '../../src/vm/receive-vm.js';
 import {receiveVm, type VmSource} from '../../src/vm/receive-vm.js';
-import {refuseStranger} from '../../src/vm/refuse-stranger.js';
+import {requireTrustedSocket} from '../../src/vm/socket-trust.js';
 import {descriptors} from '../support/descriptors.js';
 import {made} from '../support/made.js';
 import {needs} from '../support/needs.js';
@@ -264,12 +264,12 @@ describe('receiving a VM', function () {
       at('/tmp/sock', process.getuid?.() ?? 0),
       at(folder.path('sock'), 4711),
     ]) {
-      refuseStranger(trusted);
+      requireTrustedSocket(trusted);
     }
     for (const address of ['@name', '/tmp/sock']) {
       await failsWith(
         () => {
-          refuseStranger(at(address, 4711));
+          requireTrustedSocket(at(address, 4711));
         },
         'SOCKET_OF_STRANGER',
         5,
@@ -328,7 +328,7 @@ describe('receiving a VM', function () {
     ];
     const answer = (name: string): string => {
       try {
-        refuseStranger({address: at(name), peer: {pid: 1, uid: 4711, gid: 4711}});
+        requireTrustedSocket({address: at(name), peer: {pid: 1, uid: 4711, gid: 4711}});
         return 'trusted';
       } catch (error) {
         return error instanceof Failure ? error.code : String(error);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {spawnSync} from 'node:child_process';
 import {chmodSync, chownSync, mkdirSync} from 'node:fs';
 import {join} from 'node:path';
-import {mapsAll} from '../../src/linux/user-ids.js';
+import {mapsAll} from '../../src/vm/user-ids.js';
 import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from './vmm.js';
@@ -21,10 +21,10 @@ describe('in a user namespace, kvfio', function () {
     // as the kernel shows user 4711 and all others there
     const peer = '{pid: 1, uid: 65534, gid: 65534}';
     const program = `
-      const {refuseStranger} = await import('${join(PROJECT, 'src/vm/refuse-stranger.ts')}');
+      const {requireTrustedSocket} = await import('${join(PROJECT, 'src/vm/socket-trust.ts')}');
       const {statSync} = await import('node:fs');
       const address = '${folder.path('his/s')}';
-      try { refuseStranger({address, peer: ${peer}}); console.log('trusted'); }
+      try { requireTrustedSocket({address, peer: ${peer}}); console.log('trusted'); }
       catch (error) { console.log(error.code, statSync('${folder.path('his')}').uid); }`;
     const node = [process.execPath, '--import', 'tsx', '--input-type=module', '-e', program];
     const {stdout, stderr} = spawnSync('unshare', ['--user', '--map-root-user', ...node], {

@@ -61,7 +61,7 @@ export const startKvfioVm = (flags: readonly string[], stream?: 'stdout' | 'stde
   return startVmm([process.execPath, join(PROJECT, 'bin/run.js'), 'vm', ...flags], stream);
 };
 
-const AGENT = join(PROJECT, 'src/vm/agent');
+const AGENT = join(PROJECT, 'src/owner/agent');
 
 /** Compiles a C file of the agent's folder, or one given as a path, against the header that is shipped. */
 export const compile = (source: string, program: string): void => {

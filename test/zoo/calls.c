@@ -6,7 +6,7 @@
  * With free another thread waits in poll, and counts.
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>

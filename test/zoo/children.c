@@ -6,7 +6,7 @@
  * KIND is who makes them: first (the only thread, which the kernel has wait meanwhile), or other (a thread beside one in poll).
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <poll.h>
 #include <pthread.h>
 #include <sys/wait.h>

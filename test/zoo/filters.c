@@ -6,7 +6,7 @@
  * ACTION is allow, log, trace, errno, notify, trap, kill-thread, kill-process or strict. With free another thread has no filter.
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>

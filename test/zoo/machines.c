@@ -4,7 +4,7 @@
  *   machines KIND FILE
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <pthread.h>
 
 static void *run(void *argument)

@@ -1,8 +1,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Process} from '../../src/linux/process.js';
+import {Process} from '../../src/linux/proc/process.js';
 import {within} from '../../src/lab/within.js';
-import {runChild} from '../vm/inject-child.js';
-import type {Arena} from '../vm/victim.js';
+import {runChild} from '../owner/inject/inject-child.js';
+import type {Arena} from '../owner/inject/victim.js';
 import type {Ending} from './ending.js';
 import type {Kind} from './kinds.js';
 import {startOwner, type Owner} from './owner.js';

@@ -4,7 +4,7 @@
  *     node one.mjs EFFORT NAME...
  */
 import {dirname} from 'node:path';
-import {Arena} from '../vm/victim.js';
+import {Arena} from '../owner/inject/victim.js';
 import type {Ending} from './ending.js';
 import {KINDS} from './kinds.js';
 import {oneEach, Resident} from './kvfios.js';

@@ -3,9 +3,9 @@ import {once} from 'node:events';
 import {existsSync, readFileSync, symlinkSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
-import {Process} from '../../src/linux/process.js';
+import {Process} from '../../src/linux/proc/process.js';
 import {askMonitor} from '../vm/monitor.js';
-import type {Arena} from '../vm/victim.js';
+import type {Arena} from '../owner/inject/victim.js';
 import type {Kind} from './kinds.js';
 
 /** An owner of the zoo that lives. */

@@ -46,9 +46,9 @@ const javaHome = (): string =>
   dirname(dirname(realpathSync(which('javac', process.env['PATH'] ?? '') ?? '')));
 
 const RECIPES = {
-  victim: c('../vm/victim.c'),
+  victim: c('../owner/inject/victim.c'),
   // bound early, because the dynamic linker needs more stack than there is
-  'small-stacks': c('../vm/small-stacks.c', ['-Wl,-z,now']),
+  'small-stacks': c('../owner/inject/small-stacks.c', ['-Wl,-z,now']),
   threads: c('threads.c'),
   'threads-static': c('threads.c', ['-static']),
   'threads-musl': musl('threads.c'),

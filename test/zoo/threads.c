@@ -8,7 +8,7 @@
  * wait for long).
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>

@@ -7,7 +7,7 @@
  * kernel's, which are the owner's tasks).
  */
 #include "owner.h"
-#include "../vm/registers.h"
+#include "../owner/inject/registers.h"
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
 

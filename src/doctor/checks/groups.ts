@@ -1,17 +1,17 @@
 import type {Group} from '../../iommu/group.js';
 import {isNoIommu} from '../../iommu/made-up-group.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
-import {groupBy} from '../../iommu/group-by.js';
+import {isPciBridge} from '../../pci/class.js';
+import {groupBy} from '../../group-by.js';
 import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
 import type {Assignable, Obstacle} from '../../vfio/eligibility/assess.js';
 import {assessEach} from '../../vfio/eligibility/assess-alike.js';
 import type {CheckId} from '../../vfio/eligibility/check.js';
 import {isPatchedForAcs, isLockedDown} from '../acs-override.js';
-import {fail, pass, unknown, type Check, type Finding} from '../check.js';
+import {fail, pass, unknown, type HostCheck, type CheckFinding} from '../check.js';
 import type {Machine} from '../machine.js';
 
 /** What keeps groups from VMs when "kvfio bind" has done its part, by the table of eligibility: one check for each kind. */
-export const obstacleChecks = (machine: Machine): Check[] => {
+export const obstacleChecks = (machine: Machine): HostCheck[] => {
   const found = judged(machine).flatMap(({group, obstacles}) =>
     obstacles.map((obstacle) => ({group, ...obstacle})),
   );
@@ -25,7 +25,7 @@ export const obstacleChecks = (machine: Machine): Check[] => {
   }));
 };
 
-export const GROUP_CHECKS: readonly Check[] = [
+export const GROUP_CHECKS: readonly HostCheck[] = [
   {
     id: 'assignable',
     title: 'a VM can have a group',
@@ -107,7 +107,7 @@ const matters = ([first]: Found[]): string =>
     ? 'the kernel refuses nothing, but a VM still cannot use the devices'
     : `${first.call === 'probe' ? 'binding to vfio-pci' : first.call} is answered ${first.errno} (${first.source})`;
 
-const refusal = (found: readonly Found[]): Finding => {
+const refusal = (found: readonly Found[]): CheckFinding => {
   const groups = found.map(({group, found: fact}) => `${group.id} (${fact})`);
   const [cure, ...others] = new Set(found.map((each) => each.cure));
   return fail(

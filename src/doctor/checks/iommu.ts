@@ -1,16 +1,16 @@
-import {Attributes} from '../../iommu/attributes.js';
+import {Attributes} from '../../host/attributes.js';
 import {whyNoGroups, type NoGroups} from '../../iommu/no-groups.js';
 import {isX86Name} from '../../iommu/kernel.js';
 import {isMadeUp} from '../../iommu/made-up-group.js';
 import type {Unit} from '../../iommu/unit.js';
 import {howToAllowUnsafe, UNSAFE} from '../../vfio/eligibility/interrupts.js';
-import type {Check} from '../check.js';
-import {fail, pass, unknown, type Finding} from '../check.js';
+import type {HostCheck} from '../check.js';
+import {fail, pass, unknown, type CheckFinding} from '../check.js';
 import {logLines} from '../log-lines.js';
 import type {Machine} from '../machine.js';
 
 /** The IOMMU: there, on, remapping interrupts, able to control snooping. */
-export const IOMMU_CHECKS: readonly Check[] = [
+export const IOMMU_CHECKS: readonly HostCheck[] = [
   {
     id: 'iommu',
     title: 'an IOMMU is on',
@@ -109,7 +109,7 @@ const remedyOf = (
   }
 };
 
-function interruptRemapping(machine: Machine): Finding {
+function interruptRemapping(machine: Machine): CheckFinding {
   const {host, distribution, examined} = machine;
   const {facts} = examined;
   const unsafe = ['vfio_iommu_type1', 'iommufd'].find((module) => facts.parameter(module, UNSAFE) === 'Y');

@@ -1,11 +1,11 @@
-import type {Check} from '../check.js';
+import type {HostCheck} from '../check.js';
 import {fail, ofLive, pass, unknown} from '../check.js';
 import {kvmAccess} from '../kvm-access.js';
-import {namesIn, textOf, type Machine} from '../machine.js';
+import {machineNames, machineText, type Machine} from '../machine.js';
 import {flaglessBackEnd, noVirtualization, virtualizationFlag, whyNoKvm} from '../why-no-kvm.js';
 
 /** KVM itself: the processor, the module, the node, the interface. */
-export const KVM_CHECKS: readonly Check[] = [
+export const KVM_CHECKS: readonly HostCheck[] = [
   {
     id: 'cpu-virtualization',
     title: 'the processor can virtualize',
@@ -86,5 +86,5 @@ export const KVM_CHECKS: readonly Check[] = [
 /** Whether the kernel itself has the device, whatever /dev has. */
 const isRegistered = (machine: Machine): boolean =>
   machine.live?.kvm?.opened === true ||
-  namesIn(machine, '/sys/class/misc/kvm') !== null ||
-  /^ *\d+ kvm$/m.test(textOf(machine, '/proc/misc') ?? '');
+  machineNames(machine, '/sys/class/misc/kvm') !== null ||
+  /^ *\d+ kvm$/m.test(machineText(machine, '/proc/misc') ?? '');

@@ -1,4 +1,4 @@
-import {fail, type Check} from '../check.js';
+import {fail, type HostCheck} from '../check.js';
 import {logLines, type LogTopic} from '../log-lines.js';
 import type {Machine} from '../machine.js';
 
@@ -51,7 +51,7 @@ const SIGNS: readonly Sign[] = [
 ];
 
 /** One check for each kind of refusal in the log. */
-export const logChecks = (machine: Machine): Check[] =>
+export const logChecks = (machine: Machine): HostCheck[] =>
   SIGNS.flatMap(({topic, id, matters, remedy}) => {
     const [line, ...others] = logLines(machine, topic);
     if (line === undefined) return [];

@@ -1,9 +1,9 @@
-import type {Check} from '../check.js';
+import type {HostCheck} from '../check.js';
 import {fail, ofLive, pass, unknown} from '../check.js';
-import {hasCapability, namesIn, textOf} from '../machine.js';
+import {hasCapability, machineNames, machineText} from '../machine.js';
 
 /** What the user may: lock memory, trace others, read tracing. */
-export const RIGHTS_CHECKS: readonly Check[] = [
+export const RIGHTS_CHECKS: readonly HostCheck[] = [
   {
     id: 'memlock',
     title: 'you may lock the memory of a VM',
@@ -26,7 +26,7 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     matters: 'kvfio has a VMM without an agent act by tracing one of its threads for less than a millisecond',
     neededFor: [],
     look: ofLive((machine, {user}) => {
-      const scope = textOf(machine, '/proc/sys/kernel/yama/ptrace_scope')?.trim() ?? null;
+      const scope = machineText(machine, '/proc/sys/kernel/yama/ptrace_scope')?.trim() ?? null;
       const seen = scope === null ? 'there is no Yama' : `kernel.yama.ptrace_scope is ${scope}`;
       if (scope === '3')
         return fail(seen, 'boot with another ptrace_scope, or use VMMs that speak the agent protocol');
@@ -46,14 +46,14 @@ export const RIGHTS_CHECKS: readonly Check[] = [
     matters: '"kvfio probe --against" counts the WBINVD exits of a VM with them',
     neededFor: [],
     look: ofLive((machine, {user}) => {
-      if (textOf(machine, '/proc/filesystems')?.includes('tracefs') === false)
+      if (machineText(machine, '/proc/filesystems')?.includes('tracefs') === false)
         return fail('this kernel has no tracefs', machine.distribution.otherKernel('CONFIG_FTRACE'));
       const places = ['/sys/kernel/tracing', '/sys/kernel/debug/tracing'];
       const found = places.find((place) =>
-        (namesIn(machine, `${place}/events/kvm`) ?? []).includes('kvm_exit'),
+        (machineNames(machine, `${place}/events/kvm`) ?? []).includes('kvm_exit'),
       );
       if (found !== undefined) return pass(`${found}/events/kvm/kvm_exit is there`);
-      if (places.some((place) => namesIn(machine, `${place}/events`) !== null))
+      if (places.some((place) => machineNames(machine, `${place}/events`) !== null))
         return fail('tracefs has no events of KVM', 'load KVM, or use a kernel with CONFIG_FTRACE');
       if (user.uid === 0)
         return fail('tracefs is not mounted', 'run "mount -t tracefs tracefs /sys/kernel/tracing" as root');

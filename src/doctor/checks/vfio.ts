@@ -1,12 +1,12 @@
-import type {Check} from '../check.js';
-import {fail, ofLive, pass, unknown, type Finding} from '../check.js';
-import {isAtLeast} from '../../linux/kernel-release.js';
+import type {HostCheck} from '../check.js';
+import {fail, ofLive, pass, unknown, type CheckFinding} from '../check.js';
+import {isAtLeast} from '../../host/kernel-release.js';
 import {readGroupNodes} from '../../vfio/group-node.js';
-import {namesIn, textOf, type Machine} from '../machine.js';
+import {machineNames, machineText, type Machine} from '../machine.js';
 import {isBuiltIn, isLoaded, obstacleTo, type Module} from '../modules.js';
 
 /** VFIO: its modules, its nodes, the newer interface. */
-export const VFIO_CHECKS: readonly Check[] = [
+export const VFIO_CHECKS: readonly HostCheck[] = [
   {
     id: 'vfio-modules',
     title: 'the kernel has VFIO',
@@ -70,11 +70,11 @@ const TRACES: Record<string, string> = {
   vfio_pci: '/sys/bus/pci/drivers/vfio-pci',
 };
 
-function vfioModules(machine: Machine): Finding {
+function vfioModules(machine: Machine): CheckFinding {
   const runs = ({name, option}: Module): boolean =>
     isLoaded(machine, name) ||
     isBuiltIn(machine, {name, option}) ||
-    namesIn(machine, TRACES[name] ?? '') !== null;
+    machineNames(machine, TRACES[name] ?? '') !== null;
   const missing = MODULES.filter((module) => !runs(module));
   if (missing.length === 0) {
     const loaded = MODULES.filter(({name}) => isLoaded(machine, name)).map(({name}) => name);
@@ -101,13 +101,13 @@ function vfioModules(machine: Machine): Finding {
  * VFIO takes the numbers of its nodes when it starts: `vfio` for groups, `vfio-dev` for devices (drivers/vfio/group.c,
  * vfio_group_init(); device_cdev.c, vfio_cdev_init()).
  */
-function cdevs(machine: Machine): Finding {
+function cdevs(machine: Machine): CheckFinding {
   const {config, version, host} = machine;
-  const numbers = (textOf(machine, '/proc/devices') ?? '')
+  const numbers = (machineText(machine, '/proc/devices') ?? '')
     .split('\n')
     .map((line) => line.trim().split(' ')[1]);
-  const nodes = (namesIn(machine, '/sys/class/vfio-dev') ?? []).filter(
-    (name) => textOf(machine, `/sys/class/vfio-dev/${name}/dev`) !== null,
+  const nodes = (machineNames(machine, '/sys/class/vfio-dev') ?? []).filter(
+    (name) => machineText(machine, `/sys/class/vfio-dev/${name}/dev`) !== null,
   );
   if (numbers.includes('vfio-dev') || nodes.length > 0) return pass('VFIO makes a node for each device');
   if (version !== null && !isAtLeast(version, 6, 6))

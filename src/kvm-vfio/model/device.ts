@@ -1,7 +1,7 @@
 import type {Verdict} from '../../iommu/snoop-control.js';
 import {KVM_DEV_VFIO_FILE, KVM_DEV_VFIO_FILE_ADD, KVM_DEV_VFIO_FILE_DEL} from '../../linux/ioctl.js';
 import type {KernelRules} from './rules.js';
-import type {GroupContainer} from './told.js';
+import type {GroupContainer} from './enforced-coherent.js';
 
 /** What KVM takes a VM for: all DMA of its devices is coherent with the CPU caches, or not. */
 export type VmCoherency = 'coherent' | 'non-coherent' | 'unknown';
@@ -18,7 +18,7 @@ export interface Vfio<F> {
   /** What a group is in. */
   containerOf: (file: F) => GroupContainer;
   /** VFIO's answer if KVM looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
-  tells: (file: F) => Verdict;
+  enforcedCoherent: (file: F) => Verdict;
 }
 
 /** A file of the device's list. */
@@ -27,7 +27,7 @@ export interface Entry<F> {
   /** Null for one that may be in the list. */
   registered: boolean | null;
   /** VFIO's answer when KVM last looked. */
-  told: Verdict;
+  lastVerdict: Verdict;
 }
 
 /**
@@ -77,17 +77,18 @@ export class DeviceModel<F> {
     if (answer === 'EINVAL') return answer;
     const registered = answer !== null || this.#isTaken(file) === true ? true : null;
     const entry = this.#entryOf(file);
-    if (entry === undefined) this.#entries.push({file, registered, told: this.#vfio.tells(file)});
+    if (entry === undefined)
+      this.#entries.push({file, registered, lastVerdict: this.#vfio.enforcedCoherent(file)});
     else entry.registered ||= registered;
-    this.#look(answer === null ? null : looks(answer, this.#rules));
+    this.#look(answer === null ? null : answerUpdatesCoherency(answer, this.#rules));
     return answer;
   }
 
   /** KVM_DEV_VFIO_FILE_DEL (kvm_vfio_file_del), which takes any open file. Otherwise as {@link add}. */
   delete(file: F, answer: Answer | null = this.#deleteAnswer(file)): Answer | null {
     this.#entries = this.#entries.filter((entry) => entry.file !== file);
-    const refused = looks('ENOENT', this.#rules);
-    this.#look(answer === null ? refused || null : looks(answer, this.#rules));
+    const refused = answerUpdatesCoherency('ENOENT', this.#rules);
+    this.#look(answer === null ? refused || null : answerUpdatesCoherency(answer, this.#rules));
     return answer;
   }
 
@@ -132,8 +133,8 @@ export class DeviceModel<F> {
     if (does === false) return;
     if (this.#looked !== true) this.#looked = does;
     for (const entry of this.#entries) {
-      const now = this.#vfio.tells(entry.file);
-      entry.told = does === true || entry.told === now ? now : 'unknown';
+      const now = this.#vfio.enforcedCoherent(entry.file);
+      entry.lastVerdict = does === true || entry.lastVerdict === now ? now : 'unknown';
     }
   }
 }
@@ -143,15 +144,15 @@ export class DeviceModel<F> {
  * (kvm_vfio_file_add and kvm_vfio_file_del in virt/kvm/vfio.c), one that is refused earlier does not, and of a DEL that
  * is answered ENOENT see {@link KernelRules.refusedDeleteLooks}. Null when that is not known.
  */
-export const looks = (
+export const answerUpdatesCoherency = (
   answer: Answer,
   {refusedDeleteLooks}: Pick<KernelRules, 'refusedDeleteLooks'>,
 ): boolean | null => (answer === 'ENOENT' ? refusedDeleteLooks : answer === 'done');
 
 const coherencyOf = <F>(entries: readonly Entry<F>[]): VmCoherency => {
-  if (entries.some(({registered, told}) => registered === true && told === 'not-enforced'))
+  if (entries.some(({registered, lastVerdict}) => registered === true && lastVerdict === 'not-enforced'))
     return 'non-coherent';
-  return entries.some(({registered, told}) => registered !== false && told !== 'enforced')
+  return entries.some(({registered, lastVerdict}) => registered !== false && lastVerdict !== 'enforced')
     ? 'unknown'
     : 'coherent';
 };

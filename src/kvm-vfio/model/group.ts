@@ -1,6 +1,6 @@
 import type {CoherencyRule} from '../../iommu/coherency-rule.js';
 import type {Verdict} from '../../iommu/snoop-control.js';
-import {groupCoherency, type GroupContainer} from './told.js';
+import {groupCoherency, type GroupContainer} from './enforced-coherent.js';
 
 /** A VFIO container (drivers/vfio/container.c), with the type 1 IOMMU driver or with none yet. */
 export class ContainerModel {

@@ -1,6 +1,6 @@
 import type {CoherencyRule} from '../../iommu/coherency-rule.js';
 import type {Kernel} from '../../iommu/kernel.js';
-import {isAtLeast, parseKernelRelease, type KernelVersion} from '../../linux/kernel-release.js';
+import {isAtLeast, parseKernelRelease, type KernelVersion} from '../../host/kernel-release.js';
 
 /** What the kernel's kvm-vfio device does differently from version to version. */
 export interface KernelRules {

@@ -1,6 +1,6 @@
 import {Failure} from '../../failure.js';
 import {vmOfProcess} from '../../vm/find-owner.js';
-import {reachVm, type ReachOptions, type VmPlace} from '../../vm/reach-owner.js';
+import {reachVm, type ReachOptions, type VmPlace} from '../../owner/reach-owner.js';
 import type {AgainstVm} from './measure-against.js';
 
 /**

@@ -15,7 +15,7 @@ export const limitedTo = (
   threads: ReadonlySet<number>,
 ): void => {
   const parts = condition === '' ? [] : [condition];
-  if (threads.size <= MOST) {
+  if (threads.size <= MAX_THREADS) {
     const numbers = [...threads].map((thread) => `common_pid==${thread}`).join('||');
     parts.push(`(${numbers === '' ? 'common_pid==0' : numbers})`);
   } else instance.write('set_event_pid', [...threads].join(' '));
@@ -23,4 +23,4 @@ export const limitedTo = (
 };
 
 /** Of at most 22 bytes each. */
-const MOST = 150;
+const MAX_THREADS = 150;

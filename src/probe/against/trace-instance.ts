@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import {Failure} from '../../failure.js';
-import {processStart} from '../../linux/process-start.js';
+import {processStart} from '../../linux/proc/start-time.js';
 import {codeOf} from './tracefs.js';
 
 /** What a CPU's trace buffer has seen (`per_cpu/cpuN/stats`). */

@@ -1,5 +1,5 @@
 import {unitFor, grouped, type TimeUnit} from '../../numbers.js';
-import {barsOf, type Distribution} from './distribution.js';
+import {barsOf, type DrawnDistribution} from './distribution.js';
 
 /** The axis of time that all panels of a drawing share, so that they can be compared by eye. */
 export interface Axis {
@@ -13,7 +13,7 @@ export interface Axis {
 }
 
 /** From the shortest sample to somewhat above what the longest series has bars for: words describe the rest. */
-export const axisOf = (distributions: readonly Distribution[], what: string): Axis => {
+export const axisOf = (distributions: readonly DrawnDistribution[], what: string): Axis => {
   const from = Math.min(...distributions.map(({figures}) => figures.min));
   const to = Math.max(...distributions.map(shownEnd));
   if (!Number.isFinite(from)) return {scale: 'linear', from: 0, to: 1, ticks: [], title: what};
@@ -25,7 +25,7 @@ export const axisOf = (distributions: readonly Distribution[], what: string): Ax
 /** From this ratio on equal steps would leave no room for the shortest. */
 const WIDE = 8;
 
-const shownEnd = (distribution: Distribution): number => {
+const shownEnd = (distribution: DrawnDistribution): number => {
   const {min, p99, max} = distribution.figures;
   const most = barsOf(distribution).rest?.from ?? p99;
   return Math.min(max, most + 0.3 * (most - min));

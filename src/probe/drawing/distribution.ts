@@ -4,7 +4,7 @@ import type {Histogram} from '../statistics/bins.js';
 import type {Figures} from '../statistics/figures.js';
 
 /** What one panel of a drawing shows, in nanoseconds. */
-export interface Distribution {
+export interface DrawnDistribution {
   name: string;
   colour: Colour;
   samples: number;
@@ -19,8 +19,8 @@ export type Colour = keyof typeof COLOURS;
 export const distributionOf = (
   {samples, subtracted, histogram, nanoseconds}: DrawnSeries,
   {tscKhz}: Pick<Clock, 'tscKhz'>,
-  {name, colour}: Pick<Distribution, 'name' | 'colour'>,
-): Distribution | null => {
+  {name, colour}: Pick<DrawnDistribution, 'name' | 'colour'>,
+): DrawnDistribution | null => {
   if (histogram === null || nanoseconds === null) return null;
   const edges = histogram.edges.map((edge) => ((edge - subtracted) * 1e6) / tscKhz);
   return {name, colour, samples, histogram: {...histogram, edges}, figures: nanoseconds};
@@ -41,7 +41,7 @@ export interface Bar {
  */
 export const barsOf = ({
   histogram: {scale, edges, counts},
-}: Distribution): {bars: Bar[]; rest: {share: number; from: number} | null; width: number | null} => {
+}: DrawnDistribution): {bars: Bar[]; rest: {share: number; from: number} | null; width: number | null} => {
   const total = sum(counts);
   const bars = counts.map((count, index) => ({
     from: edges[index] ?? 0,
@@ -68,7 +68,7 @@ const sum = (counts: readonly number[]): number =>
   );
 
 /** Points of the cumulative curve that are known: each edge, and behind the equal ranges the highest quantiles. */
-export const curveOf = (distribution: Distribution): {at: number; share: number}[] => {
+export const curveOf = (distribution: DrawnDistribution): {at: number; share: number}[] => {
   const {
     figures: {p999, max},
     histogram: {counts, edges},

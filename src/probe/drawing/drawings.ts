@@ -4,7 +4,7 @@ import type {MachineRecord} from '../machine-record.js';
 import type {ProbeDocument} from '../probe-document.js';
 import {seriesName} from '../series-name.js';
 import type {Phase} from '../series.js';
-import {distributionOf, type Colour, type Distribution} from './distribution.js';
+import {distributionOf, type Colour, type DrawnDistribution} from './distribution.js';
 import type {Drawing} from './svg.js';
 
 const GUEST_TIME = 'time in the guest';
@@ -24,7 +24,7 @@ const titled = (operations: readonly string[]): string =>
     ? 'No samples were taken'
     : `Time that ${[...new Set(operations)].map((name) => name.toUpperCase()).join(', ')} takes in a guest`;
 
-const present = (all: readonly (Distribution | null)[]): Distribution[] =>
+const present = (all: readonly (DrawnDistribution | null)[]): DrawnDistribution[] =>
   all.filter((each) => each !== null);
 
 /** A run: a panel for each operation and phase. */

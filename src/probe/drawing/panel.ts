@@ -1,6 +1,6 @@
 import {grouped, timeText} from '../../numbers.js';
 import {evenTicks, placeOn, type Axis} from './axis.js';
-import {barsOf, COLOURS, curveOf, type Bar, type Distribution} from './distribution.js';
+import {barsOf, COLOURS, curveOf, type Bar, type DrawnDistribution} from './distribution.js';
 import {escaped, FRAME} from './page.js';
 
 /** Between the name of a panel and what is drawn. */
@@ -18,7 +18,7 @@ const RIGHT = FRAME.width - FRAME.right;
  * One distribution: bars by the scale at the left, how many of the samples each range has, and a curve by the scale at the
  * right, how many are not longer.
  */
-export const panelOf = (distribution: Distribution, axis: Axis, top: number): string[] => {
+export const panelOf = (distribution: DrawnDistribution, axis: Axis, top: number): string[] => {
   const {name, colour, figures} = distribution;
   const {bars, width} = barsOf(distribution);
   const [ceiling, floor] = [top + HEAD, top + HEAD + PLOT];
@@ -91,7 +91,7 @@ const barPath = (
     .join('');
 
 const curvePath = (
-  distribution: Distribution,
+  distribution: DrawnDistribution,
   axis: Axis,
   {x, yOfCurve}: Scales & {yOfCurve: (share: number) => number},
 ): string => {
@@ -116,13 +116,13 @@ const rangeText = (nanoseconds: number): string =>
   nanoseconds < 10_000 ? `${Number(nanoseconds.toPrecision(3))} ns` : timeText(nanoseconds);
 
 /** For those who do not see the drawing. */
-export const describe = ({name, samples, figures}: Distribution): string =>
+export const describe = ({name, samples, figures}: DrawnDistribution): string =>
   `${name}: ${grouped(samples)} samples, median ${timeText(figures.median)}, half of them between ${timeText(figures.p25)} and ${timeText(figures.p75)}, 99 % not above ${timeText(figures.p99)}, longest ${timeText(figures.max)}.`;
 
 const shareText = (share: number): string => `${Number((share * 100).toPrecision(2))} %`;
 
 /** What stands at the panel's right: the median, and what has no bar. */
-const remark = (distribution: Distribution): string => {
+const remark = (distribution: DrawnDistribution): string => {
   const {samples, figures} = distribution;
   const {rest} = barsOf(distribution);
   const beyond =

@@ -1,5 +1,5 @@
 import {axisOf} from './axis.js';
-import {COLOURS, type Distribution} from './distribution.js';
+import {COLOURS, type DrawnDistribution} from './distribution.js';
 import {escaped, FRAME} from './page.js';
 import {describe, PANEL_HEIGHT, panelOf} from './panel.js';
 
@@ -10,7 +10,7 @@ export interface Drawing {
   about: readonly string[];
   /** What the axis of time measures. */
   time: string;
-  distributions: readonly Distribution[];
+  distributions: readonly DrawnDistribution[];
 }
 
 /**
@@ -50,7 +50,7 @@ const STYLE = [
 ].join('');
 
 /** What bars, curve and dashes stand for. */
-const legend = (distributions: readonly Distribution[], y: number): string[] => {
+const legend = (distributions: readonly DrawnDistribution[], y: number): string[] => {
   const colours = [...new Set(distributions.map(({colour}) => COLOURS[colour]))];
   const {left} = FRAME;
   const bars = left + colours.length * 10 + 6;

@@ -112,7 +112,11 @@ const rateOf = (
   {tscKhz, seconds}: OutlierContext,
 ): number | null => {
   if (spikes.length < FEWEST || spikes.length > ticks.length / 10) return null;
-  const moments = momentsOf(ticks, spikes.slice(0, MOST), seconds === null ? null : seconds * tscKhz * 1000);
+  const moments = momentsOf(
+    ticks,
+    spikes.slice(0, MAX_SPIKES),
+    seconds === null ? null : seconds * tscKhz * 1000,
+  );
   const span = (moments.at(-1) ?? 0) - (moments[0] ?? 0);
   if (span <= 0) return null;
   let best = {frequency: 0, power: 0};
@@ -128,7 +132,7 @@ const rateOf = (
 };
 
 const FEWEST = 20;
-const MOST = 200;
+const MAX_SPIKES = 200;
 const RARELY_HIT = 12;
 /** Chance reaches it at one of 20 000 frequencies in one run of ten thousand. */
 const CLEAR = 19;

@@ -61,14 +61,14 @@ const reachOf = (levels: readonly (readonly number[])[], related: number): numbe
 /** The slope of unrelated samples may be that far from -1. */
 const BY_CHANCE = 0.4;
 
-const MOST = 40;
+const MAX_SECTIONS = 40;
 /** Fewer say too little about how much they differ. */
 const FEWEST = 5;
 /** Two points always lie on a line. */
 const FEWEST_LEVELS = 3;
 
 const sectionBounds = (count: number): number[] => {
-  const sections = Math.min(count, MOST);
+  const sections = Math.min(count, MAX_SECTIONS);
   return Array.from({length: sections + 1}, (_, index) => Math.floor((index * count) / sections));
 };
 

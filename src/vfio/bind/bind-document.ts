@@ -3,7 +3,7 @@ import type {Assignability} from '../eligibility/assess.js';
 import type {Binding} from './binding.js';
 
 /** A step in words: what it does, and what undoes it when a later one fails (null: nothing can). */
-export interface StepText {
+export interface DriverStepText {
   does: string;
   undo: string | null;
 }
@@ -24,7 +24,7 @@ export const GUARDS = [
 export type GuardName = (typeof GUARDS)[number];
 
 /** What a guard found. */
-export interface Finding {
+export interface GuardFinding {
   guard: GuardName;
   device: string;
   /** A sentence without its full stop. */
@@ -32,7 +32,7 @@ export interface Finding {
 }
 
 /** A finding, as documents have it. */
-export interface ListedFinding extends Finding {
+export interface ListedFinding extends GuardFinding {
   /** Of the device. */
   address: string;
   /** Old name of `address`. */
@@ -87,7 +87,7 @@ interface DriverChange {
   refused: ListedFinding[];
   /** Modules that were loaded, or in a dry run would be. They stay. */
   modules: string[];
-  steps: StepText[];
+  steps: DriverStepText[];
   warnings: {code: string; message: string}[];
 }
 

@@ -3,16 +3,16 @@ import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
 import {examine} from '../eligibility/examined.js';
 import type {BindDocument, GuardName} from './bind-document.js';
-import {changeDocument, type Change} from './change-document.js';
+import {changeDocument, type DriverChange} from './change-document.js';
 import {DriverChooser, type DriverWish} from './driver-choice.js';
 import {journalledDevice, journalledNode, newEntry} from './entry.js';
 import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
 import {groupsOf, planBind, stepsOf, type NewOwner, type PlannedDevice} from './plan.js';
 import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './interrupted.js';
-import {judge, readBindHost, refuse} from './refuse.js';
+import {judge, readBindHost, refuseBind} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
-import {DRIVERS, type Step} from './steps.js';
+import {DRIVERS, type DriverStep} from './steps.js';
 import {listed} from '../../words.js';
 import {conclude, runTransaction, type Goals} from './transaction.js';
 
@@ -43,7 +43,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
   const {setting = hostSetting(), dryRun} = options;
   const host = readBindHost(setting);
   const addresses = membersOf(host, request).map(({device}) => device.address);
-  const answer = (change: Change): BindDocument => ({
+  const answer = (change: DriverChange): BindDocument => ({
     ...changeDocument(setting, change),
     command: 'bind',
   });
@@ -59,7 +59,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
       machine.journal.entries(plan.map(({target}) => target.address)),
       plan.map(({target}) => target.address),
     );
-    refuse(change.refused, 'The devices were not given to VFIO.');
+    refuseBind(change.refused, 'The devices were not given to VFIO.');
     if (steps.length === 0) return answer(change);
     for (const name of change.modules) {
       await setting.loadModule(name);
@@ -102,7 +102,7 @@ const bindChange = (
   host: Host,
   request: Request,
   {owner, force, dryRun, driver}: BindOptions,
-): Change => {
+): DriverChange => {
   const {tree} = setting;
   const plan = planBind(tree, {
     examined: examine(tree, host),
@@ -147,7 +147,7 @@ const ownSteps = (
   {tree, nodes}: BindSetting,
   plan: readonly PlannedDevice[],
   {uid, name}: NewOwner,
-): Step[] =>
+): DriverStep[] =>
   groupsOf(
     plan.filter((planned) => changes(planned) || planned.member.device.boundToVfio).map(({member}) => member),
   )

@@ -1,5 +1,5 @@
 import {SyscallError} from '../../linux/errno.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 
 /** Which driver a device has, and which alone it may have. */
 export interface Binding {

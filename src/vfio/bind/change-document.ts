@@ -1,39 +1,39 @@
 import {Failure} from '../../failure.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
-import {fullName} from '../../iommu/pci-name.js';
+import {fullName} from '../../pci/name.js';
 import type {Group} from '../../iommu/group.js';
 import {readHost, type Host} from '../../iommu/host.js';
-import {DirectoryTree} from '../../linux/directory-tree.js';
+import {DirectoryTree} from '../../host/directory-tree.js';
 import {SyscallError} from '../../linux/errno.js';
-import {VfioGroup} from '../../linux/vfio.js';
+import {VfioGroup} from '../ioctls.js';
 import {withDrivers} from '../eligibility/after-binding.js';
 import {assess} from '../eligibility/assess.js';
 import type {Examined} from '../eligibility/check.js';
 import {examine} from '../eligibility/examined.js';
 import {hostNeed} from '../eligibility/host-needs.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
-import type {BindDocument, BoundDevice, BoundGroup, Finding, ListedFinding} from './bind-document.js';
+import type {BindDocument, BoundDevice, BoundGroup, GuardFinding, ListedFinding} from './bind-document.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
 import type {BindSetting} from './setting.js';
-import {describeStep, reaches, type Step} from './steps.js';
+import {describeDriverStep, reaches, type DriverStep} from './steps.js';
 import {changedByOthers} from './transaction.js';
 
 /** What was planned for the devices, and whether it has been done. */
-export interface Change extends Judgement {
+export interface DriverChange extends Judgement {
   plan: readonly PlannedDevice[];
-  steps: readonly Step[];
+  steps: readonly DriverStep[];
   modules: readonly string[];
   dryRun: boolean;
 }
 
-const listedFinding = (finding: Finding): ListedFinding => ({...finding, address: finding.device});
+const listedFinding = (finding: GuardFinding): ListedFinding => ({...finding, address: finding.device});
 
 /** What the commands that change drivers say in common. */
 export const changeDocument = (
   setting: BindSetting,
-  {plan, steps, modules, dryRun, overruled, refused, doubts}: Change,
+  {plan, steps, modules, dryRun, overruled, refused, doubts}: DriverChange,
 ): Omit<BindDocument, 'command'> => {
   const host = readHost(setting.tree, {
     onlyGroups: groupsOf(plan.map(({member}) => member)).map(({id}) => id),
@@ -51,7 +51,7 @@ export const changeDocument = (
     overruled: overruled.map(listedFinding),
     refused: refused.map(listedFinding),
     modules: [...modules],
-    steps: steps.map(describeStep),
+    steps: steps.map(describeDriverStep),
     warnings: [
       ...host.warnings.map(({code, message}) => ({code, message})),
       ...doubts,

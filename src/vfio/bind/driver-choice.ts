@@ -1,7 +1,7 @@
 import type {Device} from '../../iommu/device.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import {SyscallError} from '../../linux/errno.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 
 export const VFIO_PCI = 'vfio-pci';
 

@@ -1,4 +1,4 @@
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 import {SyscallError} from '../../linux/errno.js';
 import {readGroupNodes} from '../group-node.js';
 import type {JournalDevice, JournalEntry, JournalNode} from './journal.js';

@@ -1,4 +1,4 @@
-import type {Finding, GuardName} from './bind-document.js';
+import type {GuardFinding, GuardName} from './bind-document.js';
 import type {Member} from './members.js';
 import type {Judgement} from './refuse.js';
 
@@ -10,7 +10,7 @@ export const foreignFindings = (
   foreign: readonly Member[],
   force: readonly GuardName[],
 ): Pick<Judgement, 'overruled' | 'refused' | 'doubts'> => {
-  const findingsOf = (members: readonly Member[]): Finding[] =>
+  const findingsOf = (members: readonly Member[]): GuardFinding[] =>
     members.map(({device: {address}}) => ({
       guard: 'foreign',
       device: address,

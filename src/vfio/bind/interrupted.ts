@@ -1,5 +1,5 @@
 import {Failure} from '../../failure.js';
-import {whoLocked} from '../../linux/process-lock.js';
+import {whoLocked} from '../../linux/lock/process-lock.js';
 import {Journal, type JournalEntry} from './journal.js';
 import type {BindSetting} from './setting.js';
 

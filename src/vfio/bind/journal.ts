@@ -15,9 +15,9 @@ import {
 } from 'node:fs';
 import {join} from 'node:path';
 import {Failure} from '../../failure.js';
-import {parsePciAddress} from '../../iommu/pci-address.js';
+import {parsePciAddress} from '../../pci/address.js';
 import {pause} from '../../linux/pause.js';
-import {whoLocked, type LockHolder} from '../../linux/process-lock.js';
+import {whoLocked, type LockHolder} from '../../linux/lock/process-lock.js';
 import type {Binding, BindTarget} from './binding.js';
 import {tryLock} from './try-lock.js';
 

@@ -1,8 +1,8 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../../failure.js';
 import {Deadline} from '../../linux/deadline.js';
-import type {FileLock} from '../../linux/file-lock.js';
-import {whoLocked, type LockHolder} from '../../linux/process-lock.js';
+import type {FileLock} from '../../linux/lock/file-lock.js';
+import {whoLocked, type LockHolder} from '../../linux/lock/process-lock.js';
 import {Journal} from './journal.js';
 import {noteIfLong} from './note-if-long.js';
 import type {BindSetting} from './setting.js';

@@ -2,7 +2,7 @@ import {Failure} from '../../failure.js';
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {requireGroups, type Host} from '../../iommu/host.js';
-import {completePciAddress} from '../../iommu/pci-address.js';
+import {completePciAddress} from '../../pci/address.js';
 
 /** A device that a command is about. */
 export interface Member {

@@ -4,7 +4,7 @@ import type {Deadline} from '../../linux/deadline.js';
 import {SyscallError} from '../../linux/errno.js';
 
 /** The owner of a device node, and which device it is of. */
-export interface NodeOwner {
+export interface DeviceNodeOwner {
   /** As stat(2) has it. */
   device: number;
   uid: number;
@@ -13,7 +13,7 @@ export interface NodeOwner {
 /** The owners of nodes. A machine that is only a tree of files has no nodes. */
 export interface Nodes {
   /** Null when there is no such character device. */
-  owner: (path: string) => NodeOwner | null;
+  owner: (path: string) => DeviceNodeOwner | null;
   /** Throws a {@link SyscallError}. */
   give: (path: string, uid: number) => void;
   /** Until udev has dealt with the events so far: its rules set owners, too. */

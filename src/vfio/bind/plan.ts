@@ -1,7 +1,7 @@
 import {Failure} from '../../failure.js';
 import type {Group} from '../../iommu/group.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import {isPciBridge} from '../../pci/class.js';
+import type {HostTree} from '../../host/tree.js';
 import {capital} from '../../words.js';
 import type {Examined} from '../eligibility/check.js';
 import {parentInGroup} from '../eligibility/driver-domain.js';
@@ -10,7 +10,7 @@ import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
 import {VFIO_PCI, type DriverChoice, type DriverChooser, type DriverWish} from './driver-choice.js';
 import type {JournalEntry} from './journal.js';
 import type {Member} from './members.js';
-import {stepsBetween, type Goal, type Step} from './steps.js';
+import {stepsBetween, type Goal, type DriverStep} from './steps.js';
 
 /** What is to become of a device. */
 export interface PlannedDevice {
@@ -92,7 +92,7 @@ export const foreignAmong = (
   entries: readonly JournalEntry[],
 ): Member[] => members.filter((member) => isVfios(member) && originalOf(tree, member, entries) === null);
 
-export const stepsOf = (plan: readonly PlannedDevice[]): Step[] =>
+export const stepsOf = (plan: readonly PlannedDevice[]): DriverStep[] =>
   plan.flatMap(({target, before, goal}) => (goal === null ? [] : stepsBetween(target, before, goal)));
 
 /** The groups of the devices, each once. */

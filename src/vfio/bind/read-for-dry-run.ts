@@ -1,5 +1,5 @@
 import type {Host} from '../../iommu/host.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 import {readBinding, readId} from './binding.js';
 import {findings} from './guards/guards.js';
 import {DriverChooser, VFIO_PCI} from './driver-choice.js';

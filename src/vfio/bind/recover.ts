@@ -7,14 +7,14 @@ import {readGroupNodes} from '../group-node.js';
 import type {DriverOptions} from './bind.js';
 import type {UnbindDocument} from './bind-document.js';
 import {readBinding} from './binding.js';
-import {changeDocument, type Change} from './change-document.js';
+import {changeDocument, type DriverChange} from './change-document.js';
 import {bootOf} from './entry.js';
 import {Journal, type JournalDevice, type JournalEntry, type JournalNode} from './journal.js';
 import {whileLocked} from './locked.js';
 import type {PlannedDevice} from './plan.js';
-import {judge, readBindHost, refuse} from './refuse.js';
+import {judge, readBindHost, refuseBind} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
-import {describeStep, DRIVERS, stepsBetween, type Step} from './steps.js';
+import {describeDriverStep, DRIVERS, stepsBetween, type DriverStep} from './steps.js';
 import {
   nodesToReturn,
   perform,
@@ -35,7 +35,7 @@ export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocu
   const {setting = hostSetting(), timeout, dryRun} = options;
   const journal = new Journal(setting.folder);
   const entries = journal.entries([]);
-  const answer = (change: Change, warnings: UnbindDocument['warnings'] = []): UnbindDocument => {
+  const answer = (change: DriverChange, warnings: UnbindDocument['warnings'] = []): UnbindDocument => {
     const document = changeDocument(setting, change);
     return {
       ...document,
@@ -67,7 +67,7 @@ export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocu
       }
       const host = readBindHost(setting);
       const change = recoverChange(setting, host, covered, options);
-      refuse(change.refused, 'The devices were not recovered.');
+      refuseBind(change.refused, 'The devices were not recovered.');
       for (const name of change.modules) {
         await setting.loadModule(name);
         options.onNote(`loaded the module ${name}, which stays loaded`);
@@ -93,10 +93,10 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
     }
     if (!isOpen(entry)) continue;
     const before = left.length;
-    const failed = (step: Step, error: unknown): void => {
+    const failed = (step: DriverStep, error: unknown): void => {
       const refusal = refusalOf(machine.tree, step, error);
       errno ??= refusal.errno;
-      left.push(`${describeStep(step).does} (${refusal.why.replace(/\.$/, '')})`);
+      left.push(`${describeDriverStep(step).does} (${refusal.why.replace(/\.$/, '')})`);
     };
     for (const node of nodesToReturn(machine, entry.nodes)) {
       try {
@@ -119,7 +119,7 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
     for (const step of left.length > before
       ? []
       : entry.devices.flatMap((device) => stepsTo(machine, device)))
-      left.push(`${describeStep(step).does} (another program has undone it)`);
+      left.push(`${describeDriverStep(step).does} (another program has undone it)`);
     if (left.length > before) continue;
     if (entry.command === 'unbind') machine.journal.end(entry, 'removed');
     else machine.journal.remove(entry);
@@ -136,12 +136,12 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
 };
 
 /** None for a device that is gone: the next one in its place starts afresh. */
-const stepsTo = ({tree}: Pick<BindMachine, 'tree'>, device: JournalDevice): Step[] => {
+const stepsTo = ({tree}: Pick<BindMachine, 'tree'>, device: JournalDevice): DriverStep[] => {
   const now = readBinding(tree, device);
   return now === null ? [] : stepsBetween(device, now, device.original);
 };
 
-const ownStep = ({tree}: Pick<BindMachine, 'tree'>, {path, uid}: JournalNode): Step => ({
+const ownStep = ({tree}: Pick<BindMachine, 'tree'>, {path, uid}: JournalNode): DriverStep => ({
   action: 'own',
   node: path,
   group: readGroupNodes(tree).find((node) => node.path === path)?.group ?? -1,
@@ -154,7 +154,7 @@ const recoverChange = (
   host: Host,
   entries: readonly JournalEntry[],
   {force, dryRun}: DriverOptions,
-): Change => {
+): DriverChange => {
   const {tree} = setting;
   const boot = bootOf(tree);
   const open = entries.filter((entry) => isOpen(entry) && entry.boot === boot).toReversed();

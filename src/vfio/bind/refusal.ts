@@ -2,17 +2,21 @@ import type {FailureKind, FailureParts} from '../../failure.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import {readHost} from '../../iommu/host.js';
 import type {SyscallError} from '../../linux/errno.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 import {examine} from '../eligibility/examined.js';
 import {explainProbe} from '../eligibility/kernel-answer.js';
 import {PROBE_CHECKS} from '../eligibility/probe-checks.js';
-import type {Step} from './steps.js';
+import type {DriverStep} from './steps.js';
 
 /** Why a step failed. */
-export type Refusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
+export type BindRefusal = Omit<FailureParts, 'what'> & {kind: FailureKind};
 
 /** A refused write, in words that are true for that file and driver. */
-export const explainRefusal = (tree: HostTree, step: Step, {code, path}: SyscallError): Refusal => {
+export const explainBindRefusal = (
+  tree: HostTree,
+  step: DriverStep,
+  {code, path}: SyscallError,
+): BindRefusal => {
   const [why, hint] = (step.action === 'bind'
     ? ((VFIO_DRIVER.test(step.driver) ? probeReasons(tree, step.device.path, code) : undefined) ?? BIND[code])
     : step.action === 'own'

@@ -3,7 +3,7 @@ import {listed} from '../../words.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {goesAlong} from '../eligibility/driver-domain.js';
 import {readOpenNodes} from '../holders.js';
-import type {Finding, GuardName} from './bind-document.js';
+import type {GuardFinding, GuardName} from './bind-document.js';
 import type {Doubt} from './guards/guard.js';
 import {findings} from './guards/guards.js';
 import {groupsOf, type PlannedDevice} from './plan.js';
@@ -11,8 +11,8 @@ import type {BindSetting} from './setting.js';
 
 /** What guards found: overruled by the user, and not. */
 export interface Judgement {
-  overruled: Finding[];
-  refused: Finding[];
+  overruled: GuardFinding[];
+  refused: GuardFinding[];
   /** What a dry run leaves open. */
   doubts: Doubt[];
 }
@@ -72,7 +72,7 @@ const FREE: Record<GuardName, string> = {
 };
 
 /** @throws {@link Failure} that names everything that stands in the way */
-export const refuse = (refused: readonly Finding[], what: string): void => {
+export const refuseBind = (refused: readonly GuardFinding[], what: string): void => {
   if (refused.length === 0) return;
   const flags = [...new Set(refused.map(({guard}) => `--force-${guard}`))];
   throw new Failure({

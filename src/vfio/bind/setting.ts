@@ -1,8 +1,8 @@
-import {DirectoryTree} from '../../linux/directory-tree.js';
+import {DirectoryTree} from '../../host/directory-tree.js';
 import {DetachedWriter, type AttributeWriter} from '../../linux/attribute-writer.js';
 import type {Descriptor} from '../../linux/descriptor.js';
-import type {HostTree} from '../../linux/host-tree.js';
-import {interfaceAddresses, type InterfaceAddress} from '../../linux/interface-addresses.js';
+import type {HostTree} from '../../host/tree.js';
+import {interfaceAddresses, type InterfaceAddress} from '../../linux/socket/interface-addresses.js';
 import {BIND_FOLDER, type Observer} from './journal.js';
 import {loadModule} from './load-module.js';
 import {hostNodes, type Nodes} from './node-owner.js';

@@ -1,9 +1,9 @@
-import type {StepText} from './bind-document.js';
+import type {DriverStepText} from './bind-document.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import {sameBinding, type Binding, type BindTarget} from './binding.js';
 
 /** One write to sysfs, or one change of a node's owner. */
-export type Step =
+export type DriverStep =
   | {action: 'override'; device: BindTarget; from: string | null; to: string | null}
   | {action: 'unbind'; device: BindTarget; driver: string}
   | {action: 'bind'; device: BindTarget; driver: string}
@@ -26,8 +26,8 @@ export const reaches = (now: Binding, goal: Goal): boolean =>
  * While the device changes hands its override names the driver that is to have it, so that nobody else's probe, such as
  * that of a module that is loaded meanwhile, gives it to a third.
  */
-export const stepsBetween = (device: BindTarget, now: Binding, goal: Goal): Step[] => {
-  const steps: Step[] = [];
+export const stepsBetween = (device: BindTarget, now: Binding, goal: Goal): DriverStep[] => {
+  const steps: DriverStep[] = [];
   let override = now.override;
   const setOverride = (to: string | null): void => {
     if (override !== to) steps.push({action: 'override', device, from: override, to});
@@ -56,7 +56,7 @@ export const stepsBetween = (device: BindTarget, now: Binding, goal: Goal): Step
   return steps;
 };
 
-export const describeStep = (step: Step): StepText => {
+export const describeDriverStep = (step: DriverStep): DriverStepText => {
   switch (step.action) {
     case 'override':
       return {
@@ -81,7 +81,7 @@ export const describeStep = (step: Step): StepText => {
 };
 
 /** The file that a step writes to, and what. Null for a node's owner. */
-export const writeOf = (step: Step): {path: string; text: string} | null => {
+export const writeOf = (step: DriverStep): {path: string; text: string} | null => {
   switch (step.action) {
     case 'override':
       return {path: `${step.device.path}/driver_override`, text: `${step.to ?? ''}\n`};

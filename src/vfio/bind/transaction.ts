@@ -3,14 +3,14 @@ import {StuckWrite, type AttributeWriter} from '../../linux/attribute-writer.js'
 import {Deadline} from '../../linux/deadline.js';
 import {SyscallError} from '../../linux/errno.js';
 import {holdingSignals} from '../../linux/hold-signals.js';
-import type {HostTree} from '../../linux/host-tree.js';
+import type {HostTree} from '../../host/tree.js';
 import {readGroupNodes} from '../group-node.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
 import type {Journal, JournalEntry, JournalNode, Observer} from './journal.js';
 import type {Nodes} from './node-owner.js';
 import {noteIfLong} from './note-if-long.js';
-import {explainRefusal, type Refusal} from './refusal.js';
-import {describeStep, reaches, stepsBetween, writeOf, type Goal, type Step} from './steps.js';
+import {explainBindRefusal, type BindRefusal} from './refusal.js';
+import {describeDriverStep, reaches, stepsBetween, writeOf, type Goal, type DriverStep} from './steps.js';
 
 /** The machine that a transaction changes. */
 export interface BindMachine {
@@ -43,11 +43,11 @@ export type Before = ReadonlyMap<string, Binding>;
 export const runTransaction = (
   machine: BindMachine,
   entry: JournalEntry,
-  {steps, before, goals}: {steps: readonly Step[]; before: Before; goals: Goals},
+  {steps, before, goals}: {steps: readonly DriverStep[]; before: Before; goals: Goals},
 ): Promise<void> =>
   holdingSignals(async () => {
     machine.journal.begin(entry);
-    const done: Step[] = [];
+    const done: DriverStep[] = [];
     for (const step of steps) {
       try {
         await perform(machine, step);
@@ -67,12 +67,12 @@ export const runTransaction = (
   });
 
 /** The last step of each device and of each node: what came before it was on the way. */
-const lastSteps = (done: readonly Step[]): Step[] => [
+const lastSteps = (done: readonly DriverStep[]): DriverStep[] => [
   ...new Map(done.map((step) => ['device' in step ? step.device.path : step.node, step])).values(),
 ];
 
 /** Why what a step led to does not hold any more; null when it does. */
-const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal | null => {
+const missed = ({tree, nodes}: BindMachine, step: DriverStep, goals: Goals): BindRefusal | null => {
   if (step.action === 'own') {
     const uid = nodes.owner(step.node)?.uid;
     return uid === step.uid ? null : changedByOthers(`${step.node} belongs to user ${uid ?? 'unknown'}`);
@@ -86,14 +86,14 @@ const missed = ({tree, nodes}: BindMachine, step: Step, goals: Goals): Refusal |
 };
 
 /** For a device for which the kernel was asked to find a driver. */
-const takenAgain = (state: string): Refusal => ({
+const takenAgain = (state: string): BindRefusal => ({
   code: 'STILL_VFIO',
   kind: 'kernelRefused',
   why: `The kernel accepted every write, and ${state} again: that driver has been given its ids, or another program has given the device back to VFIO.`,
   hint: 'Look at the parameter "ids" in /sys/module/vfio_pci/parameters, at options in /etc/modprobe.d, and for programs that write to new_id or driver_override; "remove_id" of the driver takes ids back.',
 });
 
-export const changedByOthers = (state: string): Refusal => ({
+export const changedByOthers = (state: string): BindRefusal => ({
   code: 'CHANGED_BY_OTHERS',
   kind: 'kernelRefused',
   why: `The kernel accepted every write, and now ${state}: another program has changed it since.`,
@@ -128,7 +128,7 @@ export const conclude = (work: () => void): void => {
  *
  * @throws {@link SyscallError} that the kernel answered, {@link StuckWrite}, or a {@link Failure}
  */
-export const perform = async (machine: BindMachine, step: Step): Promise<void> => {
+export const perform = async (machine: BindMachine, step: DriverStep): Promise<void> => {
   if (step.action === 'own') {
     await giveNode(machine, step);
     return;
@@ -137,7 +137,7 @@ export const perform = async (machine: BindMachine, step: Step): Promise<void> =
   const now = readBinding(machine.tree, step.device);
   if (now === null) throw gone(step.device.address);
   if (write === null || isDone(step, now)) return;
-  await noteIfLong(machine.note, `waiting for the kernel to ${describeStep(step).does}`, () =>
+  await noteIfLong(machine.note, `waiting for the kernel to ${describeDriverStep(step).does}`, () =>
     machine.writer.write(write.path, write.text),
   );
   machine.observe(`write ${write.path}`);
@@ -154,7 +154,7 @@ export const perform = async (machine: BindMachine, step: Step): Promise<void> =
   }
 };
 
-const isDone = (step: Exclude<Step, {action: 'own'}>, now: Binding): boolean => {
+const isDone = (step: Exclude<DriverStep, {action: 'own'}>, now: Binding): boolean => {
   switch (step.action) {
     case 'override':
       return now.override === step.to;
@@ -167,7 +167,10 @@ const isDone = (step: Exclude<Step, {action: 'own'}>, now: Binding): boolean => 
   }
 };
 
-const giveNode = async ({tree, nodes, observe}: BindMachine, step: Step & {action: 'own'}): Promise<void> => {
+const giveNode = async (
+  {tree, nodes, observe}: BindMachine,
+  step: DriverStep & {action: 'own'},
+): Promise<void> => {
   await nodes.settled(Deadline.after(UDEV_PATIENCE));
   const node = readGroupNodes(tree).find(({group}) => group === step.group);
   const owner = node === undefined ? null : nodes.owner(node.path);
@@ -189,11 +192,11 @@ const giveNode = async ({tree, nodes, observe}: BindMachine, step: Step & {actio
 export const UDEV_PATIENCE = 5000;
 
 interface Broken {
-  done: readonly Step[];
+  done: readonly DriverStep[];
   /** The one that failed. */
-  step: Step;
+  step: DriverStep;
   before: Before;
-  cause: Refusal;
+  cause: BindRefusal;
   /** The device that the kernel is stuck with. */
   stuck: string | null;
 }
@@ -204,7 +207,7 @@ const rollBack = async (
   {done, step, before, cause, stuck}: Broken,
 ): Promise<Failure> => {
   const undone: string[] = [];
-  const left: string[] = stuck === null ? [] : [`${describeStep(step).does}, which is still under way`];
+  const left: string[] = stuck === null ? [] : [`${describeDriverStep(step).does}, which is still under way`];
   const attempt = async (name: string, work: () => Promise<unknown>): Promise<void> => {
     try {
       await work();
@@ -221,9 +224,9 @@ const rollBack = async (
     // what is gone has nothing to be undone, and what is stuck does not answer
     if (now === null || goal === undefined || device.path === stuck) continue;
     for (const undo of stepsBetween(device, now, goal)) {
-      await attempt(describeStep(undo).does, async () => {
+      await attempt(describeDriverStep(undo).does, async () => {
         await perform(machine, undo);
-        undone.push(describeStep(undo).does);
+        undone.push(describeDriverStep(undo).does);
       });
     }
   }
@@ -232,7 +235,7 @@ const rollBack = async (
 };
 
 /** Nodes that were there before go back to their owners; the others vanish with the last device. */
-const returnNodes = (machine: BindMachine, {nodes}: JournalEntry, done: readonly Step[]): string[] =>
+const returnNodes = (machine: BindMachine, {nodes}: JournalEntry, done: readonly DriverStep[]): string[] =>
   nodesToReturn(machine, nodes)
     .filter(({path}) => done.some((step) => step.action === 'own' && step.node === path))
     .map((node) => returnNode(machine, node));
@@ -261,8 +264,8 @@ export const returnNode = (
 };
 
 /** Whatever a step threw, as a reason. Bugs pass through. */
-export const refusalOf = (tree: HostTree, step: Step, error: unknown): Refusal => {
-  if (error instanceof SyscallError) return explainRefusal(tree, step, error);
+export const refusalOf = (tree: HostTree, step: DriverStep, error: unknown): BindRefusal => {
+  if (error instanceof SyscallError) return explainBindRefusal(tree, step, error);
   if (error instanceof Failure) {
     const {code, kind, why, hint, errno} = error;
     return {code, kind, why, hint, errno: errno ?? undefined};
@@ -277,11 +280,11 @@ export const refusalOf = (tree: HostTree, step: Step, error: unknown): Refusal =
 };
 
 const failureOf = (
-  step: Step,
-  cause: Refusal,
+  step: DriverStep,
+  cause: BindRefusal,
   {undone, left}: {undone: string[]; left: string[]},
 ): Failure => {
-  const what = `It was not possible to ${describeStep(step).does}.`;
+  const what = `It was not possible to ${describeDriverStep(step).does}.`;
   const list = undone.length === 0 ? '' : `\nUndone: ${undone.join('; ')}.`;
   if (left.length > 0) {
     return new Failure({

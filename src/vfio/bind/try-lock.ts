@@ -1,6 +1,6 @@
 import {Failure} from '../../failure.js';
 import {SyscallError} from '../../linux/errno.js';
-import {FileLock} from '../../linux/file-lock.js';
+import {FileLock} from '../../linux/lock/file-lock.js';
 
 /** Takes a lock; null when somebody has it, and a {@link Failure} when its file cannot be opened. */
 export const tryLock = (path: string): FileLock | Failure | null => {

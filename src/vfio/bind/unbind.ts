@@ -2,7 +2,7 @@ import type {Host} from '../../iommu/host.js';
 import {SyscallError} from '../../linux/errno.js';
 import {bindingsBefore, changes, goalsOf, type DriverOptions} from './bind.js';
 import type {UnbindDocument} from './bind-document.js';
-import {changeDocument, type Change} from './change-document.js';
+import {changeDocument, type DriverChange} from './change-document.js';
 import {bootOf, journalledDevice, newEntry} from './entry.js';
 import {foreignFindings} from './foreign.js';
 import type {Doubt} from './guards/guard.js';
@@ -11,7 +11,7 @@ import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
 import {foreignAmong, planUnbind, stepsOf, type PlannedDevice} from './plan.js';
 import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './interrupted.js';
-import {judge, readBindHost, refuse} from './refuse.js';
+import {judge, readBindHost, refuseBind} from './refuse.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS} from './steps.js';
 import {conclude, runTransaction} from './transaction.js';
@@ -27,7 +27,7 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
   const {tree} = setting;
   const host = readBindHost(setting);
   const addresses = membersOf(host, request).map(({device}) => device.address);
-  const answer = (change: Change): UnbindDocument => {
+  const answer = (change: DriverChange): UnbindDocument => {
     const document = changeDocument(setting, change);
     return {
       ...document,
@@ -49,7 +49,7 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
       entries,
       plan.map(({target}) => target.address),
     );
-    refuse(change.refused, 'The devices were not taken from VFIO.');
+    refuseBind(change.refused, 'The devices were not taken from VFIO.');
     for (const name of change.modules) {
       await setting.loadModule(name);
       options.onNote(`loaded the module ${name}, which stays loaded`);
@@ -83,7 +83,7 @@ const unbindChange = (
   host: Host,
   request: Request,
   {force, dryRun, entries}: DriverOptions & {entries: readonly JournalEntry[] | null},
-): Change => {
+): DriverChange => {
   const {tree} = setting;
   const boot = bootOf(tree);
   const done = entries?.filter((entry) => entry.state === 'done' && entry.boot === boot) ?? null;
@@ -133,7 +133,7 @@ const moduleOf = (entries: readonly JournalEntry[], path: string): string | null
     .at(-1)?.module ?? null;
 
 const afterwards = (
-  {dryRun, plan}: Change,
+  {dryRun, plan}: DriverChange,
   devices: UnbindDocument['devices'],
 ): UnbindDocument['warnings'] =>
   dryRun

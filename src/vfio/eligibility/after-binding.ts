@@ -1,6 +1,6 @@
 import {VFIO_DRIVER, type Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
+import {isPciBridge} from '../../pci/class.js';
 import {blockers} from '../../iommu/viability.js';
 import type {Examined} from './check.js';
 import {goesAlong, parentInGroup} from './driver-domain.js';

@@ -4,7 +4,7 @@ import {isMadeUp} from '../../iommu/made-up-group.js';
 import {assess, type GroupAssessment, type Obstacle} from './assess.js';
 import type {Examined} from './check.js';
 import {DelegatedFacts} from './delegated-facts.js';
-import type {Facts} from './host-facts.js';
+import type {AskedFacts} from './host-facts.js';
 
 /** Judges many groups of one machine, a few at a time. */
 export function* assessEach(host: Examined, groups: Iterable<Group>): Generator<[Group, GroupAssessment]> {
@@ -90,10 +90,10 @@ interface Answered extends Question {
 /** What is asked next of a device of a kind, or what all are answered that got here. */
 type Step = {question: Question; next: Map<Answer, Step>} | {form: Form};
 
-const ask = (facts: Facts, {fact, file}: Question, path: string): Answer =>
+const ask = (facts: AskedFacts, {fact, file}: Question, path: string): Answer =>
   fact === 'of' ? facts.of(path, file) : facts[fact](path);
 
-const follow = (facts: Facts, first: Step | undefined, path: string): Form | undefined => {
+const follow = (facts: AskedFacts, first: Step | undefined, path: string): Form | undefined => {
   let step = first;
   while (step !== undefined && 'question' in step) step = step.next.get(ask(facts, step.question, path));
   return step?.form;
@@ -114,7 +114,7 @@ class NotedFacts extends DelegatedFacts {
   readonly #path: string;
   readonly #answers: Answered[];
 
-  constructor(facts: Facts, path: string, answers: Answered[]) {
+  constructor(facts: AskedFacts, path: string, answers: Answered[]) {
     super(facts);
     this.#path = path;
     this.#answers = answers;

@@ -1,8 +1,8 @@
 import {listed} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
-import {groupBy} from '../../iommu/group-by.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
+import {groupBy} from '../../group-by.js';
+import {isPciBridge} from '../../pci/class.js';
 import {afterBinding, isTaken} from './after-binding.js';
 import type {
   Assignability,
@@ -11,15 +11,15 @@ import type {
   GroupAssessment,
   Obstacle,
 } from './assignability.js';
-import {applies, possible, type Check, type CheckId, type Examined, type Found} from './check.js';
-import {GROUP_CHECKS} from './group-checks.js';
+import {applies, possible, type KernelCheck, type CheckId, type Examined, type Found} from './check.js';
+import {GROUP_ELIGIBILITY_CHECKS} from './group-checks.js';
 import {joined, joinedGroups} from './joined.js';
 import {PROBE_CHECKS} from './probe-checks.js';
 
 export type {Assignability, Assignable, DeviceAssignability, GroupAssessment, Obstacle};
 
 /** The checks in the order of the kernel. */
-export const CHECKS = [...PROBE_CHECKS, ...GROUP_CHECKS];
+export const ELIGIBILITY_CHECKS = [...PROBE_CHECKS, ...GROUP_ELIGIBILITY_CHECKS];
 
 /** Judges a group as its members are bound now, and as they would be after `kvfio bind`. */
 export const assess = (host: Examined, group: Group): GroupAssessment =>
@@ -72,7 +72,7 @@ const assessUngroupedBy = (host: Examined, device: Device): Assignability => {
   return {verdict, afterBind: after, obstacles: merged(obstacles)};
 };
 
-type FoundBy = Check & Found;
+type FoundBy = KernelCheck & Found;
 
 const NOTHING: readonly FoundBy[] = [];
 
@@ -96,7 +96,7 @@ const judge = (
   group: Group,
   doubts: ReadonlyMap<string, readonly FoundBy[]> = new Map(),
 ): Judged => {
-  const whole = GROUP_CHECKS.flatMap((check) =>
+  const whole = GROUP_ELIGIBILITY_CHECKS.flatMap((check) =>
     check.subject === 'group' && applies(check, host)
       ? check.look(group, host).map((found) => ({...answerFor(host, check), ...found}))
       : [],
@@ -124,12 +124,12 @@ const candidates = (group: Group): readonly Device[] =>
   ].find((some) => some.length > 0) ?? group.devices;
 
 const ofDevice = (host: Examined, device: Device, group: Group | null): FoundBy[] =>
-  CHECKS.flatMap((check) => {
+  ELIGIBILITY_CHECKS.flatMap((check) => {
     const found = check.subject === 'device' && applies(check, host) ? check.look(device, group, host) : null;
     return found === null ? [] : [{...answerFor(host, check), ...found}];
   });
 
-const answerFor = ({by}: Examined, check: Check): Check =>
+const answerFor = ({by}: Examined, check: KernelCheck): KernelCheck =>
   by === 'cdev' ? {...check, ...check.byCdev} : check;
 
 const verdictOf = (obstacles: readonly Found[]): Assignable =>
@@ -138,7 +138,7 @@ const verdictOf = (obstacles: readonly Found[]): Assignable =>
 const inOrder = (obstacles: readonly FoundBy[]): FoundBy[] =>
   [...obstacles].sort((a, b) => ORDER.indexOf(a.id) - ORDER.indexOf(b.id));
 
-const ORDER: readonly CheckId[] = [...new Set(CHECKS.map(({id}) => id))];
+const ORDER: readonly CheckId[] = [...new Set(ELIGIBILITY_CHECKS.map(({id}) => id))];
 
 /** What one check found, and one cure removes, is one obstacle. */
 const merged = (obstacles: readonly FoundBy[]): Obstacle[] =>

@@ -1,8 +1,8 @@
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import type {Unit} from '../../iommu/unit.js';
-import {isAtLeast, type KernelVersion} from '../../linux/kernel-release.js';
-import type {Facts} from './host-facts.js';
+import {isAtLeast, type KernelVersion} from '../../host/kernel-release.js';
+import type {AskedFacts} from './host-facts.js';
 
 /** What the kernel, or a VMM, looks at before a VM has a device. */
 export type CheckId =
@@ -32,7 +32,7 @@ export interface Examined {
   version: KernelVersion | null;
   /** Whether its code may be that of any newer version, as in a vendor's kernel. */
   mayBeNewer: boolean;
-  facts: Facts;
+  facts: AskedFacts;
   /** How a VMM is to use the device: by its group, which is the default, or by its cdev through an IOMMUFD. */
   by?: 'group' | 'cdev';
 }
@@ -52,7 +52,7 @@ export interface Found {
 }
 
 /** One check, in one range of kernel versions. */
-export interface Check {
+export interface KernelCheck {
   id: CheckId;
   /** First kernel, and the first one that does otherwise: `[5, 19]`. */
   since?: readonly [major: number, minor: number];
@@ -64,7 +64,7 @@ export interface Check {
   /** Where the kernel looks: the function, and its file unless that differs from version to version. */
   source: string;
   /** The same where a device is used by its cdev (Linux 6.6 and newer); what is left out is as for a group. */
-  byCdev?: Partial<Pick<Check, 'call' | 'errno' | 'source'>>;
+  byCdev?: Partial<Pick<KernelCheck, 'call' | 'errno' | 'source'>>;
 }
 
 /** `probe`: what the driver answers when a device is bound to it. */
@@ -79,20 +79,20 @@ export type Call =
   | 'use';
 
 /** A check of each device by itself. */
-export interface DeviceCheck extends Check {
+export interface DeviceCheck extends KernelCheck {
   subject: 'device';
   /** Null when nothing stands in the way. */
   look: (device: Device, group: Group | null, host: Examined) => Found | null;
 }
 
 /** A check of a group as a whole. */
-export interface GroupCheck extends Check {
+export interface GroupCheck extends KernelCheck {
   subject: 'group';
   look: (group: Group, host: Examined) => Found[];
 }
 
 /** What one range of kernel versions answers. */
-type Answer = Pick<Check, 'since' | 'before' | 'call' | 'errno' | 'source' | 'byCdev'>;
+type Answer = Pick<KernelCheck, 'since' | 'before' | 'call' | 'errno' | 'source' | 'byCdev'>;
 
 /** The rows of a check that looks at the same thing in all versions, where the call, its answer or the place differs. */
 export const byVersion = <Row extends Omit<DeviceCheck, keyof Answer> | Omit<GroupCheck, keyof Answer>>(
@@ -102,7 +102,7 @@ export const byVersion = <Row extends Omit<DeviceCheck, keyof Answer> | Omit<Gro
 
 /** Whether a row of the table is about this kernel. */
 export const applies = (
-  {since, before}: Pick<Check, 'since' | 'before'>,
+  {since, before}: Pick<KernelCheck, 'since' | 'before'>,
   {version}: Pick<Examined, 'version'>,
 ): boolean =>
   version === null

@@ -1,26 +1,26 @@
-import type {Facts} from './host-facts.js';
+import type {AskedFacts} from './host-facts.js';
 
 /** What is true of a whole machine, as other facts have it, for those that answer in their own way what is asked of a device. */
-export abstract class DelegatedFacts implements Facts {
-  protected readonly facts: Facts;
+export abstract class DelegatedFacts implements AskedFacts {
+  protected readonly facts: AskedFacts;
 
-  constructor(facts: Facts) {
+  constructor(facts: AskedFacts) {
     this.facts = facts;
   }
 
-  get warnings(): Facts['warnings'] {
+  get warnings(): AskedFacts['warnings'] {
     return this.facts.warnings;
   }
 
-  get interrupts(): Facts['interrupts'] {
+  get interrupts(): AskedFacts['interrupts'] {
     return this.facts.interrupts;
   }
 
-  get framebuffers(): Facts['framebuffers'] {
+  get framebuffers(): AskedFacts['framebuffers'] {
     return this.facts.framebuffers;
   }
 
-  get vfioPci(): Facts['vfioPci'] {
+  get vfioPci(): AskedFacts['vfioPci'] {
     return this.facts.vfioPci;
   }
 

@@ -1,6 +1,6 @@
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
+import {isPciBridge} from '../../pci/class.js';
 
 /**
  * The member of a group whose driver has made a device, so that it goes when the driver lets go: Intel's VMD makes a PCI domain

@@ -1,8 +1,8 @@
-import {Attributes} from '../../iommu/attributes.js';
+import {Attributes} from '../../host/attributes.js';
 import type {Kernel} from '../../iommu/kernel.js';
 import type {Unit} from '../../iommu/unit.js';
-import type {HostTree} from '../../linux/host-tree.js';
-import {parseKernelRelease} from '../../linux/kernel-release.js';
+import type {HostTree} from '../../host/tree.js';
+import {parseKernelRelease} from '../../host/kernel-release.js';
 import type {Examined} from './check.js';
 import {HostFacts} from './host-facts.js';
 

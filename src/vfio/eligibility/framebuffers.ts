@@ -1,4 +1,4 @@
-import type {Attributes} from '../../iommu/attributes.js';
+import type {Attributes} from '../../host/attributes.js';
 
 /** A framebuffer of the firmware that lies in the memory of a PCI device. */
 export interface Framebuffer {

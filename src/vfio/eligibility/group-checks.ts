@@ -1,6 +1,6 @@
 import type {Group} from '../../iommu/group.js';
 import {isNoIommu} from '../../iommu/made-up-group.js';
-import {isAtLeast} from '../../linux/kernel-release.js';
+import {isAtLeast} from '../../host/kernel-release.js';
 import {byVersion, type DeviceCheck, type Examined, type Found, type GroupCheck} from './check.js';
 import {parentInGroup} from './driver-domain.js';
 import {howToAllowUnsafe, UNSAFE} from './interrupts.js';
@@ -27,7 +27,7 @@ const OTHER_OWNERS = [
 ] as const;
 
 /** What is looked at from the open() of a group to the last call before a VM has its devices, in the kernel's order. */
-export const GROUP_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
+export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
   ...byVersion(
     {
       id: 'physical-function',

@@ -1,8 +1,8 @@
-import type {Attributes, Warning} from '../../iommu/attributes.js';
+import type {Attributes, Warning} from '../../host/attributes.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import type {Kernel} from '../../iommu/kernel.js';
-import {parsePciAddress} from '../../iommu/pci-address.js';
-import {isSilent, readNoSnoop} from '../../iommu/pci-config.js';
+import {parsePciAddress} from '../../pci/address.js';
+import {isSilent, readNoSnoop} from '../../pci/config.js';
 import {SyscallError} from '../../linux/errno.js';
 import {readFramebuffers, type Framebuffer} from './framebuffers.js';
 import {readInterrupts, type InterruptIsolation} from './interrupts.js';
@@ -30,7 +30,7 @@ const readVfioPci = (attributes: Attributes): Loaded => {
 };
 
 /** What the checks ask of a machine. */
-export type Facts = Pick<HostFacts, keyof HostFacts>;
+export type AskedFacts = Pick<HostFacts, keyof HostFacts>;
 
 /** What is true of a whole machine, each read once, when a check first asks for it. */
 export class HostFacts {

@@ -1,4 +1,4 @@
-import type {Attributes} from '../../iommu/attributes.js';
+import type {Attributes} from '../../host/attributes.js';
 import type {Kernel} from '../../iommu/kernel.js';
 
 /** Whether interrupts of devices are remapped, so that a device can raise only those that it was given. */

@@ -1,5 +1,5 @@
 import type {FailureKind} from '../../failure.js';
-import {applies, type Call, type Check, type Examined} from './check.js';
+import {applies, type Call, type KernelCheck, type Examined} from './check.js';
 
 /** An errno, in words that are true for the call and the group. */
 export interface Explanation {
@@ -9,7 +9,7 @@ export interface Explanation {
 }
 
 /** What a call is answered for a reason that is no matter of a group, or does not show before. */
-interface OtherAnswer extends Explanation, Pick<Check, 'since' | 'before' | 'source'> {
+interface OtherAnswer extends Explanation, Pick<KernelCheck, 'since' | 'before' | 'source'> {
   call: Call;
   errno: string;
 }

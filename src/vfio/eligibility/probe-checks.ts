@@ -1,12 +1,12 @@
 import {listed} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
-import {isPciBridge} from '../../iommu/pci-class.js';
+import {isPciBridge} from '../../pci/class.js';
 import type {Group} from '../../iommu/group.js';
 import {isMadeUp} from '../../iommu/made-up-group.js';
 import {
   applies,
   byVersion,
-  type Check,
+  type KernelCheck,
   type CheckId,
   type DeviceCheck,
   type Examined,
@@ -270,7 +270,7 @@ export const probeRefusal = (
   group: Group | null,
   host: Examined,
   except: readonly CheckId[] = [],
-): (Check & Found) | null => {
+): (KernelCheck & Found) | null => {
   for (const check of PROBE_CHECKS) {
     if (except.includes(check.id)) continue;
     const found = applies(check, host) ? check.look(device, group, host) : null;

@@ -78,7 +78,7 @@ export class ModelledMachine {
     this.#vfio = {
       kindOf: ({kind}) => FILE_KINDS[kind],
       containerOf: ({group}) => group?.place ?? 'none',
-      tells: ({group}) => group?.coherency(rules.coherency) ?? verdict,
+      enforcedCoherent: ({group}) => group?.coherency(rules.coherency) ?? verdict,
     };
     for (const {id, devices} of machine.groups) for (const device of devices) this.#plug(id, device);
   }

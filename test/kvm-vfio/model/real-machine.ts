@@ -10,11 +10,11 @@ import {
   SIZEOF_KVM_DEVICE_ATTR,
   VFIO_TYPE1v2_IOMMU,
 } from '../../../src/linux/ioctl.js';
-import {KvmVfio} from '../../../src/linux/kvm-device.js';
-import {Kvm, Vm} from '../../../src/linux/kvm.js';
+import {KvmVfio} from '../../../src/kvm/device.js';
+import {Kvm, Vm} from '../../../src/kvm/system.js';
 import {ioctl, O_RDWR, open, syscall} from '../../../src/linux/libc.js';
-import {Pidfd} from '../../../src/linux/pidfd.js';
-import {VfioContainer, VfioGroup} from '../../../src/linux/vfio.js';
+import {Pidfd} from '../../../src/linux/proc/pidfd.js';
+import {VfioContainer, VfioGroup} from '../../../src/vfio/ioctls.js';
 import {openingOf} from '../../support/errno-of.js';
 import type {Breakpoint} from './breakpoint.js';
 import type {Action} from './modelled-machine.js';

@@ -1,5 +1,5 @@
-import {setGuestMemory, Vcpu} from '../../../src/linux/kvm-vcpu.js';
-import type {Vm} from '../../../src/linux/kvm.js';
+import {setGuestMemory, Vcpu} from '../../../src/kvm/vcpu.js';
+import type {Vm} from '../../../src/kvm/system.js';
 import {addressOf} from '../../../src/linux/libc.js';
 import {addressOfSymbol, Breakpoint} from './breakpoint.js';
 

@@ -5,7 +5,7 @@ import {bindDevices, type BindOptions} from '../../../src/vfio/bind/bind.js';
 import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
 import {cutAliases, DriverChooser, type DriverWish} from '../../../src/vfio/bind/driver-choice.js';
 import {unbindDevices} from '../../../src/vfio/bind/unbind.js';
-import {DirectoryTree} from '../../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../../src/host/directory-tree.js';
 import {amd, machine, pci, type DeviceSpec, type Machine} from '../../support/machine.js';
 import {bindOptions, SimulatedBus} from './simulated-bus.js';
 

@@ -12,7 +12,7 @@ import {
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {Failure} from '../../../src/failure.js';
-import {FileLock} from '../../../src/linux/file-lock.js';
+import {FileLock} from '../../../src/linux/lock/file-lock.js';
 import {Journal, type JournalEntry} from '../../../src/vfio/bind/journal.js';
 
 const entry = (id: string, ...addresses: string[]): JournalEntry => ({

@@ -2,11 +2,11 @@ import {existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, 
 import {constants} from 'node:os';
 import {basename, join, relative} from 'node:path';
 import type {AttributeWriter} from '../../../src/linux/attribute-writer.js';
-import {DirectoryTree} from '../../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../../src/host/directory-tree.js';
 import {SyscallError} from '../../../src/linux/errno.js';
-import type {InterfaceAddress} from '../../../src/linux/interface-addresses.js';
+import type {InterfaceAddress} from '../../../src/linux/socket/interface-addresses.js';
 import type {BindOptions} from '../../../src/vfio/bind/bind.js';
-import type {NodeOwner} from '../../../src/vfio/bind/node-owner.js';
+import type {DeviceNodeOwner} from '../../../src/vfio/bind/node-owner.js';
 import type {BindSetting} from '../../../src/vfio/bind/setting.js';
 import type {Machine} from '../../support/machine.js';
 
@@ -30,7 +30,7 @@ export const bindOptions = (bus: SimulatedBus, more: Partial<BindOptions> = {}):
 export class SimulatedBus implements AttributeWriter {
   /** `PATH TEXT` of each write. */
   readonly writes: string[] = [];
-  readonly nodes = new Map<string, NodeOwner>();
+  readonly nodes = new Map<string, DeviceNodeOwner>();
   /** Which driver knows a device by its ids. */
   readonly natives: ReadonlyMap<string, string>;
   /** Refuses the write of this number, counted from 1, and so many after it. */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type {Binding} from '../../../src/vfio/bind/binding.js';
-import {describeStep, stepsBetween, writeOf} from '../../../src/vfio/bind/steps.js';
+import {describeDriverStep, stepsBetween, writeOf} from '../../../src/vfio/bind/steps.js';
 
 const device = {address: '0000:01:00.0', path: '/sys/devices/pci0000:00/0000:01:00.0', id: '8086:10d3'};
 const NAMES = [null, 'e1000e', 'vfio-pci', 'pci-stub'];
@@ -53,7 +53,7 @@ describe('the steps from one binding to another', () => {
       {path: '/sys/bus/pci/drivers/e1000e/bind', text: device.address},
       {path: `${device.path}/driver_override`, text: '\n'},
     ]);
-    assert.deepEqual(steps.map(describeStep).at(-1), {
+    assert.deepEqual(steps.map(describeDriverStep).at(-1), {
       does: 'clear the override of 0000:01:00.0',
       undo: 'set the override of 0000:01:00.0 to e1000e',
     });

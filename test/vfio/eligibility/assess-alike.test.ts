@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {readHost} from '../../../src/iommu/host.js';
-import {DirectoryTree} from '../../../src/linux/directory-tree.js';
+import {DirectoryTree} from '../../../src/host/directory-tree.js';
 import {assess} from '../../../src/vfio/eligibility/assess.js';
 import {assessAlike} from '../../../src/vfio/eligibility/assess-alike.js';
 import {examine} from '../../../src/vfio/eligibility/examined.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type {ListedGroup} from '../../../src/groups/groups-document.js';
-import {CHECKS} from '../../../src/vfio/eligibility/assess.js';
-import {applies, type Check} from '../../../src/vfio/eligibility/check.js';
+import {ELIGIBILITY_CHECKS} from '../../../src/vfio/eligibility/assess.js';
+import {applies, type KernelCheck} from '../../../src/vfio/eligibility/check.js';
 import {
   amd,
   folderOf,
@@ -119,14 +119,14 @@ describe('whether a VM can have a group', () => {
 
   it('has each check in one row of its kind for a kernel, and names no file that Linux 5.10 lacks', () => {
     const LATER = /vfio_pci_core|vfio_main|vfio\/group\.c|vfio\/container\.c|claim_dma_owner/;
-    const at = (major: number, minor: number): Check[] =>
-      CHECKS.filter((check) => applies(check, {version: {major, minor}}));
+    const at = (major: number, minor: number): KernelCheck[] =>
+      ELIGIBILITY_CHECKS.filter((check) => applies(check, {version: {major, minor}}));
     assert.deepEqual(
       at(5, 10).filter(({source}) => LATER.test(source)),
       [],
     );
-    const ids = (checks: readonly Check[]): string[] => [...new Set(checks.map(({id}) => id))].sort();
-    assert.deepEqual(ids(at(7, 3)), ids(CHECKS));
+    const ids = (checks: readonly KernelCheck[]): string[] => [...new Set(checks.map(({id}) => id))].sort();
+    assert.deepEqual(ids(at(7, 3)), ids(ELIGIBILITY_CHECKS));
     for (const [major, minor] of [
       [5, 10],
       [5, 14],
@@ -141,7 +141,7 @@ describe('whether a VM can have a group', () => {
       const rows = at(major, minor).filter(({id}) => id !== 'denylist');
       assert.equal(rows.length, ids(rows).length);
       assert.deepEqual(
-        ids(CHECKS).filter((id) => id !== 'denylist' && !rows.some((row) => row.id === id)),
+        ids(ELIGIBILITY_CHECKS).filter((id) => id !== 'denylist' && !rows.some((row) => row.id === id)),
         major === 5 && minor < 19 ? ['cache-coherency', 'runtime-pm'] : [],
       );
     }

@@ -1,5 +1,5 @@
-import type {HostTree} from '../../../linux/host-tree.js';
-import {isBelow, namesIn, resolved, textOf} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {isBelow, folderNames, resolved, treeText} from './guard.js';
 
 /** A disk, a partition, or what is built on one: a mapping, an array, a loop device. */
 export interface BlockDevice {
@@ -22,7 +22,7 @@ const BLOCK = '/sys/class/block';
 /** The block devices of a PCI device, and everything that is built on them. */
 export const blockDevicesOf = (tree: HostTree, devicePath: string): BlockDevice[] => {
   const all = new Map(
-    namesIn(tree, BLOCK).flatMap((name) => {
+    folderNames(tree, BLOCK).flatMap((name) => {
       const path = resolved(tree, BLOCK, name);
       return path === null ? [] : [[name, path] as const];
     }),
@@ -34,10 +34,10 @@ export const blockDevicesOf = (tree: HostTree, devicePath: string): BlockDevice[
     const device = {
       name,
       path,
-      number: textOf(tree, `${path}/dev`),
-      mapping: textOf(tree, `${path}/dm/name`),
+      number: treeText(tree, `${path}/dev`),
+      mapping: treeText(tree, `${path}/dm/name`),
       on,
-      holders: namesIn(tree, `${path}/holders`),
+      holders: folderNames(tree, `${path}/holders`),
     };
     found.set(name, device);
     for (const holder of device.holders) add(holder, device);
@@ -67,7 +67,7 @@ const hasPathThrough = (tree: HostTree, path: string, devicePath: string): boole
   const [, subsystem] = /^(\/sys\/devices\/virtual\/nvme-subsystem\/[^/]+)\//.exec(path) ?? [];
   return (
     subsystem !== undefined &&
-    namesIn(tree, subsystem)
+    folderNames(tree, subsystem)
       .filter((name) => /^nvme\d+$/.test(name))
       .some((name) => isBelow(resolved(tree, subsystem, name) ?? '', devicePath))
   );
@@ -76,6 +76,6 @@ const hasPathThrough = (tree: HostTree, path: string, devicePath: string): boole
 const loopsOn = (tree: HostTree, all: ReadonlyMap<string, string>, device: BlockDevice): string[] =>
   [...all].flatMap(([name, path]) => {
     if (!name.startsWith('loop')) return [];
-    const file = textOf(tree, `${path}/loop/backing_file`);
+    const file = treeText(tree, `${path}/loop/backing_file`);
     return file !== null && isNodeOf(device, file) ? [name] : [];
   });

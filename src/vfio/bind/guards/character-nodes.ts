@@ -1,14 +1,14 @@
-import type {HostTree} from '../../../linux/host-tree.js';
+import type {HostTree} from '../../../host/tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
 import {holdersText} from '../../holders.js';
-import {isBelow, namesIn, resolved, textOf, type CharacterDevice, type GuardContext} from './guard.js';
+import {isBelow, folderNames, resolved, treeText, type CharacterDevice, type GuardContext} from './guard.js';
 import {unseen} from './unseen.js';
 
 const CHARACTER = '/sys/dev/char';
 
 /** The character devices of the machine. */
 export const readCharacterDevices = (tree: HostTree): CharacterDevice[] =>
-  namesIn(tree, CHARACTER).flatMap((text) => {
+  folderNames(tree, CHARACTER).flatMap((text) => {
     const path = resolved(tree, CHARACTER, text);
     const number = parseDeviceNumber(text);
     return path === null || number === null ? [] : [{path, number}];
@@ -30,7 +30,7 @@ export const openedNodes = (
   const nodes = characterDevices().flatMap(({path, number}) => {
     if (!isBelow(path, devicePath)) return [];
     const kind = resolved(tree, path, 'subsystem');
-    const [, name] = /^DEVNAME=(.*)$/m.exec(textOf(tree, `${path}/uevent`) ?? '') ?? [];
+    const [, name] = /^DEVNAME=(.*)$/m.exec(treeText(tree, `${path}/uevent`) ?? '') ?? [];
     return kind !== null && classes.includes(kind.slice(kind.lastIndexOf('/') + 1)) && name !== undefined
       ? [{name: `/dev/${name}`, holders: openNodes().character.get(number)}]
       : [];

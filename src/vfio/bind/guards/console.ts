@@ -1,7 +1,7 @@
 import type {Device} from '../../../iommu/device.js';
-import {isOfClass} from '../../../iommu/pci-class.js';
-import type {HostTree} from '../../../linux/host-tree.js';
-import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
+import {isOfClass} from '../../../pci/class.js';
+import type {HostTree} from '../../../host/tree.js';
+import {isBelow, folderNames, resolved, treeText, type Guard} from './guard.js';
 
 /**
  * A console of the kernel that the machine would lose. A terminal of displays counts when no other console is left; a serial
@@ -28,7 +28,7 @@ const isOfDisplays = (name: string): boolean => /^tty\d+$/.test(name);
 
 /** Enabled consoles by name (proc(5), /proc/consoles). */
 const readConsoles = (tree: HostTree): string[] =>
-  (textOf(tree, '/proc/consoles') ?? '').split('\n').flatMap((line) => {
+  (treeText(tree, '/proc/consoles') ?? '').split('\n').flatMap((line) => {
     const [, name, flags] = /^(\S+)\s+\S+ \(([^)]*)\)/.exec(line) ?? [];
     return name !== undefined && flags?.includes('E') === true ? [name] : [];
   });
@@ -60,7 +60,7 @@ const losersOf = (
  * registers hvc0 and the others before it knows of any).
  */
 const virtioConsolesOf = (tree: HostTree, devices: readonly Device[]): Device[] => {
-  const consoles = namesIn(tree, VIRTIO_CONSOLES)
+  const consoles = folderNames(tree, VIRTIO_CONSOLES)
     .filter((name) => /^virtio\d+$/.test(name))
     .flatMap((name) => resolved(tree, VIRTIO_CONSOLES, name) ?? []);
   const isOf = (console: string, {path}: Device): boolean => isBelow(console, path);
@@ -74,7 +74,7 @@ const isDisplay = ({classCode}: Device): boolean => isOfClass(classCode, 'gpu');
 
 /** Of a display that is no PCI device. That of the firmware is a PCI display's memory under another name. */
 const hasFrameBufferElsewhere = (tree: HostTree, devices: readonly Device[]): boolean =>
-  namesIn(tree, '/sys/class/graphics')
+  folderNames(tree, '/sys/class/graphics')
     .filter((name) => /^fb\d+$/.test(name))
     .map((name) => resolved(tree, '/sys/class/graphics', name) ?? '')
     .some(

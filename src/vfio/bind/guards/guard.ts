@@ -1,10 +1,10 @@
 import type {Device} from '../../../iommu/device.js';
 import type {Group} from '../../../iommu/group.js';
 import {SyscallError} from '../../../linux/errno.js';
-import type {HostTree} from '../../../linux/host-tree.js';
-import type {InterfaceAddress} from '../../../linux/interface-addresses.js';
+import type {HostTree} from '../../../host/tree.js';
+import type {InterfaceAddress} from '../../../linux/socket/interface-addresses.js';
 import type {OpenNodes} from '../../holders.js';
-import type {Finding} from '../bind-document.js';
+import type {GuardFinding} from '../bind-document.js';
 
 /** What guards look at. */
 export interface GuardContext {
@@ -51,13 +51,13 @@ export interface CharacterDevice {
  * Looks for one reason not to take devices from the host. What it cannot read and would have to know is a finding, too:
  * a guard that cannot decide refuses.
  */
-export type Guard = (context: GuardContext) => Finding[];
+export type Guard = (context: GuardContext) => GuardFinding[];
 
 /** Names in a folder; none when there is no such folder. */
-export const namesIn = (tree: HostTree, path: string): string[] => absent(tree.list(path)) ?? [];
+export const folderNames = (tree: HostTree, path: string): string[] => absent(tree.list(path)) ?? [];
 
 /** A text without its line end; null when there is no such file. */
-export const textOf = (tree: HostTree, path: string): string | null =>
+export const treeText = (tree: HostTree, path: string): string | null =>
   absent(tree.text(path, LIMIT))?.trimEnd() ?? null;
 
 /** Canonical path under /sys/devices of a link there, such as that of a class; null when there is none. */

@@ -1,5 +1,5 @@
 import {SyscallError} from '../../../linux/errno.js';
-import {GUARDS, type Finding, type GuardName} from '../bind-document.js';
+import {GUARDS, type GuardFinding, type GuardName} from '../bind-document.js';
 import {readCharacterDevices} from './character-nodes.js';
 import {consoleGuard} from './console.js';
 import {displayGuard} from './display.js';
@@ -32,7 +32,7 @@ const BY_NAME: Record<Exclude<GuardName, 'foreign'>, Guard> = {
 export const findings = (
   judged: Omit<GuardContext, 'characterDevices'>,
   names: readonly (keyof typeof BY_NAME)[] = ALL,
-): Finding[] => {
+): GuardFinding[] => {
   const context = {
     ...judged,
     openNodes: once(judged.openNodes),
@@ -48,7 +48,7 @@ const once = <T extends object>(read: () => T): (() => T) => {
   return () => (answer ??= read());
 };
 
-const ask = (guard: keyof typeof BY_NAME, context: GuardContext): Finding[] => {
+const ask = (guard: keyof typeof BY_NAME, context: GuardContext): GuardFinding[] => {
   try {
     return BY_NAME[guard](context);
   } catch (error) {

@@ -1,9 +1,9 @@
 import type {Group} from '../../../iommu/group.js';
 import {SyscallError} from '../../../linux/errno.js';
-import {VfioGroup} from '../../../linux/vfio.js';
+import {VfioGroup} from '../../ioctls.js';
 import {parseDeviceNumber, readGroupNodes, type GroupNode} from '../../group-node.js';
 import {holdersAmong, holdersText} from '../../holders.js';
-import {namesIn, textOf, type Guard, type GuardContext} from './guard.js';
+import {folderNames, treeText, type Guard, type GuardContext} from './guard.js';
 import {unseen} from './unseen.js';
 
 /** A group that a VM, or anybody else, has open through VFIO: its driver would not let go of the device until it ends. */
@@ -26,8 +26,8 @@ export const heldGuard: Guard = (context) => {
 const usersOf = (context: GuardContext, group: Group, node: GroupNode | undefined): string[] => {
   const {tree, passive, doubt, openNodes} = context;
   const cdevs = group.devices.flatMap(({path}) =>
-    namesIn(tree, `${path}/vfio-dev`).flatMap(
-      (name) => parseDeviceNumber(textOf(tree, `${path}/vfio-dev/${name}/dev`) ?? '') ?? [],
+    folderNames(tree, `${path}/vfio-dev`).flatMap(
+      (name) => parseDeviceNumber(treeText(tree, `${path}/vfio-dev/${name}/dev`) ?? '') ?? [],
     ),
   );
   const numbers = [...(node === undefined ? [] : [node.device]), ...cdevs];

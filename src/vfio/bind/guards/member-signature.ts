@@ -1,7 +1,7 @@
 import {SyscallError} from '../../../linux/errno.js';
-import type {HostTree, ReadAt} from '../../../linux/host-tree.js';
+import type {HostTree, ReadAt} from '../../../host/tree.js';
 import type {BlockDevice} from './block-devices.js';
-import {textOf} from './guard.js';
+import {treeText} from './guard.js';
 
 /**
  * What a block device says that it is a member of, by its first and last bytes, as libblkid looks for it; null when it
@@ -10,7 +10,7 @@ import {textOf} from './guard.js';
  * @throws {@link SyscallError} when it cannot be read
  */
 export const memberSignature = (tree: HostTree, {name, path}: BlockDevice): string | null => {
-  const sectors = Number(textOf(tree, `${path}/size`) ?? 0);
+  const sectors = Number(treeText(tree, `${path}/size`) ?? 0);
   const found = tree.inspect(`/dev/${name.replaceAll('!', '/')}`, (at) => signatureAt(at, sectors * SECTOR));
   if (!(found instanceof SyscallError)) return found;
   if (found.errno === ENOMEDIUM || (found.code === 'EIO' && isOptical(tree, path))) return null;
@@ -19,7 +19,7 @@ export const memberSignature = (tree: HostTree, {name, path}: BlockDevice): stri
 
 /** An optical drive that is not waited for opens without a disc, too, and then cannot be read (drivers/cdrom/cdrom.c, cdrom_open). */
 const isOptical = (tree: HostTree, path: string): boolean =>
-  textOf(tree, `${path.replace(/\/block\/[^/]+$/, '')}/type`) === TYPE_ROM;
+  treeText(tree, `${path.replace(/\/block\/[^/]+$/, '')}/type`) === TYPE_ROM;
 
 /** include/scsi/scsi_proto.h. */
 const TYPE_ROM = '5';

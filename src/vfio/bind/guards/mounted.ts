@@ -1,6 +1,6 @@
-import type {HostTree} from '../../../linux/host-tree.js';
+import type {HostTree} from '../../../host/tree.js';
 import {blockDevicesOf, blockName, isNodeOf, type BlockDevice} from './block-devices.js';
-import {namesIn, type Guard} from './guard.js';
+import {folderNames, type Guard} from './guard.js';
 import {readMounts, type Mount} from './mounts.js';
 import {shareMountsOf} from './share-mounts.js';
 
@@ -56,6 +56,6 @@ export const mountPointsOf = (tree: HostTree, block: BlockDevice, mounts: readon
 
 /** Names of all devices of the btrfs that a block device is part of; mountinfo names one of them. */
 const btrfsPartners = (tree: HostTree, {name}: BlockDevice): string[] =>
-  namesIn(tree, '/sys/fs/btrfs')
-    .map((id) => namesIn(tree, `/sys/fs/btrfs/${id}/devices`))
+  folderNames(tree, '/sys/fs/btrfs')
+    .map((id) => folderNames(tree, `/sys/fs/btrfs/${id}/devices`))
     .find((names) => names.includes(name)) ?? [];

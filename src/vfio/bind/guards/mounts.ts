@@ -1,6 +1,6 @@
 import {SyscallError} from '../../../linux/errno.js';
-import type {HostTree} from '../../../linux/host-tree.js';
-import {namesIn, textOf} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {folderNames, treeText} from './guard.js';
 
 export interface Mount {
   /** `259:2`; of btrfs and others a number that no device has. */
@@ -18,7 +18,7 @@ export const readMounts = (tree: HostTree): Mount[] =>
 /** Empty for a process that has ended, even a zombie (fs/proc_namespace.c, mounts_open_common). */
 const mountInfoOf = (tree: HostTree, process: string): string => {
   try {
-    return textOf(tree, `/proc/${process}/mountinfo`) ?? '';
+    return treeText(tree, `/proc/${process}/mountinfo`) ?? '';
   } catch (error) {
     if (process !== 'self' && error instanceof SyscallError && ENDED.includes(error.code)) return '';
     throw error;
@@ -30,7 +30,7 @@ const ENDED = ['EINVAL', 'ESRCH'];
 /** This process, and one process for each other mount namespace (namespaces(7), /proc/pid/ns/mnt). */
 const onePerNamespace = (tree: HostTree): string[] => {
   const found = new Map<string, string>();
-  for (const process of ['self', ...namesIn(tree, '/proc').filter((name) => /^\d+$/.test(name))]) {
+  for (const process of ['self', ...folderNames(tree, '/proc').filter((name) => /^\d+$/.test(name))]) {
     const namespace = tree.link(`/proc/${process}/ns/mnt`);
     // one without a link is looked at all the same, as in the files of another machine
     const key = typeof namespace === 'string' ? namespace : process;

@@ -1,9 +1,9 @@
-import {isOfClass} from '../../../iommu/pci-class.js';
+import {isOfClass} from '../../../pci/class.js';
 import {SyscallError} from '../../../linux/errno.js';
-import type {HostTree} from '../../../linux/host-tree.js';
+import type {HostTree} from '../../../host/tree.js';
 import {openedNodes} from './character-nodes.js';
 import {connectionsOf} from './tcp-connections.js';
-import {isBelow, namesIn, resolved, textOf, type Guard} from './guard.js';
+import {isBelow, folderNames, resolved, treeText, type Guard} from './guard.js';
 
 const NET = '/sys/class/net';
 
@@ -14,7 +14,7 @@ const NET = '/sys/class/net';
  */
 export const networkGuard: Guard = (context) => {
   const {tree, devices, addresses, live} = context;
-  const interfaces = namesIn(tree, NET).flatMap((name) => {
+  const interfaces = folderNames(tree, NET).flatMap((name) => {
     const path = resolved(tree, NET, name);
     return path === null ? [] : [{name, path}];
   });
@@ -61,8 +61,8 @@ export const networkGuard: Guard = (context) => {
  * (netdev_adjacent_is_neigh_list in net/core/dev.c).
  */
 const hasLink = (tree: HostTree, name: string): boolean =>
-  (Number(textOf(tree, `${NET}/${name}/flags`) ?? 0) & IFF_UP) !== 0 &&
-  textOf(tree, `${NET}/${name}/carrier`) === '1';
+  (Number(treeText(tree, `${NET}/${name}/flags`) ?? 0) & IFF_UP) !== 0 &&
+  treeText(tree, `${NET}/${name}/carrier`) === '1';
 
 /** include/uapi/linux/if.h. */
 const IFF_UP = 1;
@@ -81,9 +81,9 @@ const mayHaveInterface = (tree: HostTree, {path, driver}: {path: string; driver:
 
 /** Whether all ports of a device are (drivers/infiniband/core/sysfs.c, link_layer_show); they may be of Ethernet. */
 const isInfiniBand = (tree: HostTree, path: string): boolean => {
-  const layers = namesIn(tree, `${path}/infiniband`).flatMap((name) =>
-    namesIn(tree, `${path}/infiniband/${name}/ports`).map((port) =>
-      textOf(tree, `${path}/infiniband/${name}/ports/${port}/link_layer`),
+  const layers = folderNames(tree, `${path}/infiniband`).flatMap((name) =>
+    folderNames(tree, `${path}/infiniband/${name}/ports`).map((port) =>
+      treeText(tree, `${path}/infiniband/${name}/ports/${port}/link_layer`),
     ),
   );
   return layers.length > 0 && layers.every((layer) => layer === 'InfiniBand');
@@ -94,7 +94,7 @@ const usesOf = (
   name: string,
   {addresses, routes}: {addresses: Parameters<Guard>[0]['addresses']; routes: ReadonlySet<string>},
 ): string[] => {
-  const index = Number(textOf(tree, `${NET}/${name}/ifindex`));
+  const index = Number(treeText(tree, `${NET}/${name}/ifindex`));
   const all = addresses().filter((address) => address.index === index);
   const own = all.filter(({linkLocal}) => !linkLocal);
   const connected = connectionsOf(
@@ -114,13 +114,13 @@ const usesOf = (
 
 /** Ports that a bridge has besides, such as those of VMs and containers (net/bridge/br_sysfs_br.c, br_sysfs_addbr). */
 const otherPorts = (tree: HostTree, name: string, own: readonly string[]): string[] => {
-  const ports = namesIn(tree, `${NET}/${name}/brif`).filter((port) => !own.includes(port));
+  const ports = folderNames(tree, `${NET}/${name}/brif`).filter((port) => !own.includes(port));
   return ports.length === 0 ? [] : [`is a bridge that has the ports ${ports.sort().join(', ')}, too`];
 };
 
 /** Interfaces that are built on one, at whatever height (net/core/dev.c, netdev_adjacent_sysfs_add). */
 const uppersOf = (tree: HostTree, name: string, seen = new Set<string>()): string[] => {
-  for (const entry of namesIn(tree, `${NET}/${name}`)) {
+  for (const entry of folderNames(tree, `${NET}/${name}`)) {
     const upper = entry.startsWith('upper_') ? entry.slice('upper_'.length) : null;
     if (upper === null || seen.has(upper)) continue;
     seen.add(upper);
@@ -132,11 +132,11 @@ const uppersOf = (tree: HostTree, name: string, seen = new Set<string>()): strin
 /** Interfaces with a default route in the main table (/proc/net/route, /proc/net/ipv6_route). */
 const defaultRoutes = (tree: HostTree): Set<string> => {
   const names = new Set<string>();
-  for (const line of (textOf(tree, '/proc/net/route') ?? '').split('\n').slice(1)) {
+  for (const line of (treeText(tree, '/proc/net/route') ?? '').split('\n').slice(1)) {
     const [name, destination, , , , , , mask] = line.split(/\s+/);
     if (name !== undefined && destination === '00000000' && mask === '00000000') names.add(name);
   }
-  for (const line of (textOf(tree, '/proc/net/ipv6_route') ?? '').split('\n')) {
+  for (const line of (treeText(tree, '/proc/net/ipv6_route') ?? '').split('\n')) {
     const fields = line.trim().split(/\s+/);
     // the kernel's own unreachable default route is that of lo
     if (

@@ -1,5 +1,5 @@
-import type {HostTree} from '../../../linux/host-tree.js';
-import {isBelow, namesIn, resolved, textOf, type Guard, type GuardContext} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {isBelow, folderNames, resolved, treeText, type Guard, type GuardContext} from './guard.js';
 import {openedNodes} from './character-nodes.js';
 
 /**
@@ -20,12 +20,12 @@ export const platformGuard: Guard = (context) =>
  */
 const watchdogsOf = (context: GuardContext, devicePath: string): string[] => {
   const {tree} = context;
-  const names = namesIn(tree, WATCHDOG).filter((name) =>
+  const names = folderNames(tree, WATCHDOG).filter((name) =>
     isBelow(resolved(tree, WATCHDOG, name) ?? '', devicePath),
   );
   return [
     ...names.flatMap((name) => {
-      const state = textOf(tree, `${WATCHDOG}/${name}/state`);
+      const state = treeText(tree, `${WATCHDOG}/${name}/state`);
       if (state === null)
         return [`it carries the watchdog ${name}, and this kernel does not report whether that runs`];
       return state === 'active' ? [`it carries the watchdog ${name}, which runs`] : [];
@@ -41,7 +41,7 @@ const TPM = '/sys/class/tpm';
 /** TPMs below a device, in sysfs or in the firmware's tree of devices: sysfs does not show that of an LPC bridge as its child. */
 const tpmsOf = (tree: HostTree, devicePath: string): string[] => {
   const firmware = resolved(tree, devicePath, 'firmware_node');
-  return namesIn(tree, TPM)
+  return folderNames(tree, TPM)
     .filter((name) => /^tpm\d+$/.test(name))
     .filter((name) => {
       const path = resolved(tree, TPM, name);

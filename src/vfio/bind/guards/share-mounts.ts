@@ -1,5 +1,5 @@
-import type {HostTree} from '../../../linux/host-tree.js';
-import {isBelow, namesIn, resolved, textOf} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {isBelow, folderNames, resolved, treeText} from './guard.js';
 import type {Mount} from './mounts.js';
 
 /** A file system without a block device that a device carries, in words, and where it is mounted. */
@@ -23,7 +23,7 @@ const SHARES = [
   {
     type: '9p',
     driver: '9pnet_virtio',
-    tagOf: (tree: HostTree, path: string) => textOf(tree, `${path}/mount_tag`),
+    tagOf: (tree: HostTree, path: string) => treeText(tree, `${path}/mount_tag`),
   },
   {type: 'virtiofs', driver: 'virtiofs', tagOf: (tree: HostTree, path: string) => virtiofsTag(tree, path)},
 ] as const;
@@ -31,7 +31,7 @@ const SHARES = [
 const virtioShares = (tree: HostTree, devicePath: string, mounts: readonly Mount[]): ShareMount[] =>
   SHARES.flatMap(({type, driver, tagOf}) => {
     const folder = `/sys/bus/virtio/drivers/${driver}`;
-    const carriers = namesIn(tree, folder)
+    const carriers = folderNames(tree, folder)
       .filter((name) => /^virtio\d+$/.test(name))
       .flatMap((name) => {
         const path = resolved(tree, folder, name);
@@ -54,15 +54,15 @@ const virtioShares = (tree: HostTree, devicePath: string, mounts: readonly Mount
 /** Since Linux 6.9 (fs/fuse/virtio_fs.c, virtio_fs_add_instance). */
 const virtiofsTag = (tree: HostTree, path: string): string | null => {
   const folder = '/sys/fs/virtiofs';
-  const instance = namesIn(tree, folder).find(
+  const instance = folderNames(tree, folder).find(
     (name) => resolved(tree, `${folder}/${name}`, 'device') === path,
   );
-  return instance === undefined ? null : textOf(tree, `${folder}/${instance}/tag`);
+  return instance === undefined ? null : treeText(tree, `${folder}/${instance}/tag`);
 };
 
 /** UBIFS and JFFS2 lie on memory technology devices, such as the SPI flash of a PCI controller. */
 const flashMounts = (tree: HostTree, devicePath: string, mounts: readonly Mount[]): ShareMount[] => {
-  const numbers = namesIn(tree, MTD)
+  const numbers = folderNames(tree, MTD)
     .flatMap((name) => /^mtd(\d+)$/.exec(name)?.[1] ?? [])
     .filter((number) => isBelow(resolved(tree, MTD, `mtd${number}`) ?? '', devicePath));
   return numbers.map((number) => ({
@@ -77,7 +77,7 @@ const MTD = '/sys/class/mtd';
 const mtdOf = (tree: HostTree, {type, source}: Mount): string | null => {
   if (type !== 'jffs2' && type !== 'ubifs') return null;
   const [, ubi] = /^(?:\/dev\/)?ubi(\d+)/.exec(source) ?? [];
-  if (ubi !== undefined) return textOf(tree, `/sys/class/ubi/ubi${ubi}/mtd_num`);
+  if (ubi !== undefined) return treeText(tree, `/sys/class/ubi/ubi${ubi}/mtd_num`);
   return /^(?:\/dev\/)?mtd(?:block)?(\d+)$/.exec(source)?.[1] ?? null;
 };
 

@@ -1,10 +1,10 @@
-import type {HostTree} from '../../../linux/host-tree.js';
-import {namesIn, resolved, textOf, type Guard} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {folderNames, resolved, treeText, type Guard} from './guard.js';
 
 /** A physical function whose virtual functions are there: they go with its driver, or keep vfio-pci from taking it. */
 export const sriovGuard: Guard = ({tree, devices}) =>
   devices.flatMap(({address, path}) => {
-    const count = Number(textOf(tree, `${path}/sriov_numvfs`) ?? 0);
+    const count = Number(treeText(tree, `${path}/sriov_numvfs`) ?? 0);
     if (!(count > 0)) return [];
     const functions = functionsOf(tree, path);
     return [
@@ -17,7 +17,7 @@ export const sriovGuard: Guard = ({tree, devices}) =>
   });
 
 const functionsOf = (tree: HostTree, path: string): string[] =>
-  namesIn(tree, path)
+  folderNames(tree, path)
     .filter((name) => /^virtfn\d+$/.test(name))
     .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
     .flatMap((name) => {

@@ -1,12 +1,12 @@
 import {closeSync, constants, openSync} from 'node:fs';
 import {SyscallError} from '../../../linux/errno.js';
-import type {HostTree} from '../../../linux/host-tree.js';
+import type {HostTree} from '../../../host/tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
 import {holdersText} from '../../holders.js';
 import {blockDevicesOf, blockName, type BlockDevice} from './block-devices.js';
 import {openedNodes} from './character-nodes.js';
 import {ENOMEDIUM, memberSignature} from './member-signature.js';
-import {isBelow, textOf, type Guard, type GuardContext} from './guard.js';
+import {isBelow, treeText, type Guard, type GuardContext} from './guard.js';
 import {mountPointsOf} from './mounted.js';
 import {readMounts} from './mounts.js';
 import {isSwap, readSwaps} from './swap.js';
@@ -102,7 +102,7 @@ const openedBlocks = ({openNodes}: GuardContext, blocks: readonly BlockDevice[])
 
 /** What udev found on it; null where udev does not run. */
 const udevSignature = (tree: HostTree, {number}: BlockDevice): string | null => {
-  const text = number === null ? null : textOf(tree, `/run/udev/data/b${number}`);
+  const text = number === null ? null : treeText(tree, `/run/udev/data/b${number}`);
   const [, type] = /^E:ID_FS_TYPE=(.*)$/m.exec(text ?? '') ?? [];
   return type !== undefined && /_member$/i.test(type) ? `${type.replace(/_member$/i, '')} (udev)` : null;
 };

@@ -1,6 +1,6 @@
-import type {HostTree} from '../../../linux/host-tree.js';
+import type {HostTree} from '../../../host/tree.js';
 import {blockDevicesOf, blockName, isNodeOf, type BlockDevice} from './block-devices.js';
-import {textOf, type Guard} from './guard.js';
+import {treeText, type Guard} from './guard.js';
 import {unescaped} from './mounts.js';
 
 /** Swap space: without it the kernel kills what was swapped out. A swap file counts as its mounted file system. */
@@ -22,7 +22,7 @@ export const isSwap = (block: BlockDevice, swaps: readonly string[]): boolean =>
 
 /** Files and devices that are swapped to (/proc/swaps). */
 export const readSwaps = (tree: HostTree): string[] =>
-  (textOf(tree, '/proc/swaps') ?? '')
+  (treeText(tree, '/proc/swaps') ?? '')
     .split('\n')
     .slice(1)
     .flatMap((line) => line.split(/\s+/, 1).filter(Boolean).map(unescaped));

@@ -1,5 +1,5 @@
-import type {HostTree} from '../../../linux/host-tree.js';
-import {textOf} from './guard.js';
+import type {HostTree} from '../../../host/tree.js';
+import {treeText} from './guard.js';
 
 /**
  * How many established TCP connections have one of these addresses at this end, such as that of the ssh which kvfio was
@@ -13,7 +13,7 @@ export const connectionsOf = (tree: HostTree, addresses: readonly string[]): num
     addresses.map(inHexadecimal).flatMap((hex) => (hex.length === IPV4 ? [hex, `${MAPPED}${hex}`] : [hex])),
   );
   return ['/proc/net/tcp', '/proc/net/tcp6']
-    .flatMap((path) => (textOf(tree, path) ?? '').split('\n').slice(1))
+    .flatMap((path) => (treeText(tree, path) ?? '').split('\n').slice(1))
     .filter((line) => {
       const [, local = '', , state] = line.trim().split(/\s+/);
       return state === ESTABLISHED && wanted.has(local.replace(/:.*/, ''));
