@@ -159,8 +159,8 @@ describe('the lab guest', function () {
   });
 
   it('that QEMU does not start is a failure in words of QEMU', async function () {
-    const booted = lab(this, {task: {command: ['true']}, pci: ['no-such-device']});
-    await assert.rejects(booted, (error) => error instanceof Failure && /no-such-device/.test(error.why));
+    const booted = lab(this, {task: {command: ['true']}, pci: ['e1000e,no-such-property=1']});
+    await assert.rejects(booted, (error) => error instanceof Failure && /no-such-property/.test(error.why));
     assert.deepEqual(leftBy(process.pid), []);
   });
 
