@@ -4,7 +4,7 @@ import {runLab} from '../../src/lab/lab.js';
 import {KVFIO, whyNoLab} from '../support/lab.js';
 import {mayInstall} from '../support/programs.js';
 import {PROJECT} from '../support/run.js';
-import {COMPILED, compileTests} from './compiled.js';
+import {COMPILED} from './compiled.js';
 import {Conversation, type FileResult} from './conversation.js';
 import type {Request} from './protocol.js';
 
@@ -20,8 +20,8 @@ const LIMIT = 5400;
 export interface GuestOptions {
   /** The guest's kernel, as `kvfio lab --kernel` takes it. */
   kernel: string;
-  /** The files that the guest may be asked for. */
-  files: readonly string[];
+  /** Compiles the files that the guest may be asked for. */
+  compile: () => Promise<void>;
 }
 
 /** Runs files of tests in one guest of the lab, which has KVM and is root; it boots when the first file comes. */
@@ -56,10 +56,10 @@ export class GuestWorker {
   }
 
   async #boot(): Promise<void> {
-    const {kernel, files} = this.#options;
+    const {kernel, compile} = this.#options;
     const decoder = new TextDecoder();
     try {
-      await compileTests(files);
+      await compile();
       const {exitCode} = await runLab({
         kernel,
         kvfio: KVFIO,

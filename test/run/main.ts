@@ -6,7 +6,7 @@ import {join, relative, resolve} from 'node:path';
 import {parseArgs} from 'node:util';
 import {isBuilt, PROJECT} from '../support/run.js';
 import type {FileResult} from './conversation.js';
-import {GuestWorker} from './guest-worker.js';
+import {GuestWorkers} from './guest-workers.js';
 import {HostWorker} from './host-worker.js';
 import {memoryFolder} from './memory-folder.js';
 import {installMissing, planInWords} from './plan.js';
@@ -96,15 +96,15 @@ const runUnitTests = async (files: string[], report: Report): Promise<void> => {
 };
 
 const runAllTests = async (files: string[], report: Report): Promise<void> => {
-  const guest = new GuestWorker({kernel: flags.kernel, files});
+  const guests = new GuestWorkers({count: availableParallelism(), kernel: flags.kernel, files});
   const inGuest: Promise<void>[] = [];
   const add = (result: FileResult): void => {
     const lacking = result.tests.filter(({lacks}) => lacks !== undefined);
     const titles = lacking.map(({title}) => title);
     report.add({...result, tests: result.tests.filter(({lacks}) => lacks === undefined)});
     if (lacking.length === 0) return;
-    const there = guest.run({file: result.file, titles}).then((found) => {
-      report.add(guest.whyNone === undefined ? found : nowhere(found, lacking, guest.whyNone));
+    const there = guests.run({file: result.file, titles}).then(({found, whyNone}) => {
+      report.add(whyNone === undefined ? found : nowhere(found, lacking, whyNone));
     });
     inGuest.push(there);
   };
@@ -118,7 +118,7 @@ const runAllTests = async (files: string[], report: Report): Promise<void> => {
     ...Array.from({length: availableParallelism()}, () => lane(inLab, env, add)),
   ]);
   await Promise.all(inGuest);
-  await guest.close();
+  await guests.close();
 };
 
 /** What had neither here nor in the lab what it needs. In continuous integration that may not be. */
