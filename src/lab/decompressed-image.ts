@@ -12,6 +12,7 @@ import {
   truncateSync,
 } from 'node:fs';
 import {join} from 'node:path';
+import {PT_NOTE, segmentsOf} from '../linux/proc/elf.js';
 import {which} from './programs.js';
 import {temporaryFolder} from './scratch.js';
 
@@ -44,15 +45,19 @@ export const decompressedImage = (image: string, {cache, path}: DecompressOption
     const file = program === undefined ? null : which(program, path);
     if (payload === null || file === null) return null;
     mkdirSync(folder, {recursive: true});
-    if (!keepDecompressed(payload, file, kept)) return null;
+    if (!decompress(payload, file, {kept, cache})) return null;
   }
   // an empty file stands for a kernel without a PVH entry
   return statSync(kept).size === 0 ? null : kept;
 };
 
 /** Whether it could be done. */
-const keepDecompressed = (payload: Buffer, program: string, kept: string): boolean => {
-  const work = temporaryFolder(join(kept, '..', '..'));
+const decompress = (
+  payload: Buffer,
+  program: string,
+  {kept, cache}: {kept: string; cache: string},
+): boolean => {
+  const work = temporaryFolder(cache);
   try {
     const made = join(work, 'kernel');
     const output = openSync(made, 'w');
@@ -81,18 +86,11 @@ export const payloadOf = (image: Buffer): Buffer | null => {
 };
 
 /** Whether an ELF kernel has XEN_ELFNOTE_PHYS32_ENTRY (include/xen/interface/elfnote.h), at which QEMU can start it. */
-export const hasPvhEntry = (elf: Buffer): boolean => {
-  if (elf.length < 64 || elf.toString('latin1', 0, 4) !== '\x7fELF') return false;
-  const [offset, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
-  for (let index = 0; index < count; index += 1) {
-    const header = elf.subarray(offset + index * size);
-    const [start, length] = [8, 32].map((field) => Number(header.readBigUInt64LE(field))) as [number, number];
-    if (header.readUInt32LE(0) === PT_NOTE && isAmongNotes(elf.subarray(start, start + length))) return true;
-  }
-  return false;
-};
+export const hasPvhEntry = (elf: Buffer): boolean =>
+  (segmentsOf(elf) ?? []).some(
+    ({type, start, length}) => type === PT_NOTE && isAmongNotes(elf.subarray(start, start + length)),
+  );
 
-const PT_NOTE = 4;
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;
 
 /** Notes as elf(5) has them: two sizes and the type, then name and description, each padded to four bytes. */

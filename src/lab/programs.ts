@@ -2,6 +2,7 @@ import {accessSync, constants, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Failure} from '../failure.js';
+import {PT_INTERP, segmentsOf} from '../linux/proc/elf.js';
 import {runChild} from './child.js';
 
 /** Programs that the lab starts, and the Debian package that has each. */
@@ -53,14 +54,9 @@ export const which = (name: string, path: string): string | null =>
 
 /** Whether an ELF program needs no loader and no libraries, so that it runs in an otherwise empty initramfs. */
 export const isStatic = (elf: Buffer): boolean => {
-  if (elf.toString('latin1', 0, 4) !== '\x7fELF') return false;
-  const [offset, size, count] = [Number(elf.readBigUInt64LE(32)), elf.readUInt16LE(54), elf.readUInt16LE(56)];
-  return !Array.from({length: count}, (_, index) => elf.readUInt32LE(offset + index * size)).includes(
-    PT_INTERP,
-  );
+  const segments = segmentsOf(elf);
+  return segments !== null && !segments.some(({type}) => type === PT_INTERP);
 };
-
-const PT_INTERP = 3;
 
 const lookUp = (
   names: readonly ProgramName[],

@@ -1,14 +1,12 @@
 import assert from 'node:assert/strict';
-import {execFileSync} from 'node:child_process';
-import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {existsSync} from 'node:fs';
 import {KVM_EXITS} from '../../src/kvm/exits.js';
 import * as uapi from '../../src/linux/ioctl.js';
+import {valuesOfC} from '../support/c-values.js';
 import {needs} from '../support/needs.js';
 import {skip} from '../support/skip.js';
 
-/** From the kernel's headers, by a C program such as the one below, on x86-64. */
+/** From the kernel's headers, by a C program such as that of valuesOfC, on x86-64. */
 const NUMBERS: Record<uapi.IoctlName, number> = {
   KVM_GET_API_VERSION: 0xae00,
   KVM_CREATE_VM: 0xae01,
@@ -116,37 +114,21 @@ describe('the table of ioctl numbers', () => {
     for (const header of ['/usr/include/linux/kvm.h', '/usr/include/linux/vfio.h'])
       if (!existsSync(header)) skip(this, `there is no ${header} (package linux-libc-dev)`);
     const expected = {...uapi.IOCTLS, ...CONSTANTS, ...KVM_EXITS, ...LAYOUTS};
-    assert.deepEqual(evaluate(Object.keys(expected)), Object.values(expected));
+    assert.deepEqual(valuesOfC(HEADERS, Object.keys(expected)), Object.values(expected));
   });
 });
 
-/** The values of C expressions over the kernel's headers. */
-function evaluate(expressions: string[]): number[] {
-  const directory = mkdtempSync(join(tmpdir(), 'kvfio-ioctl-'));
-  try {
-    const source = join(directory, 'numbers.c');
-    const program = join(directory, 'numbers');
-    writeFileSync(
-      source,
-      `#include <stddef.h>
-       #include <stdio.h>
-       #include <linux/kvm.h>
-       #include <linux/vfio.h>
-       #ifndef KVM_DEV_VFIO_FILE /* headers older than 6.6 */
-       #define KVM_DEV_VFIO_FILE KVM_DEV_VFIO_GROUP
-       #define KVM_DEV_VFIO_FILE_ADD KVM_DEV_VFIO_GROUP_ADD
-       #define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
-       #endif
-       #ifndef KVM_EXIT_MEMORY_FAULT /* headers older than 6.8 */
-       #define KVM_EXIT_MEMORY_FAULT 39
-       #endif
-       int main(void) {
-       ${expressions.map((expression) => `printf("%lu\\n", (unsigned long)(${expression}));`).join('\n')}
-       }`,
-    );
-    execFileSync('cc', ['-o', program, source]);
-    return execFileSync(program, {encoding: 'utf8'}).trim().split('\n').map(Number);
-  } finally {
-    rmSync(directory, {recursive: true});
-  }
-}
+/** The kernel's headers, with the newer names where they are older. */
+const HEADERS = `
+#include <stddef.h>
+#include <linux/kvm.h>
+#include <linux/vfio.h>
+#ifndef KVM_DEV_VFIO_FILE /* headers older than 6.6 */
+#define KVM_DEV_VFIO_FILE KVM_DEV_VFIO_GROUP
+#define KVM_DEV_VFIO_FILE_ADD KVM_DEV_VFIO_GROUP_ADD
+#define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
+#endif
+#ifndef KVM_EXIT_MEMORY_FAULT /* headers older than 6.8 */
+#define KVM_EXIT_MEMORY_FAULT 39
+#endif
+`;

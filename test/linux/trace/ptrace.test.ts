@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
-import {execFileSync, spawn} from 'node:child_process';
-import {existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {spawn} from 'node:child_process';
+import {existsSync} from 'node:fs';
 import {sameFile, shareDescriptors} from '../../../src/linux/proc/kcmp.js';
 import {ProcessMemory} from '../../../src/linux/memory.js';
 import {Pidfd} from '../../../src/linux/proc/pidfd.js';
@@ -10,6 +8,7 @@ import {Process} from '../../../src/linux/proc/process.js';
 import {PTRACE, PTRACE_SINCE_6_4, Tracee, parseWaitStatus} from '../../../src/linux/trace/ptrace.js';
 import {Registers, USER_REGS} from '../../../src/linux/trace/registers.js';
 import {SYSCALLS_X64} from '../../../src/linux/syscalls.js';
+import {valuesOfC} from '../../support/c-values.js';
 import {needs} from '../../support/needs.js';
 import {skip} from '../../support/skip.js';
 
@@ -52,7 +51,7 @@ describe('Numbers of ptrace and of system calls', () => {
       ),
       'offsetof(struct rseq, rseq_cs)': 8,
     };
-    const found = evaluate(Object.keys(expected));
+    const found = valuesOfC(HEADERS, Object.keys(expected));
     const calls = Object.keys(expected).map((name, index) =>
       name.startsWith('SYS_') ? (found[index] ?? 0) : 0,
     );
@@ -148,42 +147,13 @@ describe('The memory of a process', () => {
   });
 });
 
-/** The values of C expressions over the headers; undefined for a system call that is newer than they are. */
-function evaluate(expressions: string[]): (number | undefined)[] {
-  const directory = mkdtempSync(join(tmpdir(), 'kvfio-ptrace-'));
-  try {
-    const source = join(directory, 'numbers.c');
-    const program = join(directory, 'numbers');
-    writeFileSync(
-      source,
-      `#include <stddef.h>
-       #include <stdio.h>
-       #include <sys/syscall.h>
-       #include <sys/user.h>
-       #include <linux/ptrace.h>
-       #include <asm/ptrace-abi.h>
-       #include <linux/rseq.h>
-       #define PTRACE_CONT 7
-       #define PTRACE_SYSCALL 24
-       int main(void) {
-       ${expressions.map((expression) => lineFor(expression)).join('\n')}
-       }`,
-    );
-    execFileSync('cc', ['-o', program, source]);
-    return execFileSync(program, {encoding: 'utf8'})
-      .trim()
-      .split('\n')
-      .map((text) => (text === NONE ? undefined : Number(text)));
-  } finally {
-    rmSync(directory, {recursive: true});
-  }
-}
-
-const NONE = 'none';
-
-function lineFor(expression: string): string {
-  const line = `printf("%ld\\n", (long)(${expression}));`;
-  return expression.startsWith('SYS_')
-    ? `\n#ifdef ${expression}\n${line}\n#else\nputs("${NONE}");\n#endif`
-    : line;
-}
+const HEADERS = `
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <sys/user.h>
+#include <linux/ptrace.h>
+#include <asm/ptrace-abi.h>
+#include <linux/rseq.h>
+#define PTRACE_CONT 7
+#define PTRACE_SYSCALL 24
+`;
