@@ -21,7 +21,7 @@ const HELP = `npm test -- [FLAGS] [FILE|FOLDER...]
   --kernel=KERNEL  the kernel of that guest, as kvfio lab takes it; default 6.1
   --each           print a line for each test, too
   --quiet          print only failures, skipped tests and counts
-  --counts=FILE    append "PASSED FAILED SKIPPED" to a file`;
+  --counts=FILE    append "PASSED FAILED SKIPPED" and what failed to a file`;
 
 const {values: flags, positionals} = parseArgs({
   allowPositionals: true,
@@ -154,7 +154,12 @@ const main = async (): Promise<void> => {
   }
   report.close();
   const {passed, failed, skipped} = report.counts;
-  if (flags.counts !== undefined) appendFileSync(flags.counts, `${passed} ${failed} ${skipped}\n`);
+  if (flags.counts !== undefined) {
+    const failures = report.failures.map(
+      (failure) => `failed: ${failure.trimEnd().replaceAll('\n', '\n    ')}\n`,
+    );
+    appendFileSync(flags.counts, `${passed} ${failed} ${skipped}\n${failures.join('')}`);
+  }
   if (failed > 0 || passed === 0) process.exitCode = 1;
 };
 

@@ -16,7 +16,8 @@ export class Report {
   readonly #print: (line: string) => void;
   readonly #detail: Detail;
   readonly #skipped: string[] = [];
-  readonly #failed: string[] = [];
+  /** What failed, each with its reason. */
+  readonly failures: string[] = [];
   readonly #took: {where: string; seconds: number}[] = [];
 
   constructor(print: (line: string) => void, detail: Detail = 'file') {
@@ -38,7 +39,7 @@ export class Report {
     };
     for (const name of ['passed', 'failed', 'skipped'] as const) this.counts[name] += counts[name];
     this.#skipped.push(...skipped.map((test) => `${where}: ${nameOf(test)}: ${test.why ?? ''}`));
-    this.#failed.push(...failures);
+    this.failures.push(...failures);
     this.#took.push({where, seconds});
     if (tests.length === 0 && problem === undefined) return;
     if (this.#detail !== 'failures' || counts.failed > 0) {
@@ -52,7 +53,7 @@ export class Report {
   /** Prints each skipped test with its reason, which failed, and which files took longest; the counts are the last line. */
   close(): void {
     for (const line of this.#skipped) this.#print(`skipped: ${line}`);
-    for (const failure of this.#failed) this.#print(`failed: ${failure.split('\n', 1)[0] ?? ''}`);
+    for (const failure of this.failures) this.#print(`failed: ${failure.split('\n', 1)[0] ?? ''}`);
     if (this.#took.length > LONGEST) {
       const longest = this.#took.toSorted((a, b) => b.seconds - a.seconds).slice(0, LONGEST);
       this.#print(
