@@ -60,7 +60,7 @@ const groupOf = (driver, port) => {
 };
 
 const COHERENT = /^now: coherent: WBINVD is skipped$/m;
-const NOT_COHERENT = /^now: not coherent: WBINVD is executed/m;
+const NON_COHERENT = /^now: non-coherent: WBINVD is executed/m;
 
 /** Times and their distribution, for the three phases of one VM. */
 const probe = (group) =>
@@ -104,19 +104,19 @@ const withoutSnoopControl = () => {
     seen: 'without a group the VM is coherent',
   });
   step(`kvfio attach --vm-sock ${SOCKET} --group ${ready}`, {
-    expect: [/by agent$/m, NOT_COHERENT],
+    expect: [/by agent$/m, NON_COHERENT],
     seen: 'the VMM that speaks the protocol of kvfio made the calls, and the VM is no longer coherent',
   });
   step(`kvfio status --vm-sock ${SOCKET} --verify`, {
-    expect: [/: registered/, NOT_COHERENT],
+    expect: [/: registered/, NON_COHERENT],
     seen: 'KVM itself says that the group is registered',
   });
   step(`kvfio attach --pid ${qemu} --wait --timeout 60 --group ${native}`, {
-    expect: [/by inject/, NOT_COHERENT],
+    expect: [/by inject/, NON_COHERENT],
     seen: 'QEMU, unmodified, was made to make the same calls, and runs on',
   });
   step(`kvfio status --pid ${qemu} --verify`, {
-    expect: [/: registered/, NOT_COHERENT],
+    expect: [/: registered/, NON_COHERENT],
     seen: 'KVM has the group of QEMU, too',
   });
   step(`kvfio detach --pid ${qemu} --group ${native}`, {expect: [COHERENT], seen: 'QEMU is coherent again'});

@@ -39,7 +39,7 @@ Filters choose devices. In --json their groups stay whole, and each device says 
       command: '<%= config.bin %> <%= command.id %> --group 12 --explain',
     },
     {
-      description: 'addresses of the GPUs whose DMA is not coherent',
+      description: 'addresses of the GPUs that make a VM non-coherent',
       command:
         '<%= config.bin %> <%= command.id %> --class gpu --snoop not-enforced --columns address --no-header',
     },

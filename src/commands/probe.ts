@@ -29,7 +29,7 @@ export default class Probe extends BaseCommand {
 
   static override summary = 'Measure what a WBINVD costs in a guest, and what an IOMMU group does to it.';
 
-  static override description = `WBINVD makes the CPU leave the guest and enter KVM, which is an exit. If a group of the VM is not coherent, KVM then flushes the caches of the host.
+  static override description = `WBINVD makes the CPU leave the guest and enter KVM, which is an exit. If a group makes the VM non-coherent, KVM then flushes the caches of the host.
 
 kvfio times the instruction in a VM of its own, which has one vCPU and no devices, by the time-stamp counter of that guest.
 

@@ -164,7 +164,7 @@ const flushNotAllowed = (groups: PairedGroups): Failure =>
     code: 'HOST_FLUSH',
     kind: 'refused',
     what: 'The probe would flush the caches of this host.',
-    why: `With ${named(groups)} the VM is ${groups.coherency(true).state === 'unknown' ? 'maybe ' : ''}not coherent, so that KVM executes each WBINVD of the guest on the host, and whatever runs there waits and loses its caches.`,
+    why: `With ${named(groups)} the VM is ${groups.coherency(true).state === 'unknown' ? 'maybe ' : ''}non-coherent, so that KVM executes each WBINVD of the guest on the host, and whatever runs there waits and loses its caches.`,
     hint: 'Give --allow-host-flush on a host where that is acceptable.',
   });
 

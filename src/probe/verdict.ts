@@ -135,7 +135,7 @@ const ruleOf = ({coherency, paired}: ProbeEvidence): string => {
     case 'coherent':
       return `by KVM's rule it is skipped, as the VM is coherent ${vm}`;
     case 'non-coherent':
-      return `by KVM's rule it is executed, as the VM is not coherent ${vm}`;
+      return `by KVM's rule it is executed, as the VM is non-coherent ${vm}`;
     case 'unknown':
       return `it is not known what KVM takes the VM for ${vm}`;
   }

@@ -44,7 +44,7 @@ describe('attaching a device by its VFIO node (lab)', function () {
         seen = JSON.parse(readFileSync(folder.path('seen.json'), 'utf8')) as CdevTranscript;
       });
 
-      /** KVM executes WBINVD exactly when kvfio says that the VM is not coherent. */
+      /** KVM executes WBINVD exactly when kvfio says that the VM is non-coherent. */
       const expectState = (step: Step, state: 'coherent' | 'non-coherent'): void => {
         const {answer, executed, name} = step;
         if ('after' in answer && !answer.dryRun) assert.equal(answer.after.state, state, name);

@@ -19,15 +19,15 @@ wait $!
 const STARTED_DECOMPRESSED = /^0x020c$/m;
 
 const COHERENT = /^now: coherent: WBINVD is skipped$/m;
-const NOT_COHERENT = /^now: not coherent: WBINVD is executed/m;
+const NON_COHERENT = /^now: non-coherent: WBINVD is executed/m;
 
 describe('the lab has KVM and VFIO', function () {
   this.timeout(1_200_000);
 
   for (const {series, iommu, verdict} of [
-    {series: '5.10', iommu: 'intel', verdict: NOT_COHERENT},
+    {series: '5.10', iommu: 'intel', verdict: NON_COHERENT},
     {series: '5.10', iommu: 'intel-snoop', verdict: COHERENT},
-    {series: '7.3', iommu: 'intel', verdict: NOT_COHERENT},
+    {series: '7.3', iommu: 'intel', verdict: NON_COHERENT},
     {series: '7.3', iommu: 'amd', verdict: COHERENT},
   ] as const) {
     it(`on Linux ${series} with the IOMMU "${iommu}"`, async function () {

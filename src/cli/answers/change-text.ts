@@ -26,9 +26,8 @@ export const vmLine = ({pid, command, fd, socket}: VmIdentity, via: OwnerWay): s
 
 /** `coherent: WBINVD is skipped`. */
 export const coherencyText = ({state, wbinvd}: Coherency, paint: ChalkInstance): string => {
-  const word = state === 'non-coherent' ? 'not coherent' : state;
   const colour = state === 'coherent' ? paint.green : paint.yellow;
-  return `${colour(word)}: ${wbinvd}`;
+  return `${colour(state)}: ${wbinvd}`;
 };
 
 export const verdictText = ({verdict}: Pick<ChangedFile, 'verdict'>): string =>

@@ -57,7 +57,7 @@ export class DeviceModel<F> {
     return this.#looked;
   }
 
-  /** The first file that is not coherent decides (kvm_vfio_update_coherency), by VFIO's answer when KVM last looked. */
+  /** The first file without enforced coherency decides (kvm_vfio_update_coherency), by VFIO's answer when KVM last looked. */
   get coherency(): VmCoherency {
     return coherencyOf(this.#entries);
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
-import {changeLines} from '../../../src/cli/answers/change-text.js';
+import {changeLines, coherencyText} from '../../../src/cli/answers/change-text.js';
 import {statusLines, unexpectedLine} from '../../../src/cli/answers/status-text.js';
 import type {ChangeDocument, FileIdentity} from '../../../src/kvm-vfio/change-document.js';
 import type {StatusDocument, StatusFile} from '../../../src/kvm-vfio/status.js';
@@ -70,6 +70,16 @@ describe('a change of nothing', () => {
     };
     assert.equal(changeLines(document, paint).at(-1), 'nothing to do');
     assert.notEqual(changeLines({...document, changed: true}, paint).at(-1), 'nothing to do');
+  });
+});
+
+describe('the coherency of a VM', () => {
+  it('has in sentences the word that it has in JSON', () => {
+    for (const state of ['coherent', 'non-coherent', 'unknown'] as const)
+      assert.equal(
+        coherencyText({state, wbinvd: 'WBINVD is executed'}, paint),
+        `${state}: WBINVD is executed`,
+      );
   });
 });
 
