@@ -41,9 +41,11 @@ KVM looks at a group when the group is added, or when another is added or delete
     ...vmFlags,
   };
 
+  protected readonly readStatus = vmStatus;
+
   async run(): Promise<StatusDocument> {
     const {flags} = await this.parse(Status);
-    const document = await vmStatus(vmPlace(flags), {
+    const document = await this.readStatus(vmPlace(flags), {
       ...reachOptions(flags),
       verify: flags.verify,
       expected: flags.expect,

@@ -19,7 +19,12 @@ export interface VmIdentity {
   socket: string | null;
 }
 
-export const vmIdentity = ({pid, comm, vmFd, socket}: ReachedVm): VmIdentity => ({
+export const vmIdentity = ({
+  pid,
+  comm,
+  vmFd,
+  socket,
+}: Pick<ReachedVm, 'pid' | 'comm' | 'vmFd' | 'socket'>): VmIdentity => ({
   pid,
   command: comm,
   fd: vmFd,

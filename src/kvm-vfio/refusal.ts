@@ -92,5 +92,5 @@ const COMMON: Reasons = {
     'Raise its limit: "prlimit --nofile=4096 --pid PID".',
   ],
   ENFILE: ['The host has as many files open as it may (ENFILE).', 'Raise fs.file-max.'],
-  ENOMEM: ['The kernel is out of memory (ENOMEM).', 'Free some and try again.'],
+  ENOMEM: ['The kernel is out of memory (ENOMEM).', 'Free memory and try again.'],
 };

@@ -91,8 +91,23 @@ export const vmStatus = async (place: VmPlace, options: StatusOptions): Promise<
   }
 };
 
-const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
-  const facts = readVmState(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()});
+const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument =>
+  statusFrom(
+    vm,
+    readVmState(vm, {files: [], deviceFd: options.deviceFd, tree: new DirectoryTree()}),
+    options,
+  );
+
+/**
+ * What follows from the state of a VM as found, with a look at what is registered where that is asked for.
+ *
+ * @throws {@link Failure} when the look is refused
+ */
+export const statusFrom = (
+  vm: StatusVm,
+  facts: VmState,
+  options: Pick<StatusOptions, 'verify' | 'expected'>,
+): StatusDocument => {
   const {host, devices, ambiguous, cpu} = facts;
   const device = options.verify ? certainDevice(facts) : null;
   const held =
@@ -138,6 +153,8 @@ const statusOf = (vm: ReachedVm, options: StatusOptions): StatusDocument => {
     ],
   };
 };
+
+type StatusVm = Pick<ReachedVm, 'pid' | 'comm' | 'vmFd' | 'socket' | 'way' | 'open'>;
 
 const hasChanged = (file: HeldFile): boolean | null =>
   file.decided === null ? null : file.gone || file.decided.fingerprint !== fingerprint(devicesOf(file));

@@ -47,7 +47,7 @@ const refuseForeign = ({several, held}: VmState, pid: number): void => {
     kind: 'refused',
     what: 'kvfio did not determine what is registered.',
     why: `Process ${pid} has several VMs or kvm-vfio devices and opened ${foreign.name} itself: if --device-fd belongs to another VM, adding and deleting it would take it from that VM.`,
-    hint: 'Leave out --verify.',
+    hint: 'Leave out --verify: kvfio then adds nothing, and what is registered stays unknown.',
   });
 };
 

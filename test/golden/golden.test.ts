@@ -4,6 +4,7 @@ import {needs} from '../support/needs.js';
 import {goldenFile} from './all.js';
 import {helpTexts} from './help-texts.js';
 import {invocationTexts} from './invocations.js';
+import {statusTexts} from './status-texts.js';
 
 const committed = (name: string): string => readFileSync(goldenFile(name), 'utf8');
 
@@ -29,6 +30,13 @@ describe('what kvfio prints', function () {
 
   it('is, for wrong command lines, what the golden files have', () => {
     isCommitted(invocationTexts());
+  });
+});
+
+describe('what kvfio status --expect prints', () => {
+  it('is, for each outcome of a look at the VM, what the golden file has', function () {
+    this.timeout(60_000);
+    isCommitted(statusTexts());
   });
 });
 
@@ -61,5 +69,23 @@ describe('the golden files', () => {
       if (/^kvfio groups .*--snoop enforced$/m.test(answer)) continue;
       assert.match(answer, /^kvfio .*\n(1> .*\n|2> kvfio: .*\n(2> {3}.+\n){2,})+= [1-9]/, answer);
     }
+  });
+
+  it('have a sentence of its own and the exit code for each outcome of a look at a VM', () => {
+    const outcomes = committed('status.txt')
+      .split(/^\$ /m)
+      .filter((text) => text !== '' && !text.includes('--json'))
+      .map((text) => {
+        const reasons = [...text.matchAll(/^2> kvfio: (?!warning: )(.*)$/gm)].map(([, reason]) => reason);
+        return {exit: Number(/^= (\d+)$/m.exec(text)?.[1]), reasons};
+      });
+    assert.deepEqual(
+      outcomes.map(({exit}) => exit),
+      [0, 7, 8, 8, 2, 5, 6],
+    );
+    assert.deepEqual(outcomes[0]?.reasons, []);
+    const rest = outcomes.slice(1).map(({reasons}) => reasons);
+    assert.ok(rest.every(({length}) => length === 1));
+    assert.equal(new Set(rest.flat()).size, rest.length);
   });
 });

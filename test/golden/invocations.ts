@@ -28,10 +28,12 @@ const answers = (lines: readonly string[][]): string => {
   });
   if (status !== 0) throw new Error(`ended with ${status ?? 'a signal'}: ${stderr}`);
   const outcomes = JSON.parse(stdout) as Outcome[];
-  return outcomes
-    .map((outcome, at) => `$ kvfio ${lines[at]?.join(' ') ?? ''}\n${printed(outcome)}= ${outcome.exit}\n`)
-    .join('\n');
+  return outcomes.map((outcome, at) => invocationText(lines[at] ?? [], outcome)).join('\n');
 };
+
+/** A command line, what it prints on stdout and stderr, and its exit code. */
+export const invocationText = (words: readonly string[], outcome: Outcome): string =>
+  `$ kvfio ${words.join(' ')}\n${printed(outcome)}= ${outcome.exit}\n`;
 
 const printed = ({stdout, stderr}: Outcome): string =>
   [
