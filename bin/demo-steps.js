@@ -18,9 +18,9 @@ const giveUp = (why) => {
  * Runs a command and prints it, of its output the lines that matter, and what is seen in them.
  *
  * @param expect patterns that the output has to match
- * @param show pattern of the lines to print; absent, all
+ * @param show picks the lines to print; absent, all
  */
-const step = (line, {expect, show = /^/, seen}) => {
+const step = (line, {expect, show = (lines) => lines, seen}) => {
   print(`$ ${line}`);
   const {status, stdout, stderr} = run(line);
   const missing = expect.find((pattern) => !pattern.test(stdout));
@@ -29,10 +29,26 @@ const step = (line, {expect, show = /^/, seen}) => {
     giveUp(status !== 0 ? `exit code ${status}` : `the output does not match ${missing}`);
   }
   const lines = stdout.trimEnd().split('\n');
-  const shown = lines.filter((text) => show.test(text));
+  const shown = show(lines);
   print([...shown, ...(shown.length < lines.length ? ['...'] : [])].join('\n'));
   print(`=> ${seen}\n`);
 };
+
+const matching = (pattern) => (lines) => lines.filter((text) => pattern.test(text));
+
+/** Lines that match, each with the indented ones in which it goes on. */
+const facts = (pattern) => (lines) =>
+  lines
+    .join('\n')
+    .split(/\n(?! )/)
+    .filter((text) => pattern.test(text));
+
+/** What was found in words, then the lines that match. */
+const wordsAnd = (pattern) => (lines) => [
+  ...lines.slice(0, lines.indexOf('')),
+  '',
+  ...matching(pattern)(lines),
+];
 
 const background = [];
 
@@ -71,7 +87,7 @@ const probe = (group) =>
       /^WBINVD after the groups +ns/m,
       /^ *\d.* #+ /m,
     ],
-    show: /^(?:WHAT|WBINVD|The groups|No difference)|^ *\d.* #+ /,
+    show: wordsAnd(/^(?:WHAT|WBINVD)|^ *\d.* #+ /),
     seen: 'WBINVD is timed in one VM before, with and after the group; the group is free again',
   });
 
@@ -80,12 +96,12 @@ const withoutSnoopControl = () => {
 
   step('kvfio doctor --for passthrough', {
     expect: [/^No check that passthrough needs fails\.$/m],
-    show: /^(?:pass|note) .*(?:KVM|IOMMU|interrupts)|^No /,
+    show: facts(/^(?:pass|note) .*(?:KVM|IOMMU|interrupts)|^No /),
     seen: 'KVM, VFIO and the IOMMU are ready, and this IOMMU cannot force coherency',
   });
   step('kvfio groups', {
     expect: [/not-enforced/],
-    show: new RegExp(`^(?:GROUP|${ready} |${native} )`),
+    show: matching(new RegExp(`^(?:GROUP|${ready} |${native} )`)),
     seen: 'no device is behind snoop control; one has vfio-pci, the other its native driver',
   });
   step(`kvfio groups --group ${ready} --explain`, {

@@ -6,7 +6,7 @@ import {groupsRows, type GroupsRow} from './groups-table.js';
 import {printable} from '../../printable.js';
 import {manyCsvLines, manyTableLines, sorted} from '../output/table.js';
 import type {TableChoice} from '../flags/table-flags.js';
-import {wrapped} from '../output/wrap.js';
+import {facts, wrapped} from '../output/wrap.js';
 import {listed} from '../../words.js';
 
 export interface GroupsTextOptions {
@@ -29,7 +29,11 @@ export const groupsLines = async (
   if (csv) return manyCsvLines(rows, columns, header);
   if (rows.length === 0) return [];
   const table = await manyTableLines(rows, columns, {header, paint, width});
-  return joined(table, regions ? regionLines(document.groups) : [], differences(document.groups));
+  return joined(
+    table,
+    regions ? regionLines(document.groups) : [],
+    facts(differences(document.groups), width),
+  );
 };
 
 function* joined(...parts: Iterable<string>[]): Generator<string> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
-import {facts, wrapped} from '../../../src/cli/output/wrap.js';
+import {facts, stderrWidth, wrapped} from '../../../src/cli/output/wrap.js';
 
 const words = 'word '.repeat(40).trim();
 
@@ -17,8 +17,12 @@ describe('a paragraph', () => {
     });
   }
 
-  it('is unbroken where there is no terminal', () => {
-    assert.deepEqual(wrapped(words, null, '  '), [`  ${words}`]);
+  it('has 80 columns where stdout is no terminal', () => {
+    assert.deepEqual(wrapped(words, null, '  '), wrapped(words, 80, '  '));
+  });
+
+  it('is one line on stderr where that is no terminal, as logs have it', () => {
+    assert.deepEqual(wrapped(words, stderrWidth({isTTY: false}), '  '), [`  ${words}`]);
   });
 
   it('keeps a long word whole', () => {
