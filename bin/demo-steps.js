@@ -87,7 +87,7 @@ const probe = (group) =>
       /^WBINVD after the groups +ns/m,
       /^ *\d.* #+ /m,
     ],
-    show: wordsAnd(/^(?:WHAT|WBINVD)|^ *\d.* #+ /),
+    show: wordsAnd(/^(?:WHAT|WBINVD [^:]*$)|^ *\d.* #+ /),
     seen: 'WBINVD is timed in one VM before, with and after the group; the group is free again',
   });
 

@@ -1,7 +1,8 @@
 import {Failure} from '../failure.js';
 import type {MachineRecord} from './machine-record.js';
 import {readProbeRun, type ReadRun, type ReadSeries} from './read-probe-run.js';
-import {differenceAcross, type SeriesDifference} from './series-document.js';
+import {differenceAcross, type SeriesDifference, type SeriesName} from './series-document.js';
+import {seriesName, whenOf} from './series-name.js';
 import type {Clock} from './series.js';
 
 /** What `kvfio probe --compare A B --json` prints. */
@@ -14,8 +15,8 @@ export interface CompareDocument {
   machineDifferences: {field: string; a: string | null; b: string | null}[];
   pairs: ComparedPair[];
   /** Series of one run that the other does not have. */
-  onlyInA: Pick<ReadSeries, 'operation' | 'phase'>[];
-  onlyInB: Pick<ReadSeries, 'operation' | 'phase'>[];
+  onlyInA: SeriesName[];
+  onlyInB: SeriesName[];
   warnings: {message: string}[];
 }
 
@@ -25,7 +26,7 @@ export interface ComparedRun {
   machine: MachineRecord;
 }
 
-/** The same operation in the same phase of two runs. `alone` and `coherent` are the same: no group has been added. */
+/** The same operation at the same time of two runs. `alone` and `before-groups` are the same: no group has been added. */
 export interface ComparedPair {
   operation: ReadSeries['operation'];
   a: ComparedSeries;
@@ -34,7 +35,7 @@ export interface ComparedPair {
   difference: SeriesDifference | null;
 }
 
-export type ComparedSeries = Omit<ReadSeries, 'operation' | 'medianReplicates'>;
+export type ComparedSeries = Omit<ReadSeries, 'operation' | 'medianReplicates'> & Pick<SeriesName, 'when'>;
 
 /**
  * Puts two runs side by side.
@@ -88,22 +89,32 @@ const comparedSeries = ({
   nanoseconds,
   drifting,
   histogram,
-}: ReadSeries): ComparedSeries => ({phase, samples, subtracted, cycles, nanoseconds, drifting, histogram});
+}: ReadSeries): ComparedSeries => ({
+  when: whenOf(phase),
+  phase,
+  samples,
+  subtracted,
+  cycles,
+  nanoseconds,
+  drifting,
+  histogram,
+});
 
 const missing = (series: readonly ReadSeries[], others: readonly ReadSeries[]): CompareDocument['onlyInA'] =>
   series
     .filter((one) => others.every((other) => keyOf(other) !== keyOf(one)))
-    .map(({operation, phase}) => ({operation, phase}));
+    .map(({operation, phase}) => ({operation, when: whenOf(phase), phase}));
 
 const warningsOf = ({operation, a, b}: ComparedPair): {message: string}[] => {
+  const name = operation.toUpperCase();
   const subtracted = [a, b].filter((each) => each.subtracted !== 0).length;
   const drifting = a.drifting || b.drifting;
   return [
     ...(subtracted === 1
-      ? [{message: `${operation}: the cost of the empty bracket was taken off in one of the two runs only`}]
+      ? [{message: `${name}: one run has the median of the operation empty subtracted, the other has not`}]
       : []),
     ...(drifting
-      ? [{message: `${operation}: one of the runs drifts, and the interval of the difference is wide for it`}]
+      ? [{message: `${name}: one of the runs drifts, and the interval of the difference is wide for it`}]
       : []),
   ];
 };
@@ -126,8 +137,7 @@ const flattened = ({machine: {mitigations, ...rest}, clock}: ReadRun): Map<strin
   ]);
 
 const nothingCommon = (a: ReadRun & {path: string}, b: ReadRun & {path: string}): Failure => {
-  const list = ({series}: ReadRun): string =>
-    series.map(({operation, phase}) => `${operation} (${phase})`).join(', ') || 'nothing';
+  const list = ({series}: ReadRun): string => series.map(seriesName).join(', ') || 'nothing';
   return new Failure({
     code: 'PROBE_NOTHING_COMMON',
     kind: 'usage',

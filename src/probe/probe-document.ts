@@ -4,6 +4,7 @@ import type {PairedGroup} from './paired-groups.js';
 import type {MeasuredPhase, Run} from './run.js';
 import type {Ending} from './sampling/sample.js';
 import {seriesDifference, seriesDocument, type ProbeRun, type SeriesDifference} from './series-document.js';
+import {whenOf, type When} from './series-name.js';
 import type {Operation, Phase} from './series.js';
 import {verdictOf, type ProbeVerdict} from './verdict.js';
 
@@ -43,6 +44,8 @@ export interface ProbeDocument extends ProbeRun {
 
 /** What KVM says of one phase. */
 export interface PhaseDocument {
+  when: When;
+  /** Old name of `when`, with other words: `coherent` before the groups, `attached` with them, `deleted` after them. */
   phase: Phase;
   ended: Ending;
   coherency: Coherency;
@@ -114,6 +117,7 @@ const phaseDocument = (measured: MeasuredPhase): PhaseDocument => {
   const {phase, ended, coherency, warmup, operations, exits, slices, longestSlice, seconds, guestSeconds} =
     measured;
   return {
+    when: whenOf(phase),
     phase,
     ended,
     coherency,

@@ -3,11 +3,14 @@ import type {Clock, Series} from './series.js';
 import {differenceOfMedians} from './statistics/difference.js';
 import {rounded} from './statistics/figures.js';
 import {scaled, type Interval} from './statistics/interval.js';
+import {whenOf, type When} from './series-name.js';
 import {summarise, type SummariseOptions, type Summary} from './statistics/summary.js';
 
 /** One entry of `series` in the document of `kvfio probe`. */
 export interface SeriesDocument extends Summary {
   operation: Series['operation'];
+  when: When;
+  /** Old name of `when`, with other words: `coherent` before the groups, `attached` with them, `deleted` after them. */
   phase: Series['phase'];
 }
 
@@ -34,13 +37,13 @@ export interface SeriesDifference {
   different: boolean | null;
 }
 
-export type SeriesName = Pick<SeriesDocument, 'operation' | 'phase'>;
+export type SeriesName = Pick<SeriesDocument, 'operation' | 'when' | 'phase'>;
 
 export const seriesDocument = (
   {operation, phase, ticks}: Series,
   clock: Clock,
   options: SummariseOptions = {},
-): SeriesDocument => ({operation, phase, ...summarise(ticks, clock, options)});
+): SeriesDocument => ({operation, when: whenOf(phase), phase, ...summarise(ticks, clock, options)});
 
 /** Difference of two series of one run. Null when one has no samples. */
 export const seriesDifference = (
@@ -72,7 +75,11 @@ export interface MeasuredSeries {
   clock: Clock;
 }
 
-const nameOf = ({operation, phase}: SeriesName): SeriesName => ({operation, phase});
+const nameOf = ({operation, phase}: Pick<SeriesName, 'operation' | 'phase'>): SeriesName => ({
+  operation,
+  when: whenOf(phase),
+  phase,
+});
 
 const inNanoseconds = ({series: {cycles, medianReplicates}, clock: {tscKhz}}: MeasuredSeries) =>
   cycles === null

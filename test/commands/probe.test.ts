@@ -63,7 +63,7 @@ describe('kvfio probe', function () {
     const {exit, stdout} = await run(Probe, ['--samples', '123', '--spread', '0', '--csv', '--svg', svg]);
     assert.equal(exit, 0);
     const [header, ...lines] = stdout.trim().split('\n');
-    assert.equal(header, 'operation,phase,index,ticks,nanoseconds');
+    assert.equal(header, 'operation,phase,index,ticks,nanoseconds,when');
     assert.equal(lines.length, 123);
     assert.ok(lines.every((line, index) => line.startsWith(`wbinvd,alone,${index},`)));
     assert.match(readFileSync(svg, 'utf8'), /^<svg /);
@@ -75,7 +75,7 @@ describe('kvfio probe', function () {
     buildOnce();
     const command = `"${process.execPath}" "${join(PROJECT, 'bin/run.js')}" probe --samples 30000 --spread 0 --csv --quiet; echo $? >&2`;
     const {stdout, stderr} = spawnSync('sh', ['-c', `{ ${command}; } | head -n 1`], {encoding: 'utf8'});
-    assert.equal(stdout, 'operation,phase,index,ticks,nanoseconds\n');
+    assert.equal(stdout, 'operation,phase,index,ticks,nanoseconds,when\n');
     assert.equal(stderr, '0\n');
   });
 

@@ -72,11 +72,11 @@ describe('probe with a real VFIO group (lab)', function () {
     const success = document('success') as ProbeDocument;
     assert.equal(success.ended, 'complete');
     assert.deepEqual(
-      success.phases.map(({phase, coherency}) => [phase, coherency.state]),
+      success.phases.map(({when, phase, coherency}) => [when, phase, coherency.state]),
       [
-        ['coherent', 'coherent'],
-        ['attached', 'non-coherent'],
-        ['deleted', 'coherent'],
+        ['before-groups', 'coherent', 'coherent'],
+        ['with-groups', 'attached', 'non-coherent'],
+        ['after-groups', 'deleted', 'coherent'],
       ],
     );
     assert.deepEqual(

@@ -95,12 +95,15 @@ describe('comparing two runs', () => {
       file('a.json', less),
       file('b.json', run([series('wbinvd'), series('cpuid'), series('wbinvd', 'attached')])),
     );
-    assert.deepEqual(onlyInA, [{operation: 'pio', phase: 'alone'}]);
+    assert.deepEqual(onlyInA, [{operation: 'pio', when: 'alone', phase: 'alone'}]);
     assert.deepEqual(onlyInB, [
-      {operation: 'cpuid', phase: 'alone'},
-      {operation: 'wbinvd', phase: 'attached'},
+      {operation: 'cpuid', when: 'alone', phase: 'alone'},
+      {operation: 'wbinvd', when: 'with-groups', phase: 'attached'},
     ]);
-    assert.match(warnings[0]?.message ?? '', /taken off in one of the two runs only/);
+    assert.match(
+      warnings[0]?.message ?? '',
+      /^WBINVD: one run has the median of the operation empty subtracted, the other has not/,
+    );
   });
 
   it('can tell nothing of a run that was stopped before its first sample', () => {
@@ -113,10 +116,13 @@ describe('comparing two runs', () => {
 
   it('fails when they have no operation in common, and lists what they have', () => {
     const {code, exitCode, why} = failure(() =>
-      compareRuns(file('a.json', run([series('wbinvd')])), file('b.json', run([series('cpuid')]))),
+      compareRuns(
+        file('a.json', run([series('wbinvd', 'attached')])),
+        file('b.json', run([series('cpuid')])),
+      ),
     );
     assert.deepEqual([code, exitCode], ['PROBE_NOTHING_COMMON', 2]);
-    assert.match(why, /wbinvd \(alone\).*cpuid \(alone\)/);
+    assert.match(why, /a\.json has WBINVD with the groups, .*b\.json has CPUID\./);
   });
 
   const good = run([series('wbinvd')]);

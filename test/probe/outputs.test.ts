@@ -169,7 +169,7 @@ describe('the answer of kvfio probe as text', () => {
   });
 
   it('puts two runs side by side', async () => {
-    const pair = {phase: 'alone', samples: 1000, subtracted: 0, drifting: false} as const;
+    const pair = {when: 'alone', phase: 'alone', samples: 1000, subtracted: 0, drifting: false} as const;
     const document: CompareDocument = {
       schemaVersion: 1,
       command: 'probe-compare',
@@ -185,7 +185,7 @@ describe('the answer of kvfio probe as text', () => {
         },
       ],
       onlyInA: [],
-      onlyInB: [{operation: 'cpuid', phase: 'alone'}],
+      onlyInB: [{operation: 'cpuid', when: 'alone', phase: 'alone'}],
       warnings: [],
     };
     const lines = await compareLines(document, {paint: plain, width: null});
@@ -203,12 +203,12 @@ describe('files of a run', () => {
     const all = [series('wbinvd', 'alone', 0, 25_000), series('cpuid', 'attached', 0, 3)];
     const lines = [...csvChunks(all, CLOCK)].join('').trimEnd().split('\n');
     assert.equal(lines.length, 1 + 25_000 + 3);
-    assert.equal(lines[0], 'operation,phase,index,ticks,nanoseconds');
+    assert.equal(lines[0], 'operation,phase,index,ticks,nanoseconds,when');
     for (const index of [0, 9_999, 10_000, 24_999]) {
       const ticks = all[0]?.ticks[index] ?? NaN;
-      assert.equal(lines[index + 1], `wbinvd,alone,${index},${ticks},${(ticks / 2.6).toFixed(2)}`);
+      assert.equal(lines[index + 1], `wbinvd,alone,${index},${ticks},${(ticks / 2.6).toFixed(2)},alone`);
     }
-    assert.match(lines.at(-1) ?? '', /^cpuid,attached,2,\d+,[\d.]+$/);
+    assert.match(lines.at(-1) ?? '', /^cpuid,attached,2,\d+,[\d.]+,with-groups$/);
   });
 
   it('stay small however many samples there are', () => {

@@ -93,7 +93,8 @@ export const probeFlags = {
   csv: Flags.boolean({
     exclusive: ['json'],
     helpGroup: 'OUTPUT',
-    description: 'print the raw samples as comma-separated values',
+    description:
+      'print the raw samples as comma-separated values; the column phase has the old names of when',
   }),
   svg: Flags.string({
     helpValue: 'FILE',
