@@ -46,6 +46,8 @@ export const disturbance = (
 export interface Candidate extends OwnerThread {
   /** Whether it still may be. It goes on to something else at any time. */
   mayStillBe: () => boolean;
+  /** The same for what it does alone, which changes most often and is read most quickly. It waits, or has run for a while. */
+  mayStopNow: () => boolean;
 }
 
 export interface CandidatesOptions {
@@ -76,7 +78,17 @@ export function* threadCandidates(
       if (found.status.state === 'S' && found.syscall?.kind === 'syscall') running.avoid(tid);
       continue;
     }
-    const task = {...found, mayStillBe: () => rankOf(readTask(process, tid)) !== null};
+    const task = {
+      ...found,
+      mayStillBe: () => rankOf(readTask(process, tid)) !== null,
+      mayStopNow: () => {
+        const syscall = unlessGone(() => process.syscall(tid));
+        if (syscall?.kind !== 'syscall') return running.mayStop(tid);
+        const may = rankOf({...found, syscall}) !== null;
+        if (!may) running.avoid(tid);
+        return may;
+      },
+    };
     if (rank === 0) yield task;
     else others.push({task, rank});
   }
@@ -84,9 +96,17 @@ export function* threadCandidates(
 }
 
 /** null when the thread is gone. */
-export const readTask = (process: Process, tid: number): OwnerThread | null => {
+export const readTask = (process: Process, tid: number): OwnerThread | null =>
+  unlessGone(() => ({
+    tid,
+    comm: process.comm(tid),
+    status: process.status(tid),
+    syscall: process.syscall(tid),
+  }));
+
+const unlessGone = <T>(read: () => T): T | null => {
   try {
-    return {tid, comm: process.comm(tid), status: process.status(tid), syscall: process.syscall(tid)};
+    return read();
   } catch (error) {
     if (error instanceof SyscallError && (error.code === 'ENOENT' || error.code === 'ESRCH')) return null;
     throw error;

@@ -252,7 +252,7 @@ export class OwnerProcess implements Disposable {
   }
 
   #tryToStop(task: Candidate, memory: ProcessMemory, spare: SpareMemory): StoppedThread | Unusable {
-    const {tid, mayStillBe} = task;
+    const {tid, mayStillBe, mayStopNow} = task;
     const filtered = isFiltered(task);
     if (filtered && !maySuspendSeccomp()) return 'filtered';
     try {
@@ -264,6 +264,7 @@ export class OwnerProcess implements Disposable {
         sites: this.#sites,
         filtered,
         mayStillBe,
+        mayStopNow,
         isOwners: () => this.process.has(tid) && !this.pidfd.exited,
         ...this.#manner,
       });

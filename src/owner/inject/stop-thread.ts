@@ -7,6 +7,7 @@ import {
 } from '../../linux/trace/ptrace.js';
 import type {Registers} from '../../linux/trace/registers.js';
 import {IOCTLS} from '../../linux/ioctl.js';
+import {pause} from '../../linux/pause.js';
 import {AUDIT_ARCH_X86_64, seccompVerdict, type SeccompVerdict} from '../../linux/trace/seccomp.js';
 import {SYSCALLS_X64, type SyscallName} from '../../linux/syscalls.js';
 import type {CodeSite, CodeSites} from './code-sites.js';
@@ -47,6 +48,8 @@ export interface Preparation {
   observe: PtraceObserver;
   /** Whether the thread still is one that may be stopped. Asked as late as can be. */
   mayStillBe: () => boolean;
+  /** Whether a stop now would end no call early. Asked right before it, and does not look at who traces the thread. */
+  mayStopNow: () => boolean;
   /** Whether the thread is one of the owner. Asked when its number cannot pass to another thread any more. */
   isOwners: () => boolean;
 }
@@ -105,8 +108,7 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
   // all that need not be done while the thread waits comes before
   const belongs = preparation.isOwners();
   return whileThere(() => {
-    thread.interrupt();
-    untilInterrupted(thread, performance.now() + patience);
+    untilInterrupted(thread, preparation.mayStopNow, performance.now() + patience);
     return detachingOnError(thread, () => {
       const outcome = belongs ? takeHold(hold) : letBe(thread);
       if (!(outcome instanceof StoppedThread)) thread.detach();
@@ -127,13 +129,26 @@ interface Hold {
   filtered: FilteredCalls | null;
 }
 
-const untilInterrupted = (thread: Tracee, deadline: number): void => {
-  for (;;) {
-    const stop = thread.waitUntil(deadline);
-    if (stop === null) throw new NoAnswer(STOP);
+/**
+ * Stops a thread as soon as a stop ends no call of it early: it has gone on since it was chosen, and goes on at any time.
+ *
+ * @throws {@link NoAnswer} when it does not stop, or waits in such a call. It is not stopped then, and free once kvfio ends.
+ */
+const untilInterrupted = (thread: Tracee, mayStopNow: () => boolean, deadline: number): void => {
+  for (let isAsked = false; ;) {
+    if (!isAsked && mayStopNow()) {
+      thread.interrupt();
+      isAsked = true;
+    }
+    const stop = thread.waitUntil(isAsked ? deadline : 0);
+    if (stop === null) {
+      if (performance.now() > deadline) throw new NoAnswer(STOP);
+      pause(NAP);
+      continue;
+    }
     if (stop.kind === 'gone') throw new ThreadGone();
     if (stop.kind === 'interrupted' || stop.kind === 'group-stop') return;
-    thread.interrupt(); // any stop cancels an interrupt that was on its way
+    if (isAsked) thread.interrupt(); // any stop cancels an interrupt that was on its way
     thread.continue(stop.kind === 'signal' ? stop.signal : 0);
   }
 };

@@ -115,6 +115,7 @@ describe('An injected owner', function () {
           ...{pid, tid: pid, memory, sites, spare, filtered: false, suspendSeccomp: false, patience: 1000},
           observe: () => undefined,
           mayStillBe: () => true,
+          mayStopNow: () => true,
           isOwners: () => false,
         });
         assert.equal(outcome, 'not-the-owners');

@@ -6,6 +6,13 @@ import {KVM_DEV_TYPE_VFIO} from '../../../src/linux/ioctl.js';
 import {Process} from '../../../src/linux/proc/process.js';
 import {SYSCALLS_X64} from '../../../src/linux/syscalls.js';
 import {InjectedOwner} from '../../../src/owner/inject/injected-owner.js';
+import {threadCandidates, type Candidate} from '../../../src/owner/inject/candidates.js';
+import {findCodeSites} from '../../../src/owner/inject/code-sites.js';
+import {RunningThreads} from '../../../src/owner/inject/running-threads.js';
+import {spareMemory} from '../../../src/owner/inject/spare-memory.js';
+import {stopThread} from '../../../src/owner/inject/stop-thread.js';
+import {StoppedThread} from '../../../src/owner/inject/stopped-thread.js';
+import {ProcessMemory} from '../../../src/linux/memory.js';
 import {afterStop} from '../../../src/owner/inject/waiting-calls.js';
 import {rounds} from '../../support/pace.js';
 import {made} from '../../support/made.js';
@@ -82,6 +89,42 @@ describe('An owner whose only thread waits in', function () {
       await victim.isWell();
     });
   }
+
+  it('a call that a stop is safe in, and goes on to one that it would end for good, is stopped only after that', async () => {
+    const victim = await arena.victim(['read, terminal'], {program: 'calls'});
+    const {pid} = victim;
+    const owner = new Process(pid);
+    const sites = findCodeSites(owner.maps(), (start, size) => owner.memory(start, size));
+    assert.ok(sites);
+    using memory = new ProcessMemory(pid, 128);
+    const spare = spareMemory(owner, memory);
+    assert.ok(typeof spare !== 'string');
+    const chosen = (): Candidate => {
+      for (;;) {
+        const options = {gathers: () => true, running: new RunningThreads()};
+        // it waits for its child, or has just come from there
+        for (const task of threadCandidates(owner, options))
+          if (task.syscall?.kind === 'syscall') return task;
+      }
+    };
+    for (let round = 0; round < rounds(5); round += 1) {
+      const {tid, mayStopNow} = chosen();
+      const isReading = (): boolean => {
+        const call = owner.syscall(tid);
+        return call?.kind === 'syscall' && call.number === SYSCALLS_X64.read;
+      };
+      while (!isReading());
+      const outcome = stopThread({
+        ...{pid, tid, memory, sites, spare, filtered: false, suspendSeccomp: false, patience: 30_000},
+        observe: () => undefined,
+        mayStillBe: () => true,
+        mayStopNow,
+        isOwners: () => true,
+      });
+      if (outcome instanceof StoppedThread) outcome.release();
+      await victim.isWell();
+    }
+  });
 
   it('a sleep that cannot say what is left of its time sees nothing of a stop at any time', async () => {
     const victim = await arena.victim(['nanosleep, constant rest'], {program: 'calls'});
