@@ -43,6 +43,11 @@ export class Conversation {
     return this.#over !== undefined;
   }
 
+  /** Whether nothing is asked for. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
   /** Has the worker run a file when it is through with those before. Never rejects. */
   run(request: Request): Promise<FileResult> {
     return new Promise((resolve) => {

@@ -14,8 +14,11 @@ const SLOWNESS = 10;
 /** How much of what is tried at random is tried in the guest. */
 const SCALE = process.env['KVFIO_TEST_SCALE'] ?? '0.2';
 
-/** Seconds that the guest may take for all files together. */
-const LIMIT = 5400;
+/**
+ * Milliseconds without a result after which a guest is given up; no test there takes half as long. A thread that the kernel does not
+ * let go is beyond mocha's limits.
+ */
+const SILENCE = 15 * 60_000;
 
 export interface GuestOptions {
   /** The guest's kernel, as `kvfio lab --kernel` takes it. */
@@ -24,20 +27,27 @@ export interface GuestOptions {
   compile: () => Promise<void>;
 }
 
-/** Runs files of tests in one guest of the lab, which has KVM and is root; it boots when the first file comes. */
+/** A guest of the lab that boots, or runs files. */
+interface Guest {
+  input: PassThrough;
+  conversation: Conversation;
+  /** Ends when the guest does. Never rejects. */
+  ended: Promise<void>;
+  /** Gives the guest up when it has been silent for {@link SILENCE}; from now on anew. */
+  listen: () => void;
+}
+
+/**
+ * Runs files of tests in a guest of the lab, which has KVM and is root. It boots when the first file comes, and is replaced when a
+ * test ends it.
+ */
 export class GuestWorker {
   readonly #options: GuestOptions;
-  readonly #input = new PassThrough();
-  readonly #conversation: Conversation;
-  #lab: Promise<void> | undefined;
+  #current: Guest | undefined;
   #whyNone: string | undefined;
 
   constructor(options: GuestOptions) {
     this.#options = options;
-    this.#conversation = new Conversation(
-      (line) => void this.#input.write(line),
-      `Linux ${options.kernel} in the lab`,
-    );
   }
 
   /** Why this machine cannot have the lab, known when a file is through. */
@@ -46,43 +56,67 @@ export class GuestWorker {
   }
 
   run(request: Request): Promise<FileResult> {
-    this.#lab ??= this.#boot();
-    return this.#conversation.run(request);
+    const isOver = this.#current?.conversation.isOver ?? true;
+    const guest = isOver && this.#whyNone === undefined ? this.#boot() : (this.#current ?? this.#boot());
+    this.#current = guest;
+    guest.listen();
+    return guest.conversation.run(request);
   }
 
   async close(): Promise<void> {
-    this.#input.end();
-    await this.#lab;
+    this.#current?.input.end();
+    await this.#current?.ended;
   }
 
-  async #boot(): Promise<void> {
+  #boot(): Guest {
     const {kernel, compile} = this.#options;
+    const input = new PassThrough();
+    const conversation = new Conversation((line) => void input.write(line), `Linux ${kernel} in the lab`);
+    const giveUp = new AbortController();
+    let silence: NodeJS.Timeout | undefined;
+    const listen = (): void => {
+      clearTimeout(silence);
+      silence = setTimeout(() => {
+        conversation.over(`the guest was silent for ${SILENCE / 60_000} minutes`);
+        giveUp.abort();
+      }, SILENCE);
+    };
     const decoder = new TextDecoder();
-    try {
-      await compile();
-      const {exitCode} = await runLab({
-        kernel,
-        kvfio: KVFIO,
-        install: mayInstall(),
-        cwd: PROJECT,
-        limit: LIMIT,
-        // programs of the tests start sources by tsx, whose cache would be a link to the host's in /tmp
-        task: {script: `mkdir /tmp/kvfio-guest && TMPDIR=/tmp/kvfio-guest exec ${COMMAND} 3<&0 < /dev/null`},
-        streams: {
-          stdin: this.#input,
-          stdout: (data) => {
-            this.#conversation.receive(decoder.decode(data, {stream: true}));
+    const streams = {
+      stdin: input,
+      stdout: (data: Buffer) => {
+        listen();
+        conversation.receive(decoder.decode(data, {stream: true}));
+        if (conversation.isIdle) clearTimeout(silence);
+      },
+      stderr: (data: Buffer) => {
+        conversation.noise(data.toString());
+      },
+    };
+    const run = async (): Promise<void> => {
+      try {
+        await compile();
+        const {exitCode} = await runLab({
+          kernel,
+          kvfio: KVFIO,
+          install: mayInstall(),
+          cwd: PROJECT,
+          signal: giveUp.signal,
+          // programs of the tests start sources by tsx, whose cache would be a link to the host's in /tmp
+          task: {
+            script: `mkdir /tmp/kvfio-guest && TMPDIR=/tmp/kvfio-guest exec ${COMMAND} 3<&0 < /dev/null`,
           },
-          stderr: (data) => {
-            this.#conversation.noise(data.toString());
-          },
-        },
-      });
-      this.#conversation.over(`the worker in the guest ended with ${exitCode}`);
-    } catch (error) {
-      this.#whyNone = whyNoLab(error);
-      this.#conversation.over(this.#whyNone ?? `the guest is gone: ${String(error)}`);
-    }
+          streams,
+        });
+        conversation.over(`the worker in the guest ended with ${exitCode}`);
+      } catch (error) {
+        this.#whyNone = whyNoLab(error);
+        conversation.over(this.#whyNone ?? `the guest is gone: ${String(error)}`);
+      } finally {
+        clearTimeout(silence);
+      }
+    };
+    return {input, conversation, ended: run(), listen};
   }
 }
 
