@@ -101,7 +101,8 @@ const serve = async (
         };
     }
   }
-  if (refusals.size === 0) return {ending: 'undisturbed', detail: `${rounds} rounds`};
+  if (refusals.size === 0)
+    return {ending: 'undisturbed', detail: `${rounds} ${rounds === 1 ? 'round' : 'rounds'}`};
   const [[code = '', times] = []] = refusals;
   const why = [...reasons].join('; ');
   if (refusals.size === 1 && times === rounds) return {ending: 'refused', detail: `${code}: ${why}`};
