@@ -5,7 +5,7 @@ import {printable} from '../../printable.js';
 
 /** The answer of `kvfio bind` and `kvfio unbind`, for people. */
 export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkInstance): string[] => {
-  const {devices, groups, overruled, refused, modules, steps, dryRun} = document;
+  const {command, devices, groups, overruled, refused, modules, steps, dryRun} = document;
   return [
     ...devices.map((device) => printable(deviceLine(device))),
     ...(dryRun ? modules.map((name) => printable(`load the module ${name}`)) : []),
@@ -15,8 +15,8 @@ export const bindLines = (document: BindDocument | UnbindDocument, paint: ChalkI
     ),
     ...overruled.map(({device, found}) => printable(`overruled: ${device}: ${found}`)),
     ...groups.flatMap((group) => [
-      groupLine(group, {dryRun, paint, command: document.command}),
-      ...obstacleLines(group, {command: document.command, paint}),
+      groupLine(group, {tense: !dryRun ? 'now' : refused.length > 0 ? 'would' : 'will', paint, command}),
+      ...obstacleLines(group, {command, paint}),
     ]),
     ...(!dryRun && steps.length === 0 ? ['nothing to do'] : []),
   ];
@@ -43,17 +43,31 @@ const stepLines = ({steps}: BindDocument | UnbindDocument): string[] =>
           `${index + 1}. ${printable(does)}${undo === null ? '' : printable(` (undone by: ${undo})`)}`,
       );
 
+/** What is said of: how it is now, how it will be, or how it would be if nothing refused. */
+type Tense = 'now' | 'will' | 'would';
+
 const groupLine = (
   {group, node, uid, viable, blockers}: BoundGroup,
-  {dryRun, paint, command}: {dryRun: boolean; paint: ChalkInstance; command: string},
+  {tense, paint, command}: {tense: Tense; paint: ChalkInstance; command: string},
 ): string => {
+  const be = tense === 'now' ? '' : `${tense} be `;
   // that VFIO does not take it any more is what was asked for
   if (command === 'unbind' && viable === false)
-    return `group ${group}: ${dryRun ? 'will be ' : ''}with the host: ${printable(driversText(blockers))}`;
-  const word = dryRun ? futureWord(viable, paint) : wordFor(viable, paint);
+    return `group ${group}: ${be}with the host: ${printable(driversText(blockers))}`;
   const because = blockers.length === 0 ? '' : ` because of ${driversText(blockers)}`;
-  const where = node === null || dryRun ? '' : `, ${node} owned by ${ownerText(uid)}`;
-  return `group ${group}: ${word}${printable(because)}${printable(where)}`;
+  const where = node === null || tense !== 'now' ? '' : `, ${node} owned by ${ownerText(uid)}`;
+  return `group ${group}: ${viableText(viable, {tense, paint, command})}${printable(because)}${printable(where)}`;
+};
+
+const viableText = (
+  viable: boolean | null,
+  {tense, paint, command}: {tense: Tense; paint: ChalkInstance; command: string},
+): string => {
+  const be = tense === 'now' ? '' : 'be ';
+  const verb = tense === 'now' ? '' : `${tense} `;
+  if (viable === null)
+    return command === 'unbind' ? `${verb}${be}viable unless the kernel finds a driver` : `may be viable`;
+  return viable ? paint.green(`${verb}${be}viable`) : paint.yellow(`${verb}not ${be}viable`);
 };
 
 /** What a VM cannot have the group for, beside the drivers of its members. */
@@ -78,13 +92,3 @@ const driversText = (blockers: BoundGroup['blockers']): string =>
 
 const ownerText = (uid: number | null): string =>
   uid === null ? 'an unknown user' : uid === 0 ? 'root' : `user ${uid}`;
-
-const wordFor = (viable: boolean | null, paint: ChalkInstance): string => {
-  if (viable === null) return 'viable unless the kernel finds a driver';
-  return viable ? paint.green('viable') : paint.yellow('not viable');
-};
-
-const futureWord = (viable: boolean | null, paint: ChalkInstance): string => {
-  if (viable === null) return 'will be viable unless the kernel finds a driver';
-  return viable ? paint.green('will be viable') : paint.yellow('will not be viable');
-};

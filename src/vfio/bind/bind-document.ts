@@ -65,7 +65,7 @@ export interface BoundGroup {
   uid: number | null;
   /**
    * Whether VFIO accepts it: the kernel's word where it could be asked, else as its members are bound. Null in a dry run that
-   * leaves it to the kernel which driver a member gets.
+   * leaves it to the kernel which driver a member gets, or to a driver whether virtual functions go with it.
    */
   viable: boolean | null;
   /** The members that stand in the way. */

@@ -7,18 +7,20 @@ import {DirectoryTree} from '../../host/directory-tree.js';
 import {SyscallError} from '../../linux/errno.js';
 import {VfioGroup} from '../ioctls.js';
 import {withDrivers} from '../eligibility/after-binding.js';
-import {assess} from '../eligibility/assess.js';
+import {assess, type Obstacle} from '../eligibility/assess.js';
 import type {Examined} from '../eligibility/check.js';
 import {examine} from '../eligibility/examined.js';
 import {hostNeed} from '../eligibility/host-needs.js';
+import {probeAnswer} from '../eligibility/probe-checks.js';
 import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup, GuardFinding, ListedFinding} from './bind-document.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
-import {groupsOf, type PlannedDevice} from './plan.js';
+import {groupsOf, losesDriver, type PlannedDevice} from './plan.js';
 import type {Judgement} from './refuse.js';
 import type {BindSetting} from './setting.js';
 import {describeDriverStep, reaches, type DriverStep} from './steps.js';
 import {changedByOthers} from './transaction.js';
+import {knownFunctionsOf} from './virtual-functions.js';
 
 /** What was planned for the devices, and whether it has been done. */
 export interface DriverChange extends Judgement {
@@ -133,7 +135,25 @@ const boundGroup = (
           : [[target.path, goal.driver] as const],
       ),
     );
-    const then = withDrivers(examined, group, drivers);
+    const own = plan.filter(({member}) => member.group?.id === group.id);
+    const then = withoutMembers(
+      withDrivers(examined, group, drivers),
+      own.filter(losesDriver).flatMap(({target}) => knownFunctionsOf(tree, target.path)),
+    );
+    const left = own.flatMap((planned) => functionsLeft(tree, examined, {group, planned}));
+    if (left.length > 0) {
+      const isSure = left.some(({certain}) => certain);
+      const {verdict, obstacles} = verdictOn(examined, then);
+      return {
+        ...common,
+        viable: isSure || !then.viable ? false : null,
+        blockers: then.blockers,
+        assignable: {
+          verdict: isSure || verdict === 'no' ? 'no' : 'unknown',
+          obstacles: [...left, ...obstacles],
+        },
+      };
+    }
     const isOpen = plan.some(({member, goal}) => member.group?.id === group.id && goal === 'any');
     return {
       ...common,
@@ -149,6 +169,45 @@ const boundGroup = (
     blockers: group.blockers,
     assignable: verdictOn(examined, group),
   };
+};
+
+/** A group when these have gone. */
+const withoutMembers = (group: Group, paths: readonly string[]): Group => {
+  if (paths.length === 0) return group;
+  const devices = group.devices.filter(({path}) => !paths.includes(path));
+  const blockers = group.blockers.filter(({address}) => devices.some((device) => device.address === address));
+  return {...group, devices, blockers, viable: blockers.length === 0};
+};
+
+/** That virtual functions may still be there when their physical one is bound to VFIO: it depends on the driver that lets go of it. */
+const functionsLeft = (
+  tree: BindSetting['tree'],
+  examined: Examined,
+  {group, planned: {member, before, goal}}: {group: Group; planned: PlannedDevice},
+): Obstacle[] => {
+  if (goal === null || goal === 'any' || !isVfio(goal.driver)) return [];
+  const {device} = member;
+  if (knownFunctionsOf(tree, device.path).length === 0) return [];
+  const refusal = probeAnswer({...device, boundToVfio: false}, group, examined, 'virtual-functions');
+  if (refusal === null) return [];
+  const {id: check, call, errno, source, found, cure} = refusal;
+  const fact = found.replaceAll('{}', device.address);
+  return [
+    {
+      check,
+      devices: [device.address],
+      certain: before.driver === null,
+      call,
+      errno,
+      source,
+      exact: true,
+      found:
+        before.driver === null
+          ? fact
+          : `${fact}, and ${goal.driver ?? ''} takes it only if ${before.driver} removes them when it lets go`,
+      cure,
+    },
+  ];
 };
 
 const verdictOn = (examined: Examined, group: Group): BoundGroup['assignable'] => {

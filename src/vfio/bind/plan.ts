@@ -11,6 +11,7 @@ import {VFIO_PCI, type DriverChoice, type DriverChooser, type DriverWish} from '
 import type {JournalEntry} from './journal.js';
 import type {Member} from './members.js';
 import {stepsBetween, type Goal, type DriverStep} from './steps.js';
+import {knownFunctionsOf} from './virtual-functions.js';
 
 /** What is to become of a device. */
 export interface PlannedDevice {
@@ -36,14 +37,45 @@ export interface NewOwner {
  *
  * @throws {@link Failure} for what the driver can never drive
  */
-export const planBind = (tree: HostTree, {examined, members, chooser, wish}: BindWish): PlannedDevice[] =>
-  members.map((member) => {
+export const planBind = (tree: HostTree, {examined, members, chooser, wish}: BindWish): PlannedDevice[] => {
+  const plan = members.map((member) => {
     const choice = chooser.choose(member.device, wish ?? VFIO_PCI);
     const reason = reasonToLeave(examined, member, {choice, isWished: wish !== undefined});
     if (reason !== null) return planned(tree, member, null, reason);
     const {driver} = choice;
     return {...planned(tree, member, {driver, override: driver}, null), choice};
   });
+  return withoutFunctions(tree, plan);
+};
+
+/**
+ * Virtual functions go with the driver of their physical one, so that nothing can be planned for both.
+ *
+ * @throws {@link Failure} for one that is named beside its physical one
+ */
+const withoutFunctions = (tree: HostTree, plan: readonly PlannedDevice[]): PlannedDevice[] => {
+  const physical = new Map(
+    plan
+      .filter(losesDriver)
+      .flatMap((one) => knownFunctionsOf(tree, one.target.path).map((path) => [path, one] as const)),
+  );
+  return plan.map((one) => {
+    const parent = physical.get(one.target.path);
+    if (parent === undefined || one.goal === null) return one;
+    const {address} = parent.target;
+    const driver = parent.before.driver ?? '';
+    if (one.member.named)
+      throw refusalFor(one.target.address, one.choice?.driver ?? VFIO_PCI)(
+        `It is a virtual function of ${address}, which is to lose the driver (${driver}) that has made it: it goes with that driver.`,
+        `Leave out ${one.target.address} or ${address}.`,
+      );
+    return planned(tree, one.member, null, `it goes with ${address}, whose driver (${driver}) has made it`);
+  });
+};
+
+/** Whether a device has a driver, and gets another one. */
+export const losesDriver = ({before, goal}: PlannedDevice): boolean =>
+  before.driver !== null && goal !== null && goal !== 'any' && goal.driver !== before.driver;
 
 export interface BindWish {
   examined: Examined;

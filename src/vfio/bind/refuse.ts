@@ -6,8 +6,9 @@ import {readOpenNodes} from '../holders.js';
 import type {GuardFinding, GuardName} from './bind-document.js';
 import type {Doubt} from './guards/guard.js';
 import {findings} from './guards/guards.js';
-import {groupsOf, type PlannedDevice} from './plan.js';
+import {groupsOf, losesDriver, type PlannedDevice} from './plan.js';
 import type {BindSetting} from './setting.js';
+import {knownFunctionsOf} from './virtual-functions.js';
 
 /** What guards found: overruled by the user, and not. */
 export interface Judgement {
@@ -30,15 +31,27 @@ export const judge = (
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
   const taken = members.map(({device}) => device);
-  const along = groupsOf(members).flatMap((group) => goesAlong(taken, group));
+  const allDevices = [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped];
+  const functions = new Set(
+    plan.filter(losesDriver).flatMap(({target}) => knownFunctionsOf(tree, target.path)),
+  );
+  const along = [
+    ...groupsOf(members).flatMap((group) => goesAlong(taken, group)),
+    ...allDevices.filter(({path}) => functions.has(path)),
+  ];
   const live = tree.origin.kind === 'host';
   const doubts: Doubt[] = live || !dryRun ? [] : [{code: 'NOT_ASKED', message: CAPTURE_CANNOT_SAY}];
   const found = findings(
     {
       tree,
       devices: [...taken, ...along.filter((device) => !taken.includes(device))],
-      groups: groupsOf(members),
-      allDevices: [...host.groups.flatMap(({devices}) => devices), ...host.ungrouped],
+      groups: [
+        ...new Set([
+          ...groupsOf(members),
+          ...host.groups.filter(({devices}) => devices.some(({path}) => functions.has(path))),
+        ]),
+      ],
+      allDevices,
       addresses,
       live,
       passive: dryRun,

@@ -278,3 +278,15 @@ export const probeRefusal = (
   }
   return null;
 };
+
+/** What one check says of a device; null when nothing stands in the way. */
+export const probeAnswer = (
+  device: Device,
+  group: Group | null,
+  host: Examined,
+  id: CheckId,
+): (KernelCheck & Found) | null => {
+  const check = PROBE_CHECKS.find((each) => each.id === id && applies(each, host));
+  const found = check?.look(device, group, host) ?? null;
+  return check === undefined || found === null ? null : {...check, ...found};
+};

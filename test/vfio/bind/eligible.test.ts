@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import {Failure} from '../../../src/failure.js';
 import {bindDevices} from '../../../src/vfio/bind/bind.js';
-import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
+import type {BindDocument, GuardName} from '../../../src/vfio/bind/bind-document.js';
 import {folderOf, intel, machine, pci, type DeviceSpec} from '../../support/machine.js';
 import {bindOptions, SimulatedBus} from './simulated-bus.js';
 
 interface Asked {
   devices?: string[];
   dryRun?: boolean;
+  force?: readonly GuardName[];
   files?: Record<string, string>;
   regions?: string;
   driver?: string;
@@ -16,7 +17,7 @@ interface Asked {
 /** Binds group 8 of a machine, or one device; `files` are written beside those of the machine. */
 const bind = async (
   members: readonly DeviceSpec[],
-  {devices, dryRun = true, files = {}, regions, driver}: Asked = {},
+  {devices, dryRun = true, force = [], files = {}, regions, driver}: Asked = {},
 ): Promise<{answer: BindDocument | Failure; writes: string[]}> => {
   const group = regions === undefined ? members : {devices: members, regions};
   using built = machine({units: {dmar0: intel('f050da')}, groups: {8: group}});
@@ -24,10 +25,12 @@ const bind = async (
   for (const [path, text] of Object.entries(files)) built.write(path, text);
   const bus = new SimulatedBus(built, {});
   const request = devices === undefined ? {groups: [8], devices: []} : {groups: [], devices};
-  const answer = await bindDevices(request, bindOptions(bus, {dryRun, driver})).catch((error: unknown) => {
-    if (error instanceof Failure) return error;
-    throw error;
-  });
+  const answer = await bindDevices(request, bindOptions(bus, {dryRun, force, driver})).catch(
+    (error: unknown) => {
+      if (error instanceof Failure) return error;
+      throw error;
+    },
+  );
   return {answer, writes: bus.writes};
 };
 
@@ -154,5 +157,97 @@ describe('bind of what VFIO does not take, or a VM cannot have', () => {
       groups.map(({assignable: {verdict, obstacles}}) => [verdict, obstacles[0]?.check]),
       [['no', 'physical-function']],
     );
+  });
+
+  describe('of a physical function with its virtual ones', () => {
+    const children = [2, 3].map((each) =>
+      member(`0000:01:00.${each}`, {
+        driver: each === 2 ? 'iavf' : null,
+        physfn: folderOf(member('0000:01:00.0')),
+      }),
+    );
+    const parent = (driver: string | null): DeviceSpec => {
+      const pf = member('0000:01:00.0', {driver});
+      const links = children.map((vf, at) => [`virtfn${at}`, `sys/devices/${folderOf(vf)}`]);
+      const virtual = Object.fromEntries(links) as Record<string, string>;
+      return {...pf, files: {...pf.files, sriov_numvfs: '2\n'}, links: virtual};
+    };
+    const group = (driver: string | null): DeviceSpec[] => [parent(driver), ...children];
+
+    it('plans nothing for the virtual ones, which go with the driver that has made them', async () => {
+      for (const force of [[], ['sriov']] as const) {
+        const {devices, steps, refused, overruled, groups} = await document(group('ice'), {force});
+        assert.deepEqual(
+          devices.map(({outcome, reason}) => [outcome, reason]),
+          [
+            ['planned', null],
+            ['left-alone', 'it goes with 0000:01:00.0, whose driver (ice) has made it'],
+            ['left-alone', 'it goes with 0000:01:00.0, whose driver (ice) has made it'],
+          ],
+        );
+        assert.ok(steps.every(({does}) => does.includes('0000:01:00.0')));
+        assert.deepEqual(
+          [...refused, ...overruled].map(({guard, device}) => [guard, device]),
+          [['sriov', '0000:01:00.0']],
+        );
+        // a driver may leave them there when it lets go, as pci-pf-stub does
+        assert.deepEqual(
+          groups.map(({viable, assignable: {verdict, obstacles}}) => [
+            viable,
+            verdict,
+            obstacles.map(({check, certain, errno}) => [check, certain, errno]),
+          ]),
+          [[null, 'unknown', [['virtual-functions', false, 'EBUSY']]]],
+        );
+      }
+    });
+
+    it('says that vfio-pci does not take it where no driver would remove them', async () => {
+      const {devices, groups} = await document(group(null), {force: ['sriov']});
+      assert.deepEqual(
+        devices.map(({outcome}) => outcome),
+        ['planned', 'planned', 'planned'],
+      );
+      assert.deepEqual(
+        groups.map(({viable, assignable: {verdict, obstacles}}) => [
+          viable,
+          verdict,
+          obstacles.map(({check, certain, errno}) => [check, certain, errno]),
+        ]),
+        [[false, 'no', [['virtual-functions', true, 'EBUSY']]]],
+      );
+    });
+
+    it('has guards look at the virtual ones too, whatever groups they are in', async () => {
+      const [first, ...others] = children;
+      assert.ok(first);
+      const shown = {...first, files: {...first.files, boot_vga: '1\n'}};
+      using built = machine({
+        units: {dmar0: intel('f050da')},
+        groups: {8: [parent('ice')], 9: [shown], 10: others},
+      });
+      built.write('sys/bus/pci/drivers/vfio-pci/new_id', '');
+      const {refused} = await bindDevices(
+        {groups: [8], devices: []},
+        bindOptions(new SimulatedBus(built, {}), {dryRun: true}),
+      );
+      assert.deepEqual(
+        refused.map(({guard, device}) => [guard, device]),
+        [
+          ['display', '0000:01:00.2'],
+          ['sriov', '0000:01:00.0'],
+        ],
+      );
+    });
+
+    it('refuses to give both away at once by name', async () => {
+      const {answer, writes} = await bind(group('ice'), {
+        devices: ['0000:01:00.0', '0000:01:00.2'],
+        dryRun: false,
+      });
+      assert.ok(answer instanceof Failure);
+      assert.deepEqual([answer.code, answer.exitCode, writes], ['CANNOT_BIND', 5, []]);
+      assert.match(answer.why, /virtual function of 0000:01:00\.0, which is to lose the driver \(ice\)/);
+    });
   });
 });

@@ -1,12 +1,15 @@
-import type {HostTree} from '../../../host/tree.js';
-import {folderNames, resolved, treeText, type Guard} from './guard.js';
+import {countOfFunctions, functionsOf} from '../virtual-functions.js';
+import {resolved, type Guard} from './guard.js';
 
 /** A physical function whose virtual functions are there: they go with its driver, or keep vfio-pci from taking it. */
 export const sriovGuard: Guard = ({tree, devices}) =>
   devices.flatMap(({address, path}) => {
-    const count = Number(treeText(tree, `${path}/sriov_numvfs`) ?? 0);
-    if (!(count > 0)) return [];
-    const functions = functionsOf(tree, path);
+    const count = countOfFunctions(tree, path);
+    if (count === 0) return [];
+    const functions = functionsOf(tree, path).map((target) => {
+      const driver = resolved(tree, target, 'driver');
+      return `${nameOf(target)} (${driver === null ? 'no driver' : nameOf(driver)})`;
+    });
     return [
       {
         guard: 'sriov' as const,
@@ -16,15 +19,4 @@ export const sriovGuard: Guard = ({tree, devices}) =>
     ];
   });
 
-const functionsOf = (tree: HostTree, path: string): string[] =>
-  folderNames(tree, path)
-    .filter((name) => /^virtfn\d+$/.test(name))
-    .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
-    .flatMap((name) => {
-      const target = resolved(tree, path, name);
-      if (target === null) return [];
-      const driver = resolved(tree, target, 'driver');
-      return [
-        `${target.slice(target.lastIndexOf('/') + 1)} (${driver === null ? 'no driver' : driver.slice(driver.lastIndexOf('/') + 1)})`,
-      ];
-    });
+const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
