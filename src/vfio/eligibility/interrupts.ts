@@ -19,7 +19,7 @@ export const INTERRUPTS = '/proc/interrupts';
  * interrupts of an x86 machine are remapped, or none is, so the first one decides.
  */
 export const readInterrupts = (attributes: Attributes, {parameters}: Kernel): InterruptIsolation => {
-  const off = parameters?.find((word) => /^(?:nointremap$|intremap=(?:.*,)?off\b)/.test(word)) ?? null;
+  const off = switchedOff(parameters ?? []);
   const chip = attributes.tree.inspect(INTERRUPTS, firstChip);
   if (typeof chip === 'string')
     return {isolated: /^(?:IR-|ITS-)/.test(chip), seen: `${INTERRUPTS} has ${chip}`, off};
@@ -33,6 +33,15 @@ export const readInterrupts = (attributes: Attributes, {parameters}: Kernel): In
     off,
   };
 };
+
+/** The word that has it off. The last switch counts (setup_irqremap() and setup_nointremap() in drivers/iommu/irq_remapping.c). */
+const switchedOff = (parameters: readonly string[]): string | null => {
+  const last = parameters.findLast((word) => SWITCH.test(word));
+  const value = last?.split(/[=,]/).findLast((each) => /^(?:on|off|nointremap)/.test(each));
+  return last === undefined || value?.startsWith('on') === true ? null : last;
+};
+
+const SWITCH = /^(?:nointremap$|intremap=(?:.*,)?(?:on|off))/;
 
 /** Read in parts: a line has a column for each of up to 8,192 processors. */
 const firstChip = (at: (offset: number, length: number) => Buffer): string | null => {
