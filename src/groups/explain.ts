@@ -54,7 +54,9 @@ export const explainUngrouped = (host: Pick<Host, 'kernel' | 'noGroups'>, device
           'A kernel that is built with CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF, as those of Debian are, leaves the integrated graphics out unless it is booted with intel_iommu=on: out of translation (an identity domain), which by itself keeps it in a group.',
         ]
       : []),
-    'VFIO does not take it, except without any protection (noiommu), and KVM would then take the VM for non-coherent.',
+    device.boundToVfio
+      ? 'VFIO has it without any protection (noiommu), so that no VM can use it.'
+      : 'VFIO does not take it, except without any protection (noiommu), and KVM would then take the VM for non-coherent.',
   ];
 };
 
@@ -369,7 +371,9 @@ const eligibility = (group: Group, {verdict, afterBind, obstacles}: Assignabilit
   const told = obstacles.some(({check}) => check === 'drivers')
     ? obstacles.filter(({check}) => check !== 'bound')
     : obstacles;
-  const [first, ...others] = told;
+  // what is certain decides, also where the kernel would look at something else before
+  const first = told.find(({certain}) => certain) ?? told[0];
+  const others = told.filter((obstacle) => obstacle !== first);
   return [
     ...(first === undefined
       ? []

@@ -752,7 +752,7 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'a member of another bus that no driver of VFIO takes',
     {groups: {7: [NIC, other('platform', 'PNP0000:00', {unit: 'dmar0', driver: 'acpi'})]}},
     'fail',
-    /1 group cannot be assigned: 7 \(PNP0000:00 is bound to acpi\); give the VM another device/,
+    /1 group cannot be assigned: 7 \(PNP0000:00 is bound to acpi\); take acpi from PNP0000:00 \("echo PNP0000:00 >/,
   ],
   [
     'shared-groups',

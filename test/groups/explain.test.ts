@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {amd, folderOf, intel, other, pci, plain, port, type MachineSpec} from '../support/machine.js';
-import {explain} from '../support/read.js';
+import {explain, readDocument} from '../support/read.js';
 
 const card = (unit: string | null, options = {}): ReturnType<typeof pci> =>
   pci('0000:01:00.0', {unit, ...options});
@@ -182,6 +182,23 @@ describe('the explanation of a group', () => {
       /would not accept the group: 0000:01:00\.0 is bound to e1000e/,
     );
     assert.match(one({}, {dmar0: intel('f050da')}, {driver: 'vfio-pci'}), /would accept the group/);
+  });
+
+  it('leaves no doubt whether VFIO would accept it where one obstacle is certain', () => {
+    const text = one({interrupts: null}, {'smmu3.0x1000': plain()}, {driver: 'e1000e'});
+    assert.match(text, /^VFIO would not accept the group: 0000:01:00\.0 is bound to e1000e/m);
+    assert.match(
+      text,
+      /^Not certain besides: kvfio cannot see whether smmu3\.0x1000 has cache coherent DMA/m,
+    );
+    assert.doesNotMatch(text, /is not certain:/);
+  });
+
+  it('says of a device in no group whether VFIO has it all the same', () => {
+    const textOf = (driver: string): string =>
+      readDocument({ungrouped: [card(null, {driver})]}).ungrouped[0]?.explanation?.join('\n') ?? '';
+    assert.match(textOf('igb'), /^VFIO does not take it, except without any protection/m);
+    assert.match(textOf('vfio-pci'), /^VFIO has it without any protection \(noiommu\)/m);
   });
 
   it('names the members that the host may need', () => {

@@ -89,6 +89,7 @@ const CURES: readonly Row[] = [
     /^move one to another slot, below a port with ACS/,
     () => boot(() => ({pci: ['pcie-root-port,id=port1,bus=pcie.0,chassis=1', 'e1000e,bus=port1']})),
   ],
+  [/^take \S+ from \S+ \("(echo \S+ > \S+)"\)/, (_, unbind = '') => run(unbind)],
   [/^cure that first, as another line says$/, cannot('the other line has the cure')],
   [
     /^detach and attach a group when its members have changed$/,

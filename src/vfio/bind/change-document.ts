@@ -8,7 +8,7 @@ import {SyscallError} from '../../linux/errno.js';
 import {VfioGroup} from '../ioctls.js';
 import {withDrivers} from '../eligibility/after-binding.js';
 import {assess, type Obstacle} from '../eligibility/assess.js';
-import type {Examined} from '../eligibility/check.js';
+import {factOf, type Examined} from '../eligibility/check.js';
 import {examine} from '../eligibility/examined.js';
 import {hostNeed} from '../eligibility/host-needs.js';
 import {probeAnswer} from '../eligibility/probe-checks.js';
@@ -191,7 +191,7 @@ const functionsLeft = (
   const refusal = probeAnswer({...device, boundToVfio: false}, group, examined, 'virtual-functions');
   if (refusal === null) return [];
   const {id: check, call, errno, source, found, cure} = refusal;
-  const fact = found.replaceAll('{}', device.address);
+  const fact = factOf(found, [device.address]);
   return [
     {
       check,

@@ -3,7 +3,7 @@ import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../pci/class.js';
 import type {HostTree} from '../../host/tree.js';
 import {capital} from '../../words.js';
-import type {Examined} from '../eligibility/check.js';
+import {factOf, type Examined} from '../eligibility/check.js';
 import {parentInGroup} from '../eligibility/driver-domain.js';
 import {probeRefusal, vgpuOf} from '../eligibility/probe-checks.js';
 import {readBinding, readId, type Binding, type BindTarget} from './binding.js';
@@ -204,7 +204,7 @@ const reasonToLeave = (
   }
   const {found, cure, errno} = refusal;
   throw cannotBind(
-    `${capital(found.replaceAll('{}', address))}${errno === null ? '' : `: ${choice.driver} answers ${errno}`}.`,
+    `${capital(factOf(found, [address]))}${errno === null ? '' : `: ${choice.driver} answers ${errno}`}.`,
     cure === null ? undefined : `${capital(cure)}.`,
   );
 };

@@ -11,7 +11,15 @@ import type {
   GroupAssessment,
   Obstacle,
 } from './assignability.js';
-import {applies, possible, type KernelCheck, type CheckId, type Examined, type Found} from './check.js';
+import {
+  applies,
+  factOf,
+  possible,
+  type KernelCheck,
+  type CheckId,
+  type Examined,
+  type Found,
+} from './check.js';
 import {GROUP_ELIGIBILITY_CHECKS} from './group-checks.js';
 import {joined, joinedGroups} from './joined.js';
 import {PROBE_CHECKS} from './probe-checks.js';
@@ -50,15 +58,22 @@ const assessBy = (host: Examined, group: Group): GroupAssessment => {
       afterBind: then.verdict,
       obstacles: merged(
         now.obstacles.map((obstacle) =>
-          // that advice does not help here
           obstacle.cureIsBind === true && then.obstacles.some(({id}) => id === obstacle.id)
-            ? {...obstacle, cure: null}
+            ? {...obstacle, cure: laterCure(obstacle, now.obstacles)}
             : obstacle,
         ),
       ),
     },
     devices,
   };
+};
+
+/** Binding alone does not help; it does once the rest is cured, if anything cures that. */
+const laterCure = ({device, cure}: FoundBy, all: readonly FoundBy[]): string | null => {
+  const rest = all.filter((one) => one.device === device && one.certain && one.cureIsBind !== true);
+  return cure === null || rest.length === 0 || rest.some((one) => one.cure === null)
+    ? null
+    : `cure the rest first, then ${cure}`;
 };
 
 /** Judges a device that is in no group. */
@@ -148,7 +163,7 @@ const merged = (obstacles: readonly FoundBy[]): Obstacle[] =>
       if (first === undefined) return [];
       const {id: check, certain, call, errno, source, cure} = first;
       const facts = [...groupBy(each, ({found}) => found)].map(([found, alike]) =>
-        found.replaceAll('{}', listed(membersOf(alike))),
+        factOf(found, membersOf(alike)),
       );
       return [
         {

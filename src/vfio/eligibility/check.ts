@@ -1,5 +1,6 @@
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
+import {listed} from '../../words.js';
 import type {Unit} from '../../iommu/unit.js';
 import {isAtLeast, type KernelVersion} from '../../host/kernel-release.js';
 import type {AskedFacts} from './host-facts.js';
@@ -43,13 +44,21 @@ export interface Found {
   device: string | null;
   /** False if kvfio cannot determine whether it stands in the way. */
   certain: boolean;
-  /** The fact, as a sentence without its full stop. */
+  /** The fact, as a sentence without its full stop: {@link factOf} fills in the members that it is true of. */
   found: string;
   /** What would remove it, as an imperative without its full stop; null when nothing does. */
   cure: string | null;
   /** Whether `kvfio bind` removes it. */
   cureIsBind?: boolean;
 }
+
+/** The sentence of a fact: `{}` stands for its members, and `{is|are}` for the word that fits one of them or several. */
+export const factOf = (found: string, members: readonly string[]): string =>
+  found
+    .replaceAll(/\{([^{}|]*)\|([^{}|]*)\}/g, (_, one: string, several: string) =>
+      members.length > 1 ? several : one,
+    )
+    .replaceAll('{}', listed(members));
 
 /** One check, in one range of kernel versions. */
 export interface KernelCheck {

@@ -1,6 +1,9 @@
+import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {isNoIommu} from '../../iommu/made-up-group.js';
 import {isAtLeast} from '../../host/kernel-release.js';
+import {isPciBridge} from '../../pci/class.js';
+import {isTaken} from './after-binding.js';
 import {byVersion, type DeviceCheck, type Examined, type Found, type GroupCheck} from './check.js';
 import {parentInGroup} from './driver-domain.js';
 import {howToAllowUnsafe, UNSAFE} from './interrupts.js';
@@ -43,7 +46,7 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
           : {
               device: address,
               certain: true,
-              found: `${address} is a virtual function of ${owner.address}, which has to keep its driver (${blocker.driver}) for it to exist, and both are in one group: the group cannot be assigned`,
+              found: `{} {is a virtual function|are virtual functions} of ${owner.address}, which has to keep its driver (${blocker.driver}) for {it|them} to exist, and {both|all} are in one group: the group cannot be assigned`,
               cure: `use a slot below ports with ACS, where each function has a group of its own, or hand out ${owner.address} itself without virtual functions`,
             };
       },
@@ -61,7 +64,7 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
           : {
               device: device.address,
               certain: true,
-              found: `${device.address} is behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made it and takes it along when it lets go, and both are in one group`,
+              found: `{} {is|are} behind ${parent.address}, whose driver (${parent.driver ?? 'none'}) has made {it|them} and takes {it|them} along when it lets go, and {both|all} are in one group`,
               cure: `hand out ${parent.address} with all that is behind it${parent.driver === 'vmd' ? ', or have the firmware show the devices by themselves (switch VMD off)' : ''}`,
             };
       },
@@ -102,8 +105,8 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
         ? {
             device: address,
             certain: true,
-            found: `${has ? 'the group of {} is one of VFIO without an IOMMU (noiommu)' : '{} is in no IOMMU group, and VFIO would make one up without an IOMMU (noiommu)'}: nothing confines the DMA of the device, using it taints the kernel, and type 1 containers do not take it, so a VM cannot use it`,
-            cure: 'switch the IOMMU on; "kvfio groups" says how',
+            found: `${has ? 'the group of {} is one of VFIO without an IOMMU (noiommu)' : '{} {is|are} in no IOMMU group, and VFIO would make one up without an IOMMU (noiommu)'}: nothing confines the DMA of the device, using it taints the kernel, and type 1 containers do not take it, so a VM cannot use it`,
+            cure: 'put the device behind an IOMMU; "kvfio doctor --for passthrough" says what keeps it from being on',
           }
         : null;
     },
@@ -180,7 +183,7 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
             device: address,
             // some VMMs know it and others do not
             certain: false,
-            found: `{} is a virtual function of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`,
+            found: `{} {is a virtual function|are virtual functions} of ${nameOf(physical)}, which VFIO has too: who uses it has to show the VF token that the user of ${nameOf(physical)} has set`,
             cure: "give the VMM the token, such as vf-token=UUID of QEMU's vfio-pci",
           }
         : null;
@@ -200,7 +203,7 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
             device: address,
             certain: true,
             found:
-              '{} cannot leave the low-power state that VFIO has put it into (power/runtime_status says error)',
+              '{} cannot leave the low-power state that VFIO has put {it|them} into (power/runtime_status says error)',
             cure: 'switch the machine off and on, and keep the device out of D3 with vfio-pci.disable_idle_d3=1',
           }
         : null,
@@ -248,7 +251,7 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
         : {
             device: address,
             certain: true,
-            found: `{} is locked by the security manager ${tsm} for the confidential VM that has it (tsm/bound)`,
+            found: `{} {is|are} locked by the security manager ${tsm} for the confidential VM that has {it|them} (tsm/bound)`,
             cure: 'end that VM',
           };
     },
@@ -265,7 +268,8 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
         ? {
             device: address,
             certain: true,
-            found: '{} answers with all ones: it is powered down and does not wake, or has failed',
+            found:
+              '{} {answers|answer} with all ones: {it is|they are} powered down and {does|do} not wake, or {has|have} failed',
             cure: 'switch the machine off and on; if that helps for a while, keep the device out of D3 with vfio-pci.disable_idle_d3=1',
           }
         : null,
@@ -273,14 +277,24 @@ export const GROUP_ELIGIBILITY_CHECKS: readonly (DeviceCheck | GroupCheck)[] = [
 ];
 
 function boundToOthers(group: Group): Found[] {
-  return group.blockers.map(({address, driver}) => ({
-    device: address,
-    certain: true,
-    found: `{} is bound to ${driver}`,
-    cure: `run "kvfio bind --group ${group.id}", or unbind what the host does not need`,
-    cureIsBind: true,
-  }));
+  return group.blockers.map(({address, driver}) => {
+    const found = {device: address, certain: true, found: `{} {is|are} bound to ${driver}`};
+    const device = group.devices.find((each) => each.address === address);
+    return device === undefined || isTaken(device, group) || parentInGroup(device, group) !== undefined
+      ? {
+          ...found,
+          cure: `run "kvfio bind --group ${group.id}", or unbind what the host does not need`,
+          cureIsBind: true,
+        }
+      : {...found, cure: unbindByHand(device, driver)};
+  });
 }
+
+/** Of what kvfio does not give to vfio-pci: VFIO accepts it without a driver. */
+const unbindByHand = ({address, bus, classCode}: Device, driver: string): string | null =>
+  bus === null
+    ? null
+    : `take ${driver} from ${address} ("echo ${address} > /sys/bus/${bus}/drivers/${driver}/unbind")${isPciBridge(classCode) ? ': the bridge works on without it' : ', if the host can do without that device'}`;
 
 const directRegions = (group: Group): Found[] => {
   const regions = (group.reservedRegions ?? []).filter(({kind}) => kind === 'direct');

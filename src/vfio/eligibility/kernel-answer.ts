@@ -2,7 +2,7 @@ import type {Group} from '../../iommu/group.js';
 import {capital} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import {assess, type Obstacle} from './assess.js';
-import {applies, possible, type Call, type Examined} from './check.js';
+import {applies, factOf, possible, type Call, type Examined} from './check.js';
 import {otherAnswer, type Explanation} from './other-answers.js';
 import {PROBE_CHECKS} from './probe-checks.js';
 
@@ -36,7 +36,7 @@ export const explainProbe = (
   const found = PROBE_CHECKS.flatMap((check) => {
     const asked = check.errno === errno ? hosts.find((each) => applies(check, each)) : undefined;
     const one = asked === undefined ? null : check.look(device, group, asked);
-    return one === null ? [] : [{...one, found: one.found.replaceAll('{}', device.address)}];
+    return one === null ? [] : [{...one, found: factOf(one.found, [device.address])}];
   });
   return found.length === 0 ? null : obstacleWords(found);
 };

@@ -52,7 +52,7 @@ const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'
       device: address,
       // a module that is not loaded may get the parameter from modprobe.d
       certain: parameter === 'N' && sure,
-      found: `{} is ${id}, which is on vfio-pci's denylist for known errata${sure ? '' : ' from Linux 6.10 on, and in some stable kernels before it'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
+      found: `{} {is|are} ${id}, which is on vfio-pci's denylist for known errata${sure ? '' : ' from Linux 6.10 on, and in some stable kernels before it'}${parameter === null ? ', unless modprobe.d says disable_denylist=1' : ''}`,
       cure: `load it with disable_denylist=1 (${howToLoad(parameter !== null, facts.vfioPci)}), at the risk that a guest makes the device hang the host`,
     };
   });
@@ -75,7 +75,7 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
         : {
             device: device.address,
             certain: true,
-            found: `{} carries the vGPU type ${vgpu.type} of its driver, ${vgpu.driver}: VMs get it through that driver, and vfio-pci would take it from there`,
+            found: `{} {carries|carry} the vGPU type ${vgpu.type} of its driver, ${vgpu.driver}: VMs get it through that driver, and vfio-pci would take it from there`,
             cure: `leave it to ${vgpu.driver}, or write 0 to ${vgpu.file} first`,
           };
     }),
@@ -117,7 +117,8 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
           ? {
               device: address,
               certain: true,
-              found: '{} is a PCI bridge, and vfio-pci drives ordinary functions only (header type 0)',
+              found:
+                '{} {is a PCI bridge|are PCI bridges}, and vfio-pci drives ordinary functions only (header type 0)',
               cure: null,
             }
           : null,
@@ -149,7 +150,7 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
           ? {
               device: address,
               certain: true,
-              found: `{} has ${count} virtual ${count === 1 ? 'function' : 'functions'}`,
+              found: `{} {has|have} ${count} virtual ${count === 1 ? 'function' : 'functions'}`,
               cure: `hand these out, or take them away: "echo 0 > ${path}/sriov_numvfs"`,
             }
           : null;
@@ -180,8 +181,8 @@ export const PROBE_CHECKS: readonly DeviceCheck[] = [
           : {
               device: address,
               certain: true,
-              found: '{} is in no IOMMU group',
-              cure: 'switch the IOMMU on; "kvfio groups" says how',
+              found: '{} {is|are} in no IOMMU group',
+              cure: `have the kernel put it into one: "kvfio groups --device ${address} --explain" says what keeps it out`,
             },
     },
     [

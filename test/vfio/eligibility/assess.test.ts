@@ -85,6 +85,48 @@ describe('whether a VM can have a group', () => {
     );
   });
 
+  it('is a matter of unbinding by hand where a driver has what kvfio does not bind', () => {
+    const bridge = port('0000:00:1c.0', {unit: 'dmar0', driver: 'shpchp'});
+    const cures = (...devices: DeviceSpec[]): (string | null)[] =>
+      group(devices).assignable.obstacles.map(({cure}) => cure);
+    assert.deepEqual(cures(bridge, bound(nic, {parent: folderOf(bridge)})), [
+      'take shpchp from 0000:00:1c.0 ("echo 0000:00:1c.0 > /sys/bus/pci/drivers/shpchp/unbind"): the bridge works on without it',
+    ]);
+    const [cure] = cures(other('platform', 'PNP0000:00', {unit: 'dmar0', driver: 'acpi'}), bound(nic));
+    assert.match(cure ?? '', /"echo PNP0000:00 > \/sys\/bus\/platform\/drivers\/acpi\/unbind"/);
+    assert.equal(
+      judged(group([{...bridge, driver: null}, bound(nic, {parent: folderOf(bridge)})])),
+      'yes; after bind yes',
+    );
+  });
+
+  it('is a matter of binding later where something else keeps vfio-pci from a member, and can be cured', () => {
+    const qat = device(nic, {device: '0435', driver: 'dh895xcc'});
+    const {obstacles} = group([qat], {
+      files: {'sys/module/vfio_pci/parameters/disable_denylist': 'N\n'},
+    }).assignable;
+    assert.deepEqual(
+      obstacles.map(({check, cure}) => [check, cure?.split(' ').slice(0, 4).join(' ')]),
+      [
+        ['denylist', 'load it with disable_denylist=1'],
+        ['bound', 'cure the rest first,'],
+        ['drivers', 'cure the rest first,'],
+      ],
+    );
+  });
+
+  it('is told of several members as of several', () => {
+    const pf = device('0000:01:00.0', {driver: 'mlx5_core'});
+    const members = ['2', '3'].map((each) =>
+      bound(`0000:01:00.${each}`, {physfn: folderOf(pf), vfio: [`vfio${each}`]}),
+    );
+    const [first] = group([pf, ...members]).assignable.obstacles;
+    assert.match(
+      first?.found ?? '',
+      /^0000:01:00\.2 and 0000:01:00\.3 are virtual functions of 0000:01:00\.0, which has to keep its driver \(mlx5_core\) for them to exist, and all are in one group/,
+    );
+  });
+
   it('is refused by another call before 5.19 where a driver is in the way', () => {
     const {assignable} = group([bound(nic), device('0000:01:00.1', {driver: 'igb'})], {
       spec: {release: '5.10.0-30-amd64'},
@@ -257,7 +299,9 @@ describe('whether a VM can have a group', () => {
         group([bound(nic)], {spec: {interrupts: OPEN, commandLine}}).assignable.obstacles[0]?.cure;
       for (const word of ['intremap=off', 'nointremap', 'intremap=nosid,off'])
         assert.ok(cureOf(`quiet ${word}`)?.startsWith(`remove ${word} from`), word);
-      assert.match(cureOf('intremap=nosid') ?? '', /^enable interrupt remapping in the firmware/);
+      for (const words of ['intremap=nosid', 'intremap=off intremap=on', 'nointremap intremap=off,on'])
+        assert.match(cureOf(words) ?? '', /^enable interrupt remapping in the firmware/, words);
+      assert.match(cureOf('intremap=on intremap=off') ?? '', /^remove intremap=off from/);
       assert.equal(with_(null, 'intremap=off'), 'no interrupts EPERM; after bind no');
     });
 
