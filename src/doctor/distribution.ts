@@ -102,12 +102,12 @@ const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
     const answer = tree.inspect(path, () => true);
     return !(answer instanceof SyscallError);
   };
-  const appliance = APPLIANCES[id];
+  const booted = bootedBy(tree);
+  const appliance = id === 'talos' && booted === 'systemd-boot' ? TALOS_IMAGE : APPLIANCES[id];
   if (appliance !== undefined) return appliance;
-  if (exists('/run/ostree-booted'))
+  if (exists('/run/ostree-booted') || bootWord(tree, /(?:^|\s)ostree=/))
     return tool('rpm-ostree kargs', '--append-if-missing=', '--delete-if-present=');
   if (family === 'fedora') return tool('grubby --update-kernel=ALL', '--args=', '--remove-args=');
-  const booted = bootedBy(tree);
   const isProxmox = exists('/etc/kernel/proxmox-boot-uuids');
   if (isProxmox && booted !== 'grub') return edit('/etc/kernel/cmdline', 'run "proxmox-boot-tool refresh"');
   const settings = booted === 'systemd-boot' ? null : readGrub(tree);
@@ -117,13 +117,19 @@ const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
     if (isProxmox) return edit(grub, 'run update-grub and "proxmox-boot-tool refresh"');
     if (family === 'debian') return edit(grub, 'run update-grub');
     if (TRANSACTIONAL.test(id)) return edit(grub, 'run "transactional-update grub.cfg"');
-    const folder = family === 'suse' ? 'grub2' : 'grub';
+    const folder = family === 'suse' || exists('/boot/grub2') ? 'grub2' : 'grub';
     return edit(grub, `run "${folder}-mkconfig -o /boot/${folder}/grub.cfg"`);
   }
+  if (exists('/etc/kernelstub/configuration'))
+    return tool('kernelstub', '--add-options ', '--delete-options ');
   if (exists('/etc/kernel/cmdline'))
     return edit(
       '/etc/kernel/cmdline',
-      family === 'suse' ? 'run "sdbootutil update-all-entries"' : 'run "kernel-install add" for the kernel',
+      family === 'suse'
+        ? 'run "sdbootutil update-all-entries"'
+        : family === 'arch' && exists('/etc/mkinitcpio.conf')
+          ? 'run "mkinitcpio -P"'
+          : 'run "kernel-install add" for the kernel',
     );
   const place = PLACES.find(([path]) => exists(path));
   return place?.[1] ?? edit("the kernel command line in the boot loader's settings", null);
@@ -157,7 +163,14 @@ const APPLIANCES: Record<string, Edit> = {
   talos: edit('machine.install.extraKernelArgs of the machine configuration', 'run "talosctl upgrade"'),
   bottlerocket: edit('settings.boot.kernel-parameters of the user data', null),
   flatcar: edit('linux_append in /oem/grub.cfg', null),
+  guix: edit('kernel-arguments of the operating-system declaration', 'run "guix system reconfigure"'),
 };
+
+/** Booted by systemd-boot, it has the command line in its image, and does not look at that of the configuration. */
+const TALOS_IMAGE = edit(
+  'customization.extraKernelArgs of the schematic of its image',
+  'run "talosctl upgrade" with the image that the Image Factory makes of it',
+);
 
 /** Where other boot loaders have the command line, by what is there. */
 const PLACES: readonly (readonly [path: string, edit: Edit])[] = [
@@ -181,10 +194,14 @@ const bootedBy = (tree: HostTree): 'grub' | 'systemd-boot' | null => {
   const info = tree.inspect(LOADER_INFO, (at) => at(4, 256).toString('utf16le'));
   if (typeof info === 'string' && /^GRUB/i.test(info)) return 'grub';
   if (typeof info === 'string' && /^systemd-boot/.test(info)) return 'systemd-boot';
+  if (bootWord(tree, /(?:^|\s)BOOT_IMAGE=/)) return 'grub';
+  return bootWord(tree, /(?:^|\s)initrd=\\/) ? 'systemd-boot' : null;
+};
+
+/** Whether the running kernel's command line has it. */
+const bootWord = (tree: HostTree, pattern: RegExp): boolean => {
   const line = tree.text('/proc/cmdline');
-  if (line instanceof SyscallError) return null;
-  if (/(?:^|\s)BOOT_IMAGE=/.test(line)) return 'grub';
-  return /(?:^|\s)initrd=\\/.test(line) ? 'systemd-boot' : null;
+  return typeof line === 'string' && pattern.test(line);
 };
 
 const LOADER_INFO = '/sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';

@@ -66,9 +66,9 @@ export const takeSnapshot = (
 
 const COMMAND_LINE = '/proc/cmdline';
 
-/** What a boot loader adds to the command line, without what it loaded (doctor/distribution.ts). */
+/** What a boot loader, or OSTree, adds to the command line, without what it loaded (doctor/distribution.ts). */
 const loaderMarks = (commandLine: string): string[] =>
-  commandLine.match(/(?<=^|\s)(?:BOOT_IMAGE=|initrd=\\)/g) ?? [];
+  commandLine.match(/(?<=^|\s)(?:BOOT_IMAGE=|initrd=\\|ostree=)/g) ?? [];
 
 /** Beside the flags, the file has the board's serial number on some machines. */
 const cutProcessorInfo = ({parts}: Capture): void => {

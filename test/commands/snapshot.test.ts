@@ -183,9 +183,10 @@ describe('kvfio snapshot', () => {
     assert.deepEqual(await everything(path), await everything(built.root));
   });
 
-  for (const [loader, line] of [
-    ['GRUB', 'BOOT_IMAGE=/secret root=ZFS=secret quiet'],
-    ['systemd-boot', 'initrd=\\\\secret root=secret'],
+  for (const [loader, line, cure] of [
+    ['GRUB', 'BOOT_IMAGE=/secret root=ZFS=secret quiet', /GRUB_CMDLINE_LINUX/],
+    ['systemd-boot', 'initrd=\\\\secret root=secret', /add intel_iommu=on to \/etc\/kernel\/cmdline/],
+    ['OSTree', 'BOOT_IMAGE=/secret ostree=/ostree/secret/0', /rpm-ostree kargs/],
   ] as const)
     it(`knows that ${loader} has booted the machine, and not what`, async () => {
       using built = machine({tables: ['DMAR'], config: 'CONFIG_INTEL_IOMMU=y\n', commandLine: line});
@@ -195,10 +196,7 @@ describe('kvfio snapshot', () => {
       const path = await capture(built.root);
       assert.doesNotMatch(readFileSync(path, 'utf8'), /secret/);
       const {stdout} = await run(Doctor, ['--sysroot', path]);
-      assert.match(
-        stdout,
-        loader === 'GRUB' ? /GRUB_CMDLINE_LINUX/ : /add intel_iommu=on to \/etc\/kernel\/cmdline/,
-      );
+      assert.match(stdout, cure);
     });
 
   it('does not replace a file unless it is forced to', async () => {

@@ -5,6 +5,11 @@ import {readDistribution} from '../../src/doctor/distribution.js';
 import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {machine} from '../support/machine.js';
 
+const LOADER_INFO = 'sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f';
+
+const loaderInfo = (name: string): Buffer =>
+  Buffer.concat([Buffer.from([6, 0, 0, 0]), Buffer.from(`${name}\0`, 'utf16le')]);
+
 const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string, RegExp, RegExp])[] = [
   [
     'Debian',
@@ -45,10 +50,7 @@ const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string
       'etc/os-release': 'ID=debian\n',
       'etc/default/grub': 'x',
       'etc/kernel/cmdline': 'x',
-      [`sys/firmware/efi/efivars/LoaderInfo-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f`]: Buffer.concat([
-        Buffer.from([6, 0, 0, 0]),
-        Buffer.from('systemd-boot 252\0', 'utf16le'),
-      ]),
+      [LOADER_INFO]: loaderInfo('systemd-boot 252'),
     },
     'debian',
     /\/etc\/kernel\/cmdline, run "kernel-install add"/,
@@ -60,6 +62,56 @@ const TABLE: readonly (readonly [string, Record<string, string | Buffer>, string
     'fedora',
     /rpm-ostree kargs --append-if-missing=a=b/,
     /kernel-modules/,
+  ],
+  [
+    'Fedora of ostree, of which only the command line shows it',
+    {
+      'etc/os-release': 'ID=fedora\n',
+      'proc/cmdline': 'BOOT_IMAGE=/ostree/x ostree=/ostree/boot.0/fedora/x/0\n',
+    },
+    'fedora',
+    /rpm-ostree kargs --append-if-missing=a=b/,
+    /kernel-modules/,
+  ],
+  [
+    'openEuler, whose GRUB is in grub2',
+    {'etc/os-release': 'ID="openEuler"\n', 'etc/default/grub': 'x', 'boot/grub2/grub.cfg': 'x'},
+    'other',
+    /run "grub2-mkconfig -o \/boot\/grub2\/grub.cfg"/,
+    /servers/,
+  ],
+  [
+    'Arch whose mkinitcpio makes the image',
+    {'etc/os-release': 'ID=arch\n', 'etc/kernel/cmdline': 'x', 'etc/mkinitcpio.conf': 'x'},
+    'arch',
+    /\/etc\/kernel\/cmdline, run "mkinitcpio -P"/,
+    /linux-lts/,
+  ],
+  [
+    'Pop!_OS that systemd-boot has booted',
+    {
+      'etc/os-release': 'ID=pop\nID_LIKE="ubuntu debian"\n',
+      'etc/default/grub': 'x',
+      'etc/kernelstub/configuration': 'x',
+      'proc/cmdline': 'initrd=\\EFI\\Pop_OS-x\\initrd.img root=UUID=x\n',
+    },
+    'debian',
+    /run "kernelstub --add-options a=b"/,
+    /linux-image/,
+  ],
+  [
+    'Talos whose image systemd-boot has booted',
+    {'etc/os-release': 'ID=talos\n', [LOADER_INFO]: loaderInfo('systemd-boot 257')},
+    'other',
+    /customization.extraKernelArgs of the schematic/,
+    /servers/,
+  ],
+  [
+    'Guix',
+    {'etc/os-release': 'ID=guix\n'},
+    'other',
+    /kernel-arguments .* "guix system reconfigure"/,
+    /servers/,
   ],
   ['NixOS', {'etc/os-release': 'ID=nixos\n'}, 'other', /boot.kernelParams/, /servers/],
   ['Talos', {'etc/os-release': 'ID=talos\n'}, 'other', /extraKernelArgs/, /servers/],
