@@ -17,6 +17,12 @@ export interface Distribution {
   otherKernel: (option: string) => string;
 }
 
+/** A cure whose `boot with WORD=VALUE` says how that is done on this distribution. */
+export const byBootLoader = ({addParameter}: Pick<Distribution, 'addParameter'>, cure: string): string =>
+  cure.replaceAll(/\bboot with ([\w.-]+=[\w.-]+)(?: on the kernel command line)?/g, (_, word: string) =>
+    addParameter(word),
+  );
+
 export type Family = 'debian' | 'fedora' | 'suse' | 'arch' | 'alpine' | 'other';
 
 /** Reads /etc/os-release (os-release(5)) and how the machine is booted. */

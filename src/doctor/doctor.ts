@@ -6,6 +6,7 @@ import {KVM_CHECKS} from './checks/kvm.js';
 import {logChecks} from './checks/log.js';
 import {RIGHTS_CHECKS} from './checks/rights.js';
 import {KERNEL_QUIRKS} from './checks/kernel-quirks.js';
+import {byBootLoader} from './distribution.js';
 import {VFIO_CHECKS} from './checks/vfio.js';
 import type {Machine} from './machine.js';
 
@@ -61,7 +62,8 @@ const checksOf = (machine: Machine): HostCheck[] =>
 export const diagnose = (purpose: Purpose | null, machine: Machine): DoctorDocument => {
   const checks = checksOf(machine).map(({id, title, otherwise, matters, neededFor, look}): CheckResult => {
     const needed = purpose === null ? neededFor.length > 0 : neededFor.includes(purpose);
-    const {state, seen, remedy} = look(machine);
+    const {state, seen, remedy: cure} = look(machine);
+    const remedy = cure === null ? null : byBootLoader(machine.distribution, cure);
     return {id, title, otherwise, state, needed, seen, matters, remedy};
   });
   const failed = checks.filter(({state, needed}) => state === 'fail' && needed).length;

@@ -257,7 +257,16 @@ const LOGGED: readonly (readonly [string, string, RegExp])[] = [
 ];
 
 /** A check, a machine, the state it must have, and what must be seen or advised. */
-const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegExp])[] = [
+/** The table IVRS with one IVHD of type 11h, whose attributes say HATDis. */
+const ivrs = (attributes: number): string =>
+  `IVRS${'\0'.repeat(44)}\x11\0\x28\0${'\0'.repeat(16)}${String.fromCodePoint(attributes)}${'\0'.repeat(19)}`;
+
+const HATDIS = ivrs(1);
+const NO_HATDIS = ivrs(0);
+
+type Row = readonly [id: string, what: string, odd: Odd, state: CheckResult['state'], seen: RegExp];
+
+const TABLE: readonly Row[] = [
   ['cpu-virtualization', 'an AMD processor', {cpuFlags: 'fpu svm'}, 'pass', /svm/],
   [
     'cpu-virtualization',
@@ -878,7 +887,45 @@ const TABLE: readonly (readonly [string, string, Odd, CheckResult['state'], RegE
     'version 2 page tables',
     {units: {ivhd0: amd()}, commandLine: 'amd_iommu=pgtbl_v2'},
     'fail',
-    /pgtbl_v2/,
+    /remove amd_iommu=pgtbl_v2 from .*, or do not rely on coherency/,
+  ],
+  ...(
+    [
+      ['7.3.4', HATDIS, 'fail', /HATDis \(IVRS\).*; do not rely on coherency/],
+      ['7.3.4', NO_HATDIS, 'pass', /version 1/],
+      ['6.12.107-1-amd64', HATDIS, 'pass', /version 1/],
+    ] as const
+  ).map(([release, table, state, seen]): Row => [
+    'trap-amd-page-tables',
+    `${table === HATDIS ? 'version 2 forced' : 'version 1 allowed'} by firmware, on Linux ${release}`,
+    {units: {ivhd0: amd()}, release, files: {'sys/firmware/acpi/tables/IVRS': table}},
+    state,
+    seen,
+  ]),
+  ['trap-lockdown', 'a kernel without lockdown', {}, 'pass', /shows no lockdown/],
+  ...(['none', 'integrity', 'confidentiality'] as const).map((mode): Row => [
+    'trap-lockdown',
+    `lockdown ${mode}`,
+    {
+      files: {
+        'sys/kernel/security/lockdown': `none integrity confidentiality\n`.replace(mode, `[${mode}]`),
+      },
+    },
+    mode === 'none' ? 'pass' : 'fail',
+    new RegExp(`says ${mode}`),
+  ]),
+  [
+    'assignable-framebuffer',
+    'a display whose framebuffer the firmware has left',
+    {
+      groups: {7: [pci('0000:01:00.0', {unit: 'dmar0', driver: 'vfio-pci', classCode: '038000'})]},
+      files: {
+        'sys/bus/platform/devices/efi-framebuffer.0/uevent': 'x\n',
+        'proc/iomem': '0-0 : 0000:01:00.0\n  0-0 : BOOTFB\n',
+      },
+    },
+    'fail',
+    /BOOTFB.*; add initcall_blacklist=sysfb_init to GRUB_CMDLINE_LINUX in .*, which leaves the machine/,
   ],
   ['trap-sibling', 'a kernel that refuses the driver', {}, 'pass', /6\.12/],
   ['trap-sibling', 'an older kernel', {release: '5.10.0-46-amd64'}, 'fail', /5\.10\.0.*whole groups/],

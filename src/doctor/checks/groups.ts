@@ -5,7 +5,7 @@ import {groupBy} from '../../group-by.js';
 import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
 import type {Assignable, Obstacle} from '../../vfio/eligibility/assess.js';
 import {assessEach} from '../../vfio/eligibility/assess-alike.js';
-import type {CheckId} from '../../vfio/eligibility/check.js';
+import type {Call, CheckId} from '../../vfio/eligibility/check.js';
 import {isPatchedForAcs, isLockedDown} from '../acs-override.js';
 import {fail, pass, unknown, type HostCheck, type CheckFinding} from '../check.js';
 import type {Machine} from '../machine.js';
@@ -91,11 +91,23 @@ const judge = ({host, examined}: Machine): Judged[] => {
   return [...assessEach(examined, bound)].map(([group, {group: assessment}]) => {
     const {verdict, obstacles} = assessment;
     const sure = obstacles.filter(({certain}) => certain);
-    const own = sure.filter(({check}) => check !== 'bound' && !OF_MACHINE.includes(check));
+    const own = withoutConsequences(
+      sure.filter(({check}) => check !== 'bound' && !OF_MACHINE.includes(check)),
+    );
     const ofMachine = sure.find(({check}) => OF_MACHINE.includes(check))?.found ?? null;
     return {group, verdict, obstacles: own, ofMachine};
   });
 };
+
+/** That a driver still has a member is no news where something else keeps vfio-pci from that member. */
+const withoutConsequences = (obstacles: readonly Obstacle[]): Obstacle[] =>
+  obstacles.filter(
+    ({check, devices}) =>
+      check !== 'drivers' ||
+      !devices.every((device) =>
+        obstacles.some((other) => other.check !== check && other.devices.includes(device)),
+      ),
+  );
 
 /** What has a check of its own. */
 const OF_MACHINE: readonly CheckId[] = ['interrupts'];
@@ -105,7 +117,14 @@ type Found = Obstacle & {group: Group};
 const matters = ([first]: Found[]): string =>
   first?.errno == null
     ? 'the kernel refuses nothing, but a VM still cannot use the devices'
-    : `${first.call === 'probe' ? 'binding to vfio-pci' : first.call} is answered ${first.errno} (${first.source})`;
+    : `${CALLS[first.call] ?? first.call} is answered ${first.errno} (${first.source})`;
+
+/** Calls that are no names of the kernel's. */
+const CALLS: Partial<Record<Call, string>> = {
+  probe: 'binding to vfio-pci',
+  open: 'opening the group',
+  mmap: 'mapping the memory of the device',
+};
 
 const refusal = (found: readonly Found[]): CheckFinding => {
   const groups = found.map(({group, found: fact}) => `${group.id} (${fact})`);

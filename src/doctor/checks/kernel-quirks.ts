@@ -1,8 +1,11 @@
 import {closeReleases, refusedDeleteLooks} from '../../kvm-vfio/model/rules.js';
 import type {HostCheck} from '../check.js';
 import {fail, pass, unknown, type CheckFinding} from '../check.js';
+import {LOCKDOWN, lockdownOf} from '../lockdown.js';
 import type {Machine} from '../machine.js';
 import {isAtLeast} from '../../host/kernel-release.js';
+import {readAcpiTable} from '../../iommu/acpi-tables.js';
+import {SyscallError} from '../../linux/errno.js';
 
 /** What this kernel, as it was booted, does differently than one expects. None of it is needed for anything. */
 export const KERNEL_QUIRKS: readonly HostCheck[] = [
@@ -86,19 +89,10 @@ export const KERNEL_QUIRKS: readonly HostCheck[] = [
     id: 'trap-amd-page-tables',
     title: 'AMD-Vi can force coherency with its page tables',
     otherwise: 'AMD-Vi cannot force coherency with its page tables',
-    matters: 'with amd_iommu=pgtbl_v2 the driver claims so, but version 2 page tables have no such bit',
+    matters:
+      'with amd_iommu=pgtbl_v2, or where firmware rules version 1 out (HATDis), the driver claims so, but version 2 page tables have no such bit',
     neededFor: [],
-    look: ({host}) => {
-      const isAmd = host.units.some(({type}) => type === 'amd-vi');
-      if (!isAmd) return pass('there is no AMD-Vi unit');
-      const word = host.kernel.parameters?.find((parameter) =>
-        /^amd_iommu=(?:.*,)?pgtbl_v2\b/.test(parameter),
-      );
-      if (host.kernel.parameters === null) return unknown('/proc/cmdline cannot be read');
-      return word === undefined
-        ? pass('page tables of version 1 are in use')
-        : fail(`booted with ${word}`, REMOVE(word));
-    },
+    look: amdPageTables,
   },
   {
     id: 'trap-acs-override',
@@ -116,6 +110,24 @@ export const KERNEL_QUIRKS: readonly HostCheck[] = [
     },
   },
   {
+    id: 'trap-lockdown',
+    title: 'the kernel is not locked down',
+    otherwise: 'the kernel is locked down',
+    matters:
+      'lockdown, as under Secure Boot, refuses kernels and modules without a signature, setpci, and tables of the firmware that are replaced; VFIO and KVM do not ask it, up to Linux 7.3',
+    neededFor: [],
+    look: (machine) => {
+      const mode = lockdownOf(machine);
+      if (mode === null) return pass('this kernel shows no lockdown');
+      return mode === 'none'
+        ? pass(`${LOCKDOWN} says none`)
+        : fail(
+            `${LOCKDOWN} says ${mode}`,
+            'do without what it refuses, or switch Secure Boot off in the firmware set-up',
+          );
+    },
+  },
+  {
     id: 'trap-graphics-unit',
     title: 'the graphics of an Intel processor has an IOMMU',
     otherwise: 'the graphics of an Intel processor has no IOMMU',
@@ -125,6 +137,24 @@ export const KERNEL_QUIRKS: readonly HostCheck[] = [
     look: graphicsUnit,
   },
 ];
+
+/** As the units' verdicts have it, of which those that are not exact are of version 2. */
+function amdPageTables({host, tree, version, distribution}: Machine): CheckFinding {
+  const units = host.units.filter(({type}) => type === 'amd-vi');
+  if (units.length === 0) return pass('there is no AMD-Vi unit');
+  const {parameters} = host.kernel;
+  if (parameters === null) return unknown('/proc/cmdline cannot be read');
+  const word = parameters.find((parameter) => /^amd_iommu=(?:.*,)?pgtbl_v2\b/.test(parameter));
+  if (word !== undefined)
+    return fail(`booted with ${word}`, `${distribution.removeParameter(word)}, or do not rely on coherency`);
+  if (units.some(({snoopControl}) => snoopControl.confidence === 'by-type'))
+    return fail('firmware says HATDis (IVRS), so the kernel takes version 2', 'do not rely on coherency');
+  const mayBeForced = version === null || isAtLeast(version, 6, 17);
+  const table = mayBeForced ? readAcpiTable(tree, 'IVRS') : null;
+  return table instanceof SyscallError
+    ? unknown(`whether firmware says HATDis does not show: IVRS cannot be read (${table.code}; root may)`)
+    : pass('page tables of version 1 are in use');
+}
 
 function graphicsUnit({host, distribution, config}: Machine): CheckFinding {
   const isIntel = host.units.some(({type}) => type === 'intel-vt-d');
@@ -166,5 +196,3 @@ const valuesOf = (parameter: string): string[] => parameter.slice(parameter.inde
 const INTGPU_OFF = 'CONFIG_INTEL_IOMMU_DEFAULT_ON_INTGPU_OFF';
 
 const NO_VERSION = "the kernel's version cannot be read";
-
-const REMOVE = (word: string): string => `boot without ${word}, or do not rely on coherency`;

@@ -263,6 +263,10 @@ export const vgpuOf = (
   return type === null || type === '0' ? null : {driver, type, file: `${path}/${file}`};
 };
 
+/**
+ * Linux's own xe shows no type, up to 7.3: it has sriov_admin/vfN/profile of the physical function, with shares of time and memory
+ * (drivers/gpu/drm/xe/xe_sriov_pf_sysfs.c), and xe-vfio-pci for what VMs get. Only another build of it can have the file.
+ */
 const VGPU_DRIVERS = new Set(['nvidia', 'xe']);
 
 /** What keeps vfio-pci from a device for certain, `except` for some checks; null when it may take it. */
