@@ -12,11 +12,11 @@ export default class Status extends BaseCommand {
 
 A VM is coherent if the IOMMU makes the DMA of all its registered groups and devices coherent. KVM then skips the guest's WBINVD; else it executes each.
 
---verify adds each group or device again: EEXIST says that it is registered. kvfio deletes one that was not registered at once, but for that moment the VM may be non-coherent. It refuses an owner that has several VMs and opened some of the groups itself.
+--verify adds each group or device again: EEXIST says that it is registered. If one was not registered, kvfio deletes it again immediately; until then the VM may be non-coherent. kvfio refuses an owner that has several VMs and opened some of the groups itself.
 
-"Handed over by kvfio" means that kvfio opened the group and gave the owner a descriptor of it. kvfio notes on the open file what KVM saw then.
+"Handed over by kvfio" means that kvfio opened the group and gave the owner a descriptor of it. kvfio notes on the open file how KVM judged it then.
 
-KVM looks at a group when the group is added, or when another is added or deleted, but not when devices come or go. kvfio reports what has changed since its note. If the note differs from what KVM would see now, the coherency of the VM is unknown, because the VMM may have made KVM look meanwhile.`;
+KVM judges a group when the group is added, or when another is added or deleted, but not when devices come or go. kvfio reports what has changed since its note. If KVM would judge differently now, the coherency of the VM is unknown, because the VMM may have made KVM judge again.`;
 
   static override usage = 'status (--vm-sock PATH | --pid PID) [FLAGS]';
 

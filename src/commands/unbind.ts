@@ -15,7 +15,7 @@ export default class Unbind extends BaseCommand {
 
 If somebody else gave a device to VFIO, or kvfio did before the last boot, kvfio leaves it alone with a warning; if --device names it, kvfio refuses it (exit code 5). --force-foreign takes it: kvfio clears its driver_override, and the kernel finds a driver for it.
 
---recover returns every device whose bind or unbind a crash, a kill or a power cut has cut short to its original driver and driver_override, and does nothing else.
+If a crash or a kill of kvfio interrupted bind or unbind, --recover returns every device concerned to its original driver and driver_override, and does nothing else.
 
 kvfio refuses a group that a VM holds because its driver would wait until the VM lets go.`;
 
@@ -29,7 +29,7 @@ kvfio refuses a group that a VM holds because its driver would wait until the VM
   static override flags = {
     ...memberFlags,
     recover: Flags.boolean({
-      description: 'return devices whose bind or unbind was cut short',
+      description: 'return devices whose bind or unbind was interrupted',
       exclusive: ['group', 'device'],
       default: false,
     }),

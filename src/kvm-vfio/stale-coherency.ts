@@ -18,5 +18,5 @@ export const isStale = ({decided, verdict}: HeldFile): boolean =>
 /** @param file - one that {@link isStale} */
 export const staleRemark = ({name, decided, verdict}: HeldFile): Remark => ({
   code: 'NOTE_IN_DOUBT',
-  message: `KVM took ${name} for ${decided?.verdict ?? 'unknown'} when kvfio last had it look, and would take it for ${verdict} now: the kernel does not show whether the VMM has had it look since, so the state of the VM is unknown`,
+  message: `KVM judged ${name} ${decided?.verdict ?? 'unknown'} when kvfio last changed the VM, and would judge it ${verdict} now; the VMM may have made KVM judge again since, so the state of the VM is unknown`,
 });

@@ -180,14 +180,14 @@ const changedMembers = (file: HeldFile): Remark[] => {
     return [
       {
         code: 'FILE_GONE',
-        message: `all devices of ${name} have left VFIO: KVM keeps its file until it is deleted ("kvfio detach"), and takes the VM for what it was until it looks again, when a file is added or deleted; devices that come back make another file`,
+        message: `all devices of ${name} have left VFIO: KVM keeps its file until it is deleted ("kvfio detach"), and judges the VM again only when a file is added or deleted; devices that come back make another file`,
       },
     ];
   if (decided !== null && hasChanged(file) === true)
     return [
       {
         code: 'MEMBERS_CHANGED',
-        message: `KVM looked at ${name} when VFIO had ${decided.members} ${decided.members === 1 ? 'device' : 'devices'} of it (${decided.verdict}), and VFIO has others now: ${devicesOf(file).join(', ')} (${file.verdict}); it looks again when a file is added or deleted`,
+        message: `KVM judged ${name} when VFIO had ${decided.members} ${decided.members === 1 ? 'device' : 'devices'} of it (${decided.verdict}), and VFIO has others now: ${devicesOf(file).join(', ')} (${file.verdict}); KVM judges it again when a file is added or deleted`,
       },
     ];
   if (node.kind === 'cdev') return [];
@@ -196,7 +196,7 @@ const changedMembers = (file: HeldFile): Remark[] => {
   return [
     {
       code: 'MEMBERS_DIFFER',
-      message: `group ${group.id} is ${boundMembers.verdict} with the members that VFIO has now, and ${allMembers.verdict} with all: KVM does not look again when members come or go`,
+      message: `group ${group.id} is ${boundMembers.verdict} with the members that VFIO has now, and ${allMembers.verdict} with all: KVM does not judge it again when members come or go`,
     },
   ];
 };

@@ -279,7 +279,7 @@ const ofAnotherUser = (candidates: readonly OwnerCandidate[]): Failure =>
     code: 'OWNER_OF_ANOTHER_USER',
     kind: 'refused',
     what: 'The owner of the VM was not made to execute anything.',
-    why: `It may be ${candidates.map(({pid, comm}) => `process ${pid} (${comm}) of user ${userOf(pid) ?? 'unknown'}`).join(', or ')}: anybody can pass it a VM, and the process that handed this one out does not speak for that user.`,
+    why: `It may be ${candidates.map(({pid, comm}) => `process ${pid} (${comm}) of user ${userOf(pid) ?? 'unknown'}`).join(', or ')}: the process that sent this VM belongs to a user who may not have kvfio stop that process.`,
     hint: 'Name the process with --pid if it is the VMM.',
   });
 

@@ -23,7 +23,7 @@ export const requireTrustedSocket = ({address, peer}: VmSource): void => {
     why: isOneUser(peer.uid)
       ? `Process ${peer.pid} of user ${peer.uid} listens there, and another user of this host could have come first.`
       : `Process ${peer.pid} listens there, and this user namespace does not show which user it belongs to.`,
-    hint: 'Use a socket to which every folder on the way belongs to root, to you or to its user, who alone may write to it; or name the VM with --pid.',
+    hint: "Use a socket whose parent folders each belong to root, to you or to the VMM's user, and are writable by their owner only; or name the VM with --pid.",
   });
 };
 

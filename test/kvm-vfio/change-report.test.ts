@@ -78,7 +78,7 @@ describe('what is said of a change', () => {
   it('is open where the note and what KVM would be told differ, and KVM did not look again', () => {
     const again = answered('attach', [held(12, 'enforced', 'not-enforced')], 'already');
     assert.deepEqual(states(again), ['unknown', 'unknown']);
-    assert.match(doubts(again)[0] ?? '', /took group 12 for enforced .* would take it for not-enforced now/);
+    assert.match(doubts(again)[0] ?? '', /judged group 12 enforced .* would judge it not-enforced now/);
     const same = answered('attach', [held(12, 'not-enforced', 'not-enforced')], 'already');
     assert.deepEqual([states(same), doubts(same)], [['non-coherent', 'non-coherent'], []]);
   });

@@ -48,7 +48,7 @@ export const probeFlags = {
     default: 2,
     helpValue: 'SECONDS',
     description:
-      'spread the samples of each phase over this time if they take less: a disturbance of the host lasts tenths of a second, and a shorter run may see nothing else',
+      'make each phase last at least this long, so that one short disturbance of the host does not affect all samples',
   }),
   cpu: Flags.integer({
     helpGroup: 'CONDITIONS',
@@ -94,7 +94,7 @@ export const probeFlags = {
     exclusive: ['json'],
     helpGroup: 'OUTPUT',
     description:
-      'print the raw samples as comma-separated values; the column phase has the old names of when',
+      'print the raw samples as comma-separated values; the column phase repeats the column when under older names',
   }),
   svg: Flags.string({
     helpValue: 'FILE',

@@ -59,7 +59,7 @@ export const vmFlags = {
   }),
   'suspend-seccomp': Flags.boolean({
     description:
-      'inject calls even if a seccomp filter would kill the owner for them: kvfio suspends the filter for these microseconds, but if kvfio is killed in them, the filter kills the owner',
+      'inject calls even if a seccomp filter would kill the owner for them: kvfio suspends the filter for a few microseconds; if kvfio is killed in that time, the filter kills the owner',
     helpGroup: 'OWNER',
   }),
 };
