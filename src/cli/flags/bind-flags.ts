@@ -3,52 +3,30 @@ import {Flags} from '@oclif/core';
 import {Failure} from '../../failure.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
 import {completePciAddress} from '../../pci/address.js';
-import {GUARDS, type GuardName} from '../../vfio/bind/bind-document.js';
 import type {DriverWish} from '../../vfio/bind/driver-choice.js';
+import {GUARDS, GUARD_NAMES, HOST_GUARDS, type GuardName} from '../../vfio/bind/guards/guard-table.js';
 import type {NewOwner} from '../../vfio/bind/plan.js';
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from '../usage/usage-failure.js';
 
-/** When each guard refuses, as its flag says it. */
-const GUARD_FLAGS = {
-  'force-mounted':
-    'a file system on it is mounted, or one that another host shares through it (9p, virtiofs)',
-  'force-swap': 'swap space on it is in use',
-  'force-storage':
-    'it is a member of LVM, RAID or ZFS, in exclusive use, or open in a program, even as /dev/nvme0 or /dev/sg0',
-  'force-network': 'its interface has an address or a default route, or a program uses the device',
-  'force-display': 'it is the boot display, or a program has it open',
-  'force-console': 'it has a console of the kernel, or is the last display of one',
-  'force-platform': 'it carries a TPM, or a watchdog that a program has open',
-  'force-sriov': 'it has virtual functions',
-  'force-held': 'a VM or another process has its group open',
-  'force-foreign': 'kvfio did not give it to VFIO; the kernel then finds a driver for it',
-} as const satisfies Record<`force-${GuardName}`, string>;
+const forceFlag = (verb: 'bind' | 'unbind', guard: GuardName) =>
+  Flags.boolean({description: `${verb} even if ${GUARDS[guard].refusesIf}`, helpGroup: 'FORCE'});
 
-const forceFlag = (guard: GuardName, verb: 'bind' | 'unbind' = 'bind') =>
-  Flags.boolean({description: `${verb} even if ${GUARD_FLAGS[`force-${guard}`]}`, helpGroup: 'FORCE'});
+const forceFlags = <Name extends GuardName>(verb: 'bind' | 'unbind', guards: readonly Name[]) =>
+  Object.fromEntries(guards.map((guard) => [`force-${guard}`, forceFlag(verb, guard)])) as Record<
+    `force-${Name}`,
+    ReturnType<typeof forceFlag>
+  >;
 
-/** The guards of what takes devices from VFIO. */
-export const unbindGuardFlags = {
-  'force-held': forceFlag('held', 'unbind'),
-  'force-foreign': forceFlag('foreign', 'unbind'),
-};
+/** Flags that overrule the guards of what takes devices from VFIO. */
+export const unbindGuardFlags = forceFlags('unbind', ['held', 'foreign']);
 
-export const guardFlags = {
-  'force-mounted': forceFlag('mounted'),
-  'force-swap': forceFlag('swap'),
-  'force-storage': forceFlag('storage'),
-  'force-network': forceFlag('network'),
-  'force-display': forceFlag('display'),
-  'force-console': forceFlag('console'),
-  'force-platform': forceFlag('platform'),
-  'force-sriov': forceFlag('sriov'),
-  'force-held': forceFlag('held'),
-};
+/** Flags that overrule the guards of what takes devices from the host. */
+export const guardFlags = forceFlags('bind', HOST_GUARDS);
 
 /** The guards that the user overrules. */
 export const forced = (flags: Partial<Record<`force-${GuardName}`, boolean>>): GuardName[] =>
-  GUARDS.filter((guard) => flags[`force-${guard}`] === true);
+  GUARD_NAMES.filter((guard) => flags[`force-${guard}`] === true);
 
 /** Which devices. */
 export const memberFlags = {

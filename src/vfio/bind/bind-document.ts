@@ -1,27 +1,13 @@
 import type {Blocker} from '../../iommu/viability.js';
 import type {Assignability} from '../eligibility/assess.js';
 import type {Binding} from './binding.js';
+import type {GuardName} from './guards/guard-table.js';
 
 /** A step in words: what it does, and what undoes it when a later one fails (null: nothing can). */
 export interface DriverStepText {
   does: string;
   undo: string | null;
 }
-
-/** Reasons for which kvfio does not take a device from the host, or from VFIO. */
-export const GUARDS = [
-  'mounted',
-  'swap',
-  'storage',
-  'network',
-  'display',
-  'console',
-  'platform',
-  'sriov',
-  'held',
-  'foreign',
-] as const;
-export type GuardName = (typeof GUARDS)[number];
 
 /** What a guard found. */
 export interface GuardFinding {

@@ -1,4 +1,5 @@
-import type {GuardFinding, GuardName} from './bind-document.js';
+import type {GuardFinding} from './bind-document.js';
+import type {GuardName} from './guards/guard-table.js';
 import type {Member} from './members.js';
 import type {Judgement} from './refuse.js';
 

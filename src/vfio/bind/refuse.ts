@@ -3,8 +3,9 @@ import {listed} from '../../words.js';
 import {readHost, type Host} from '../../iommu/host.js';
 import {goesAlong} from '../eligibility/driver-domain.js';
 import {readOpenNodes} from '../holders.js';
-import type {GuardFinding, GuardName} from './bind-document.js';
+import type {GuardFinding} from './bind-document.js';
 import type {Doubt} from './guards/guard.js';
+import {GUARDS, type GuardName, type HostGuardName} from './guards/guard-table.js';
 import {findings} from './guards/guards.js';
 import {groupsOf, losesDriver, type PlannedDevice} from './plan.js';
 import type {BindSetting} from './setting.js';
@@ -23,11 +24,7 @@ export const judge = (
   {tree, addresses}: BindSetting,
   host: Host,
   plan: readonly PlannedDevice[],
-  {
-    guards,
-    force,
-    dryRun,
-  }: {guards?: Parameters<typeof findings>[1]; force: readonly GuardName[]; dryRun: boolean},
+  {guards, force, dryRun}: {guards?: readonly HostGuardName[]; force: readonly GuardName[]; dryRun: boolean},
 ): Judgement => {
   const members = plan.filter(({goal}) => goal !== null).map(({member}) => member);
   const taken = members.map(({device}) => device);
@@ -70,20 +67,6 @@ export const judge = (
 const CAPTURE_CANNOT_SAY =
   'a capture does not show what the machine needs the devices for, such as mounts, addresses and programs: "kvfio bind" may refuse there what is planned here';
 
-/** How the host does without a device. */
-const FREE: Record<GuardName, string> = {
-  mounted: 'unmount the file system',
-  swap: 'end the swap with "swapoff"',
-  storage: 'take the disk out of what it is a member of, and end the programs that have it open',
-  network: 'take the addresses and routes off the interface and set it down ("ip link set NAME down")',
-  display: 'end the programs that have the display open, or boot with another one',
-  console: 'boot with another console (console= on the command line of the kernel)',
-  platform: 'end the program that has it open',
-  sriov: 'remove the virtual functions ("echo 0 > sriov_numvfs" in the folder of the device)',
-  held: 'end the VM or program that has the group open',
-  foreign: 'have the program that gave it to VFIO take it back',
-};
-
 /** @throws {@link Failure} that names everything that stands in the way */
 export const refuseBind = (refused: readonly GuardFinding[], what: string): void => {
   if (refused.length === 0) return;
@@ -95,7 +78,7 @@ export const refuseBind = (refused: readonly GuardFinding[], what: string): void
     why: refused.map(({device, found}) => `${device}: ${found}.`).join('\n'),
     hint: refused.every(({guard}) => guard === 'foreign')
       ? `Have the program that gave it to VFIO take it back, or use ${flags.join(' ')}: the kernel then finds a driver for it.`
-      : `To free it, ${listed([...new Set(refused.map(({guard}) => FREE[guard]))])}; then run the same command again. To override this, use ${flags.join(' ')}.`,
+      : `To free it, ${listed([...new Set(refused.map(({guard}) => GUARDS[guard].toFree))])}; then run the same command again. To override this, use ${flags.join(' ')}.`,
   });
 };
 

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import {Failure} from '../../../src/failure.js';
 import {bindDevices} from '../../../src/vfio/bind/bind.js';
-import type {BindDocument, GuardName} from '../../../src/vfio/bind/bind-document.js';
+import type {BindDocument} from '../../../src/vfio/bind/bind-document.js';
+import type {GuardName} from '../../../src/vfio/bind/guards/guard-table.js';
 import {folderOf, intel, machine, pci, type DeviceSpec} from '../../support/machine.js';
 import {bindOptions, SimulatedBus} from './simulated-bus.js';
 

@@ -1,9 +1,10 @@
 import {SyscallError} from '../../../linux/errno.js';
-import {GUARDS, type GuardFinding, type GuardName} from '../bind-document.js';
+import type {GuardFinding} from '../bind-document.js';
 import {readCharacterDevices} from './character-nodes.js';
 import {consoleGuard} from './console.js';
 import {displayGuard} from './display.js';
 import type {Guard, GuardContext} from './guard.js';
+import {HOST_GUARDS, type HostGuardName} from './guard-table.js';
 import {heldGuard} from './held.js';
 import {mountedGuard} from './mounted.js';
 import {networkGuard} from './network.js';
@@ -12,8 +13,7 @@ import {sriovGuard} from './sriov.js';
 import {storageGuard} from './storage.js';
 import {swapGuard} from './swap.js';
 
-/** `foreign` is asked of the plan (foreign.ts): it is about the journal, and not about the machine. */
-const BY_NAME: Record<Exclude<GuardName, 'foreign'>, Guard> = {
+const BY_NAME: Record<HostGuardName, Guard> = {
   mounted: mountedGuard,
   swap: swapGuard,
   storage: storageGuard,
@@ -31,7 +31,7 @@ const BY_NAME: Record<Exclude<GuardName, 'foreign'>, Guard> = {
  */
 export const findings = (
   judged: Omit<GuardContext, 'characterDevices'>,
-  names: readonly (keyof typeof BY_NAME)[] = ALL,
+  names: readonly HostGuardName[] = HOST_GUARDS,
 ): GuardFinding[] => {
   const context = {
     ...judged,
@@ -41,14 +41,12 @@ export const findings = (
   return context.devices.length === 0 ? [] : names.flatMap((name) => ask(name, context));
 };
 
-const ALL = GUARDS.filter((name) => name !== 'foreign');
-
 const once = <T extends object>(read: () => T): (() => T) => {
   let answer: T | undefined;
   return () => (answer ??= read());
 };
 
-const ask = (guard: keyof typeof BY_NAME, context: GuardContext): GuardFinding[] => {
+const ask = (guard: HostGuardName, context: GuardContext): GuardFinding[] => {
   try {
     return BY_NAME[guard](context);
   } catch (error) {
