@@ -1,5 +1,5 @@
 /**
- * What kvfio and the agent of a VMM say to each other. `agent/kvfio-agent.h` is the specification, and has the names.
+ * The messages between kvfio and the agent of a VMM. `owner/agent/kvfio-agent.h` is the specification, and has the names.
  */
 
 const AGENT_MAGIC = Buffer.from('kvfioVM\n');
