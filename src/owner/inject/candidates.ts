@@ -8,7 +8,7 @@ import type {RunningThreads} from './running-threads.js';
 import {afterStop, type CallSurroundings} from './waiting-calls.js';
 import {SyscallError} from '../../linux/errno.js';
 
-/** What is known of a thread before it is stopped. */
+/** A thread of the owner, as /proc shows it before kvfio stops it. */
 export interface OwnerThread {
   tid: number;
   comm: string;
@@ -16,13 +16,24 @@ export interface OwnerThread {
   syscall: TaskSyscall | null;
 }
 
+/** What a stop disturbs in a thread; the thread with the least is stopped first. */
+export const DISTURBANCE = {
+  /** The thread waits in a call that the kernel makes again by itself, even if kvfio is killed as it stops the thread. */
+  restarts: 0,
+  /** An earlier stop interrupted its call already, and the kernel continues that by restart_syscall, as above. */
+  continues: 1,
+  /** It waits in a call that fails with EINTR, as after a signal, if kvfio is killed as it stops the thread. */
+  fails: 2,
+  /** It runs, and may have begun any call when the stop comes. */
+  runs: 3,
+  /** Its name is one that VMMs give to vCPUs, whose guest would stand still meanwhile. */
+  vcpu: 4,
+} as const;
+
 /**
- * How much it matters to a thread that it is stopped; the least first. null when it may not be: it is a vCPU's in KVM_RUN,
+ * What stopping a thread disturbs, one of {@link DISTURBANCE}. Null when it may not be stopped: it is a vCPU's in KVM_RUN,
  * dying, stopped, traced, not interruptible, has what a signal frame cannot restore, or waits in a call that would end early
- * or of which is not known what a stop does to it.
- *
- * The kernel itself restarts the calls of the first two ranks, also if kvfio is killed as it stops the thread. Those of the third
- * fail with EINTR then, as after a signal.
+ * or for which kvfio does not know what a stop does.
  */
 export const disturbance = (
   {comm, status, syscall}: OwnerThread,
@@ -35,25 +46,25 @@ export const disturbance = (
     const after = afterStop(syscall.number, syscall.args, surroundings);
     const continues = syscall.number === SYSCALLS_X64.restart_syscall;
     if (after === 'ends-early' || (after === null && !continues)) return null;
-    if (NAMED_AS_VCPU.test(comm)) return 4;
-    return after === null ? 1 : after === 'restarts' ? 0 : 2;
+    if (NAMED_AS_VCPU.test(comm)) return DISTURBANCE.vcpu;
+    return DISTURBANCE[after ?? 'continues'];
   }
   // it may have begun a call when the stop comes
-  return NAMED_AS_VCPU.test(comm) ? 4 : 3;
+  return DISTURBANCE[NAMED_AS_VCPU.test(comm) ? 'vcpu' : 'runs'];
 };
 
 /** A thread that may be stopped. */
 export interface Candidate extends OwnerThread {
-  /** Whether it still may be. It goes on to something else at any time. */
+  /** Whether it may still be stopped. It goes on to something else at any time. */
   mayStillBe: () => boolean;
-  /** The same for what it does alone, which changes most often and is read most quickly. It waits, or has run for a while. */
+  /** The same by its call alone, which changes most often and is read most quickly: it waits in a harmless call, or has run for a while. */
   mayStopNow: () => boolean;
 }
 
 export interface CandidatesOptions {
-  /** Whether a read of a descriptor of the process waits for more than one byte. */
+  /** Whether a read of a descriptor of the process gathers: it waits for more than one byte, and may have some of them when it is interrupted. */
   gathers: (fd: number) => boolean;
-  /** What is known of those that run. */
+  /** What earlier looks have shown of the threads that run. */
   running: RunningThreads;
 }
 
@@ -89,7 +100,7 @@ export function* threadCandidates(
         return may;
       },
     };
-    if (rank === 0) yield task;
+    if (rank === DISTURBANCE.restarts) yield task;
     else others.push({task, rank});
   }
   for (const {task} of others.sort((a, b) => a.rank - b.rank)) yield task;
@@ -116,7 +127,7 @@ const unlessGone = <T>(read: () => T): T | null => {
 export const hasShadowStack = ({threadFeatures}: ProcessStatus): boolean =>
   threadFeatures?.includes('shstk') ?? false;
 
-/** Only read, write, exit and rt_sigreturn are allowed, and nothing suspends that without filters. */
+/** Mode of a thread that may only read, write, exit and rt_sigreturn. kvfio suspends only filters, which is another mode. */
 export const SECCOMP_MODE_STRICT = 1;
 
 const STOPPABLE: ReadonlySet<string> = new Set(['R', 'S', 'I']);

@@ -13,7 +13,7 @@ export type AfterStop =
 export interface CallSurroundings {
   /** Whether the thread may write at an address. */
   canWrite: (address: bigint) => boolean;
-  /** Whether a read of a descriptor waits for more than one byte. */
+  /** Whether a read of a descriptor gathers: it waits for more than one byte, and may have some of them when it is interrupted. */
   gathers: (fd: number) => boolean;
 }
 
