@@ -6,6 +6,7 @@ import {printableJson} from '../printable.js';
 import type {Assignable} from '../vfio/eligibility/assess.js';
 import type {CheckId} from '../vfio/eligibility/check.js';
 import type {Format} from './format.js';
+import {COHERENT, isFree} from './group-state.js';
 import {KINDS, kindsOf} from './kinds.js';
 import type {Reading, Unread} from './reading.js';
 import {unreadOf} from './unread-counts.js';
@@ -145,7 +146,7 @@ const groupFacts = (
     assignable: assignable.verdict,
     assignableAfterBind: assignable.afterBind,
     obstacles: [...new Set(assignable.obstacles.filter(({certain}) => certain).map(({check}) => check))],
-    free: heldBy === null ? null : heldBy.length > 0 ? false : holders?.hidden === 0 ? true : null,
+    free: isFree(holders, group),
     heldBy,
     coherent: COHERENT[snoopControl.verdict],
     snoop: snoopControl.verdict,
@@ -199,5 +200,3 @@ const vmFacts = ({
   coherent: {coherent: true, 'non-coherent': false, unknown: null}[coherency.state],
   kvmVfioDevice: device.all.length > 0,
 });
-
-const COHERENT = {enforced: true, 'not-enforced': false, unknown: null} as const;

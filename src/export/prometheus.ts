@@ -1,5 +1,6 @@
 import {printable} from '../printable.js';
 import type {Format} from './format.js';
+import {isFree} from './group-state.js';
 import {kindsOf} from './kinds.js';
 import {unreadOf} from './unread-counts.js';
 import type {Reading} from './reading.js';
@@ -44,7 +45,7 @@ const METRICS: readonly Metric[] = [
     name: 'kvfio_group_held',
     help: `Whether a process has the group, or a device of it, open for VFIO: ${YES_NO}.`,
     samples: function* ({groups: {groups}, holders}) {
-      for (const {group} of groups) yield [{group}, held(holders, group)];
+      for (const {group} of groups) yield [{group}, HELD_IS_ONE[`${isFree(holders, group)}`]];
     },
   },
   {
@@ -168,6 +169,7 @@ const infoOf = (device: DeviceOf, group: number | ''): Labels => ({
 const YES_IS_ONE = {yes: 1, no: 0, unknown: NaN} as const;
 const ENFORCED_IS_ONE = {enforced: 1, 'not-enforced': 0, unknown: NaN} as const;
 const COHERENT_IS_ONE = {coherent: 1, 'non-coherent': 0, unknown: NaN} as const;
+const HELD_IS_ONE = {true: 0, false: 1, null: NaN} as const;
 const PASS_IS_ONE = {pass: 1, fail: 0, unknown: NaN} as const;
 
 type GroupOf = Reading['groups']['groups'][number];
@@ -187,6 +189,3 @@ function ofVms(value: (vm: VmOf) => number): Metric['samples'] {
       value(vm),
     ]);
 }
-
-const held = (holders: Reading['holders'], group: number): number =>
-  holders === null ? NaN : holders.byGroup.has(group) ? 1 : holders.hidden > 0 ? NaN : 0;
