@@ -9,6 +9,8 @@ const DOCUMENTS = [
   ['diff-baseline', 'src/diff/baseline-document.ts', 'BaselineDocument'],
   ['export', 'src/commands/export.ts', 'ExportDocument'],
   ['export-ansible', 'src/export/ansible.ts', 'AnsibleFacts'],
+  ['export-nfd-object', 'src/export/nfd-object.ts', 'NodeFeature'],
+  ['export-cdi', 'src/export/cdi.ts', 'CdiSpec'],
   ['lab', 'src/commands/lab.ts', 'LabDocument'],
   ['change', 'src/kvm-vfio/change-document.ts', 'ChangeDocument'],
   ['status', 'src/kvm-vfio/status.ts', 'StatusDocument'],

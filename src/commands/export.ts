@@ -3,6 +3,7 @@ import {BaseCommand} from '../cli/base-command.js';
 import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
 import {usageFailure} from '../cli/usage/usage-failure.js';
 import {FORMAT_NAMES, FORMATS, type FormatName} from '../export/formats.js';
+import {isNodeName} from '../export/node-name.js';
 import {takeReading, type Unread} from '../export/reading.js';
 import {writeExport} from '../export/write-export.js';
 import type {Failure} from '../failure.js';
@@ -21,6 +22,8 @@ export interface ExportDocument {
   /** The parts of the machine that could not be read, and why. */
   unread: Unread[];
   warnings: Warning[];
+  /** What the file leaves out, and why it is as it is, as sentences. */
+  notes: string[];
 }
 
 /** Where programs look for a format, if they look anywhere. */
@@ -30,7 +33,7 @@ const placeLine = (name: FormatName): string[] => {
 };
 
 export default class Export extends BaseCommand {
-  static override summary = 'Write what kvfio knows of this host for monitoring, Ansible or libvirt.';
+  static override summary = 'Write what kvfio knows of this host for other programs.';
 
   static override description = `${FORMAT_NAMES.map((name) => `${name}: ${FORMATS[name].summary}`).join('\n')}
 
@@ -54,18 +57,26 @@ The exit code is 0 whatever kvfio could read of the host, and the answer itself 
         '<%= config.bin %> <%= command.id %> prometheus --out /var/lib/prometheus/node-exporter/kvfio.prom',
     },
     {
+      description: 'GPUs and others for containers: podman run --device kvfio/vfio=group12',
+      command: '<%= config.bin %> <%= command.id %> cdi --out /etc/cdi/kvfio.json',
+    },
+    {
       description: 'metrics of another machine',
       command: '<%= config.bin %> <%= command.id %> prometheus --sysroot machine.json.gz',
     },
   ];
 
   static override args = {
-    format: Args.string({required: true, options: FORMAT_NAMES, description: 'what to write'}),
+    format: Args.string({required: true, options: [...FORMAT_NAMES], description: 'what to write'}),
   };
 
   static override flags = {
     out: Flags.string({char: 'o', description: 'file to write, in place of stdout', helpValue: 'FILE'}),
     force: Flags.boolean({char: 'f', description: 'replace the file even if kvfio did not write it'}),
+    node: Flags.string({
+      description: 'node that an nfd-object is about, in place of this host',
+      helpValue: 'NAME',
+    }),
     sysroot: sysrootFlag,
   };
 
@@ -75,12 +86,15 @@ The exit code is 0 whatever kvfio could read of the host, and the answer itself 
     if (out === undefined && this.jsonEnabled()) throw twoDocuments();
     const name = args.format as FormatName;
     const format = FORMATS[name];
+    if (flags.node !== undefined) checkNode(flags.node, name);
     const reading = await takeReading(openTree(flags.sysroot), {
       kvfioVersion: this.config.version,
       parts: format.parts,
+      ...(flags.node === undefined ? {} : {node: flags.node}),
     });
     const {groups, ungrouped, warnings} = reading.groups;
     const devices = ungrouped.length + groups.reduce((sum, group) => sum + group.devices.length, 0);
+    const notes = format.notes?.(reading) ?? [];
     let document: ExportDocument | null = null;
     if (out === undefined) await this.printManyPieces(format.pieces(reading));
     else {
@@ -89,15 +103,29 @@ The exit code is 0 whatever kvfio could read of the host, and the answer itself 
       const {unread} = reading;
       document = {
         ...{schemaVersion: 1, format: name, file: out, bytes: bytes.length},
-        ...{groups: groups.length, devices, unread, warnings},
+        ...{groups: groups.length, devices, unread, warnings, notes},
       };
       if (!this.jsonEnabled())
         this.printLines([`${out}: ${groups.length} groups, ${devices} devices, ${bytes.length} bytes`]);
     }
+    for (const note of notes) this.note(note);
     await this.warnOf([...reading.unread.map(({reason}) => ({message: reason})), ...warnings]);
     return document;
   }
 }
+
+const checkNode = (node: string, format: FormatName): void => {
+  if (format !== 'nfd-object')
+    throw usageFailure(
+      `--node names the node of an nfd-object, and ${format} names none.`,
+      'Leave out --node.',
+    );
+  if (!isNodeName(node))
+    throw usageFailure(
+      `Kubernetes has no node with the name ${JSON.stringify(node)}.`,
+      'Name one as "kubectl get nodes" prints it, of at most 63 characters.',
+    );
+};
 
 const twoDocuments = (): Failure =>
   usageFailure(

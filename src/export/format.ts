@@ -13,6 +13,8 @@ export interface Format {
    * a file as its own, which it may replace.
    */
   mark: string;
+  /** What whoever wrote the file should know of what is in it and what is not, as sentences. */
+  notes?: (reading: Reading) => string[];
   /** The file, in pieces. */
   pieces: (reading: Reading) => Iterable<string>;
 }

@@ -1,11 +1,21 @@
 import {ansible} from './ansible.js';
+import {cdi} from './cdi.js';
 import type {Format} from './format.js';
 import {libvirt} from './libvirt.js';
+import {nfdObject} from './nfd-object.js';
+import {nfd} from './nfd.js';
 import {prometheus} from './prometheus.js';
 
-/** Every format by the name that the command line has for it. */
-export const FORMATS = {prometheus, ansible, libvirt} as const satisfies Record<string, Format>;
+/** What the command line calls each format. */
+export const FORMAT_NAMES = ['prometheus', 'ansible', 'libvirt', 'nfd', 'nfd-object', 'cdi'] as const;
 
-export type FormatName = keyof typeof FORMATS;
+export type FormatName = (typeof FORMAT_NAMES)[number];
 
-export const FORMAT_NAMES = Object.keys(FORMATS) as FormatName[];
+export const FORMATS: Readonly<Record<FormatName, Format>> = {
+  prometheus,
+  ansible,
+  libvirt,
+  nfd,
+  'nfd-object': nfdObject,
+  cdi,
+};

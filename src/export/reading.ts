@@ -11,6 +11,7 @@ import {readCdevNodes, type CdevNode} from '../vfio/cdev-node.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import type {Examined} from '../vfio/eligibility/check.js';
 import {RememberedFacts} from '../vfio/eligibility/remembered-facts.js';
+import {ownNodeName} from './node-name.js';
 import {readGroupNodes, type GroupNode} from '../vfio/group-node.js';
 import {holdersAmong, readOpenNodes} from '../vfio/holders.js';
 
@@ -22,6 +23,8 @@ export interface Reading {
   kvfioVersion: string;
   /** Seconds since 1970. */
   time: number;
+  /** Name of the machine as a node of Kubernetes; null where that is unknown. */
+  node: string | null;
   groups: GroupsDocument;
   /** The nodes that VFIO has made. */
   nodes: {groups: readonly GroupNode[]; cdevs: readonly CdevNode[]};
@@ -50,7 +53,11 @@ export interface Holders {
 /** Reads a machine once, and each part from that. Whatever a part throws as a failure becomes an entry of `unread`. */
 export const takeReading = async (
   tree: HostTree,
-  {kvfioVersion, parts}: {kvfioVersion: string; parts: readonly ReadingPart[]},
+  {
+    kvfioVersion,
+    parts,
+    node = ownNodeName(tree),
+  }: {kvfioVersion: string; parts: readonly ReadingPart[]; node?: string | null},
 ): Promise<Reading> => {
   const time = Date.now() / 1000;
   const opened = openHost(tree, {
@@ -77,7 +84,7 @@ export const takeReading = async (
   const holders = await read('holders', () => readHolders(tree, nodes));
   // last, because it makes the groups its own
   const groups = groupsDocument(host, null, {explain: false, regions: true, examined});
-  return {kvfioVersion, time, groups, nodes, doctor, vms, holders, unread};
+  return {kvfioVersion, time, node, groups, nodes, doctor, vms, holders, unread};
 };
 
 /** The doctor asks of each group what the document of the groups asks. */

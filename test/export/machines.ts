@@ -52,3 +52,14 @@ export const withBytes = (): Machine => {
   built.write('usr/share/misc/pci.ids', Buffer.from('10de  NV\xff\xc3\n\t1b80  \xa0x\n', 'latin1'));
   return built;
 };
+
+/** A machine whose VFIO has nodes of groups, as most have, of cdevs, or of both. */
+export const withNodes = (
+  spec: MachineSpec,
+  {groups = [], cdevs = []}: {groups?: readonly string[]; cdevs?: readonly string[]},
+): Machine => {
+  const built = machine(spec);
+  for (const [at, group] of groups.entries()) built.write(`sys/class/vfio/${group}/dev`, `511:${at}\n`);
+  for (const [at, name] of cdevs.entries()) built.write(`sys/class/vfio-dev/${name}/dev`, `510:${at}\n`);
+  return built;
+};

@@ -17,6 +17,8 @@ export const documentOf = <T>(
     | 'diff-baseline'
     | 'export'
     | 'export-ansible'
+    | 'export-nfd-object'
+    | 'export-cdi'
     | 'change'
     | 'status'
     | 'vm'
