@@ -1,6 +1,7 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
 import {groupsLines, noGroupsLine} from '../cli/answers/groups-text.js';
+import {leftOutLines, rankingLines} from '../cli/answers/ranking-text.js';
 import {INT_MAX} from '../cli/flags/int-max.js';
 import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/answers/groups-table.js';
@@ -8,7 +9,9 @@ import type {Column, Needed} from '../cli/output/table.js';
 import {tableChoice, tableFlags, type TableChoice} from '../cli/flags/table-flags.js';
 import {usageFailure} from '../cli/usage/usage-failure.js';
 import type {Device} from '../iommu/device.js';
+import type {Host} from '../iommu/host.js';
 import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../groups/groups-document.js';
+import {rankingOf} from '../groups/ranking/ranking-of.js';
 import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../pci/class.js';
 import {selector} from '../iommu/select.js';
@@ -16,6 +19,9 @@ import type {Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../host/directory-tree.js';
 import {openTree} from '../host/open-tree.js';
 import {examine} from '../vfio/eligibility/examined.js';
+
+/** Kinds of devices that are given to VMs for their own sake. */
+const RANKED_KINDS = ['gpu', 'nic', 'nvme', 'usb'] as const satisfies readonly ClassFilter[];
 
 export default class Groups extends BaseCommand {
   static override summary = 'Show the IOMMU groups, and whether the IOMMU makes their DMA coherent.';
@@ -28,16 +34,22 @@ ASSIGNABLE is "yes", "no", "unknown", or "after bind" if "kvfio bind" is all tha
 
 Among the other --columns, OBSTACLES has the names of these checks. VIABLE has "blocks" for a member whose driver keeps the group from being viable. NOSNOOP is the Enable No Snoop bit of the device: "on" lets it send such requests, and without root it is "unknown".
 
-Filters choose devices. In --json their groups stay whole, and each device says whether it matched.`;
+Filters choose devices. In --json their groups stay whole, and each device says whether it matched.
 
-  static override usage = 'groups [FLAGS]';
+--rank puts the groups into the order in which a VM should get them. These criteria decide, the first that differs: whether a VM can have the group, and before or after "kvfio bind"; how many functions go together; with --numa, the distance to that NUMA node; how the functions are reset, and what a reset of the bus takes along; and whether one of them is the boot display. Where all are equal, the smaller number comes first. With --columns or --csv the places are a table. --coherent leaves out a group whose verdict is "unknown", too, and a note names it.`;
+
+  static override usage = ['groups [FLAGS]', 'groups --rank [--for KIND] [--numa N] [--coherent] [FLAGS]'];
 
   static override examples = [
-    {description: 'all groups', command: '<%= config.bin %> <%= command.id %>'},
     {
       description: 'what a VM gets, and why',
       command: '<%= config.bin %> <%= command.id %> --group 12 --explain',
     },
+    {
+      description: 'which GPU to give to a VM',
+      command: '<%= config.bin %> <%= command.id %> --rank --for gpu --numa 0',
+    },
+    {description: 'all groups', command: '<%= config.bin %> <%= command.id %>'},
     {
       description: 'addresses of the GPUs that make a VM non-coherent',
       command:
@@ -90,8 +102,33 @@ Filters choose devices. In --json their groups stay whole, and each device says 
       exclusive: ['csv', 'columns', 'sort', 'no-header'],
       description: 'say in words what the answers mean and rest on',
     }),
+    rank: Flags.boolean({
+      description: 'order the groups as a VM should get them, each with the reasons for its place',
+      helpGroup: 'RANK',
+      exclusive: ['explain', 'regions'],
+    }),
+    for: Flags.option({options: RANKED_KINDS, multiple: true})({
+      description: `rank only groups with a device of this kind: ${RANKED_KINDS.join(', ')}`,
+      helpGroup: 'RANK',
+      helpValue: 'KIND',
+      dependsOn: ['rank'],
+      exclusive: ['class'],
+    }),
+    numa: Flags.integer({
+      description: 'rank groups near this NUMA node before others',
+      min: 0,
+      max: INT_MAX,
+      helpGroup: 'RANK',
+      helpValue: 'N',
+      dependsOn: ['rank'],
+    }),
+    coherent: Flags.boolean({
+      description: 'rank only groups whose verdict is "enforced": with them a VM stays coherent',
+      helpGroup: 'RANK',
+      dependsOn: ['rank'],
+    }),
     regions: Flags.boolean({description: 'show the reserved regions of each group', helpGroup: 'OUTPUT'}),
-    sysroot: sysrootFlag,
+    sysroot: {...sysrootFlag, helpGroup: 'SETUP'},
     ...tableFlags(GROUPS_COLUMNS),
   };
 
@@ -108,26 +145,30 @@ Filters choose devices. In --json their groups stay whole, and each device says 
         `--device takes one address or one pair of ids, not "${list}".`,
         'Give each device a --device of its own.',
       );
-    const isFiltered = [flags.class, flags.driver, flags.snoop, flags.device].some(
-      (each) => each !== undefined,
-    );
-    const usual = isFiltered ? [...USUAL_GROUPS_COLUMNS, 'members'] : USUAL_GROUPS_COLUMNS;
+    const classes = flags.for ?? flags.class;
+    const isFiltered = [classes, flags.driver, flags.snoop, flags.device].some((each) => each !== undefined);
+    const usual = [
+      ...(flags.rank ? ['place'] : []),
+      ...USUAL_GROUPS_COLUMNS,
+      ...(isFiltered ? ['members'] : []),
+    ];
     const table = tableChoice(GROUPS_COLUMNS, usual, flags);
     const tree = openTree(flags.sysroot);
-    const assigns = flags.explain || this.needs(table, 'assignable');
+    const assigns = flags.explain || flags.rank || this.needs(table, 'assignable');
     const opened = openHost(tree, {
-      onlyGroups: flags.group,
+      // a reset of the bus may reach other groups
+      onlyGroups: flags.rank ? undefined : flags.group,
       paths: flags.explain,
       regions: flags.regions || assigns,
-      details: flags.explain || this.needs(table, 'details'),
+      details: flags.explain || flags.rank || this.needs(table, 'details'),
       noSnoop: flags.explain || this.needs(table, 'noSnoop'),
       names: new DirectoryTree(),
     });
-    const obstacles = flags.explain || this.needs(table, 'obstacles');
+    const obstacles = flags.explain || flags.rank || this.needs(table, 'obstacles');
     const options = {...flags, obstacles, examined: assigns ? examine(tree, opened) : null};
-    const selection = {classes: flags.class, drivers: flags.driver, verdicts: flags.snoop};
+    const selection = {classes, drivers: flags.driver, verdicts: flags.snoop};
     // whether something that was named is there has to be known before the first group is printed
-    if (this.jsonEnabled() && flags.group === undefined && flags.device === undefined) {
+    if (this.jsonEnabled() && !flags.rank && flags.group === undefined && flags.device === undefined) {
       const test = selector(selection, {groups: [], ungrouped: []});
       let isEmpty = test !== null;
       const wanted = test && ((device: Device) => test(device) && !(isEmpty = false));
@@ -136,13 +177,22 @@ Filters choose devices. In --json their groups stay whole, and each device says 
       if (await this.printDocument(document)) await this.about(document, isEmpty);
       return null;
     }
-    const host = wholeHost(opened);
-    requireGroups(host, flags.group ?? []);
-    const wanted = selector({...selection, devices: flags.device}, host);
-    const document = groupsDocument(host, wanted, options);
+    const whole = wholeHost(opened);
+    requireGroups(whole, flags.group ?? []);
+    const wanted = selector({...selection, devices: flags.device}, whole);
+    const ranking = flags.rank ? rankingOf(tree, whole, flags) : null;
+    const document = groupsDocument(onlyGroups(whole, flags.group), wanted, {...options, ranking});
     if (!this.jsonEnabled()) {
-      await this.printManyLines(await groupsLines(document, {table, ...flags, ...(await this.look())}));
+      const isTable = [flags.columns, flags.sort].some((each) => each !== undefined);
+      const look = await this.look();
+      await this.printManyLines(
+        flags.rank && !isTable && !flags.csv && !flags['no-header']
+          ? rankingLines(document, look)
+          : await groupsLines(document, {table, ...flags, ...look}),
+      );
     }
+    if (document.ranking !== null)
+      for (const line of leftOutLines(document.ranking, document.ungrouped)) this.note(line);
     await this.about(document, wanted !== null && document.groups.length + document.ungrouped.length === 0);
     return document;
   }
@@ -164,3 +214,7 @@ Filters choose devices. In --json their groups stay whole, and each device says 
     return this.jsonEnabled() || columns.some(isNeeded);
   }
 }
+
+/** As if only these groups had been read; all when none is named. */
+const onlyGroups = (host: Host, ids: readonly number[] | undefined): Host =>
+  ids === undefined ? host : {...host, groups: host.groups.filter(({id}) => ids.includes(id)), ungrouped: []};

@@ -6,7 +6,9 @@ import type {Group} from '../iommu/group.js';
 import type {Host, OpenHost} from '../iommu/host.js';
 import type {Kernel} from '../iommu/kernel.js';
 import type {NoGroups} from '../iommu/no-groups.js';
+import type {Verdict} from '../iommu/snoop-control.js';
 import type {Unit} from '../iommu/unit.js';
+import type {ClassFilter} from '../pci/class.js';
 import {
   assessUngrouped,
   type Assignability,
@@ -16,6 +18,8 @@ import {
 } from '../vfio/eligibility/assess.js';
 import {assessEach} from '../vfio/eligibility/assess-alike.js';
 import type {Examined} from '../vfio/eligibility/check.js';
+import type {RankQuestion} from './ranking/criteria.js';
+import {countingCriteria, rankGroups, type GroupRank, type Ranking} from './ranking/rank-groups.js';
 
 /** A device, and whether the filters of the call select it. */
 export type ListedDevice = Device & {
@@ -43,6 +47,8 @@ export type ListedGroup = Omit<Group, 'devices' | 'id'> & {
   assignable: Assignability;
   /** Paragraphs for people; null unless asked for. */
   explanation: string[] | null;
+  /** Its place among those that a VM may get, and why; null unless asked for. */
+  rank: GroupRank | null;
 };
 
 /** What `kvfio groups --json` prints. */
@@ -53,12 +59,14 @@ export interface GroupsDocument {
   kernel: Kernel;
   /** Every IOMMU unit of the machine. */
   units: Unit[];
-  /** Groups with at least one device that is selected. */
+  /** Groups with at least one device that is selected; by number, or by place where a ranking was asked for. */
   groups: ListedGroup[];
   /** Selected devices that are in no group. */
   ungrouped: UngroupedDevice[];
   /** Why the machine has no groups; null when it has some. */
   noGroups: NoGroups | null;
+  /** By what groups have their place; null unless a ranking was asked for. */
+  ranking: Ranking | null;
   warnings: Warning[];
 }
 
@@ -73,6 +81,16 @@ export interface DocumentOptions {
   examined: Examined | null;
   /** False: of what stands in the way of groups only that there is something, which takes a quarter of the memory. */
   obstacles?: boolean;
+  /** How to rank the groups; null or absent: not at all. */
+  ranking?: RankingOptions | null;
+}
+
+/** What a ranking rests on, and which groups it is about. */
+export interface RankingOptions {
+  question: RankQuestion;
+  for: ClassFilter[] | null;
+  /** Whether only groups count of which it is known that their DMA is coherent. */
+  coherent: boolean;
 }
 
 /**
@@ -87,7 +105,9 @@ export const groupsDocument = (
   options: DocumentOptions,
 ): GroupsDocument => {
   const {origin, kernel, units, noGroups} = host;
-  const groups = [...listedGroups(host, host.groups, wanted, options)];
+  const listed = [...listedGroups(host, host.groups, wanted, options)];
+  const {groups, ranking} =
+    options.ranking == null ? {groups: listed, ranking: null} : ranked(listed, options.ranking);
   const ungrouped = listedUngrouped(host, host.ungrouped, wanted, options);
   return {
     schemaVersion: 1,
@@ -97,6 +117,7 @@ export const groupsDocument = (
     groups,
     ungrouped,
     noGroups,
+    ranking,
     warnings: [...host.warnings, ...(options.examined?.facts.warnings ?? [])],
   };
 };
@@ -123,6 +144,7 @@ export const openGroupsDocument = (
     get noGroups() {
       return rest().noGroups;
     },
+    ranking: null,
     get warnings() {
       return [...rest().warnings, ...(options.examined?.facts.warnings ?? [])];
     },
@@ -151,10 +173,35 @@ function* listedGroups(
       devices,
       assignable: obstacles ? assessment.group : verdictOf(assessment.group),
       explanation,
+      rank: null,
       reservedRegions: regions ? group.reservedRegions : null,
     });
   }
 }
+
+/** Groups get their places, and lose those that are not to be given. */
+const ranked = (
+  groups: readonly ListedGroup[],
+  {question, for: kinds, coherent}: RankingOptions,
+): {groups: ListedGroup[]; ranking: Ranking} => {
+  const verdictOf = ({snoopControl}: ListedGroup): Verdict => snoopControl.verdict;
+  const kept = coherent ? groups.filter((group) => verdictOf(group) === 'enforced') : groups;
+  return {
+    groups: rankGroups(
+      kept.map((group) => ({group, assignable: group.assignable})),
+      question,
+    ).map(({candidate: {group}, rank}) => Object.assign(group, {rank})),
+    ranking: {
+      for: kinds,
+      numa: question.numa,
+      coherent,
+      criteria: countingCriteria(question).map(({id}) => id),
+      unknownCoherency: coherent
+        ? groups.filter((group) => verdictOf(group) === 'unknown').map(({id}) => id)
+        : [],
+    },
+  };
+};
 
 function* filtered<T>(items: Iterable<T>, test: (item: T) => boolean): Generator<T> {
   for (const item of items) if (test(item)) yield item;

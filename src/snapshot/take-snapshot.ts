@@ -3,6 +3,7 @@ import {diagnose} from '../doctor/doctor.js';
 import {machineOf} from '../doctor/machine.js';
 import {emptyCapture, RecordingTree, type Capture} from '../host/capture.js';
 import type {HostTree} from '../host/tree.js';
+import {readRankFacts} from '../groups/ranking/rank-facts.js';
 import {readHost, type Host} from '../iommu/host.js';
 import {cutNames} from '../host/kernel-names.js';
 import {cutKernelConfig} from '../host/kernel-config.js';
@@ -34,6 +35,7 @@ export const takeSnapshot = (
   diagnose(null, machineOf(recorder, null));
   const host = readHost(recorder, {paths: true, regions: true});
   readForDryRun(recorder, host);
+  readRankFacts(recorder, host);
   const examined = examine(recorder, host);
   for (const group of host.groups) assess(examined, group);
   for (const device of host.ungrouped) assessUngrouped(examined, device);

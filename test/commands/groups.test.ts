@@ -31,6 +31,64 @@ const groups = async (...argv: string[]): Promise<{exit: number; lines: string[]
 const json = async (...argv: string[]): Promise<GroupsDocument> =>
   documentOf((await groups('--json', ...argv)).lines.join('\n'), 'groups');
 
+describe('kvfio groups --rank', () => {
+  it('prints the groups in the order of their places, each with its reasons in words', async () => {
+    const {lines, exit} = await groups('--rank');
+    assert.equal(exit, 0);
+    assert.deepEqual(
+      lines.filter((line) => /^\d/.test(line)).map((line) => line.replace(/:.*/, '')),
+      ['1. group 0, before group 2 by isolation', '2. group 2, before group 1 by assignable', '3. group 1'],
+    );
+    assert.match(
+      lines.map((line) => line.trim()).join(' '),
+      /reset: 0000:01:00\.1 is reset only with its bus, which also resets 0000:01:00\.0 of the group/,
+    );
+    for (const line of lines) assert.ok(line.length <= 80, line);
+  });
+
+  it('has the same places in a document that keeps to its schema, and in a table', async () => {
+    const document = await json('--rank', '--numa', '1');
+    assert.deepEqual(document.ranking?.criteria, [
+      'assignable',
+      'isolation',
+      'numa',
+      'reset',
+      'boot-display',
+    ]);
+    assert.deepEqual(
+      document.groups.map(({rank}) => rank?.place),
+      [1, 2, 3],
+    );
+    const {lines} = await groups('--rank', '--numa', '1', '--columns', 'place,group', '--no-header');
+    assert.deepEqual(
+      [...new Set(lines)].map((line) => line.split(/ +/).map(Number)),
+      document.groups.map(({group}, at) => [at + 1, group]),
+    );
+  });
+
+  it('is about groups with a device of a kind, or of a number', async () => {
+    const numbers = async (...argv: string[]): Promise<number[]> =>
+      (await json('--rank', ...argv)).groups.map(({group}) => group);
+    assert.deepEqual(await numbers('--for', 'gpu'), [0, 2]);
+    assert.deepEqual(await numbers('--for', 'nic', '--for', 'nvme'), []);
+    assert.deepEqual(await numbers('--group', '2'), [2]);
+    assert.deepEqual(await numbers('--coherent'), [2, 1]);
+  });
+
+  it('says which groups --coherent leaves out because nobody knows their verdict', async () => {
+    using built = machine({units: {odd: {files: {}}}, groups: {4: [pci('0000:01:00.0', {unit: 'odd'})]}});
+    const {stderr, exit} = await groups('--sysroot', built.root, '--rank', '--coherent');
+    assert.equal(exit, 0);
+    assert.match(stderr, /--coherent leaves out group 4, whose verdict is unknown\./);
+  });
+
+  it('has no places and no ranking unless they are asked for', async () => {
+    const document = await json();
+    assert.equal(document.ranking, null);
+    assert.deepEqual([...new Set(document.groups.map(({rank}) => rank))], [null]);
+  });
+});
+
 describe('kvfio groups', () => {
   for (const [name, spec] of Object.entries(MACHINES)) {
     it(`prints documents that keep to their schema, and plain text, on a machine with ${name}`, async () => {

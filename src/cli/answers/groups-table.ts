@@ -158,6 +158,11 @@ export const GROUPS_COLUMNS: readonly Column<GroupsRow>[] = [
     flexible: true,
     text: ({device}) => device?.resetMethods?.join(' ') ?? '',
   },
+  {
+    name: 'place',
+    text: ({group}) => String(group?.rank?.place ?? ''),
+    compare: (a, b) => (a.group?.rank?.place ?? Infinity) - (b.group?.rank?.place ?? Infinity) || 0,
+  },
 ];
 
 /** How many devices the group has, and how many of them a filter leaves out: `3 (2 hidden)`. */

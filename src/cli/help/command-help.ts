@@ -3,6 +3,7 @@ import {beside, visibleLength, wrapped} from '../output/wrap.js';
 
 /** Groups of flags that a first look does without; `--help --all` and docs/commands.md have them. */
 const LATER: readonly string[] = [
+  'RANK',
   'SETUP',
   'OWNER',
   'TABLE',

@@ -11,6 +11,7 @@ export const FLAG_KINDS: Readonly<Record<string, FlagKind>> = {
   warmup: 'number',
   cpu: 'number',
   'cpus-visited': 'number',
+  numa: 'number',
   timeout: 'seconds',
   duration: 'seconds',
   spread: 'seconds',

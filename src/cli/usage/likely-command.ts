@@ -218,7 +218,10 @@ const flagOf = (word: string, flags: readonly FlagShape[]): string[] | null => {
   for (const name of FLAGS_OF_KIND[kind]) {
     if (flags.some((flag) => flag.name === name)) return [`--${name}`, word];
   }
-  const takers = flags.filter(({options}) => options?.includes(word));
+  // one that needs another flag is meant only beside it
+  const takers = flags.filter(
+    ({options, dependsOn = []}) => options?.includes(word) === true && dependsOn.length === 0,
+  );
   return takers.length === 1 ? [`--${takers[0]?.name ?? ''}`, word] : null;
 };
 

@@ -1,0 +1,35 @@
+import type {Attributes} from './attributes.js';
+
+/** The NUMA nodes of a machine that are online, and how far they are from each other. */
+export interface NumaNodes {
+  /** In ascending order. */
+  online: readonly number[];
+  /** From one node to another, in the units of the firmware's SLIT, where 10 is a node itself; null when it is not shown. */
+  distance: (from: number, to: number) => number | null;
+}
+
+const NODES = '/sys/devices/system/node';
+
+/** Null on a machine that shows no nodes: a kernel without CONFIG_NUMA, or a snapshot that kvfio 0.2.0 or older took. */
+export const readNumaNodes = (attributes: Attributes): NumaNodes | null => {
+  const online = numbersOf(attributes.text(`${NODES}/online`) ?? '');
+  if (online.length === 0) return null;
+  const rows = new Map(online.map((node) => [node, readRow(attributes, node, online.length)]));
+  return {online, distance: (from, to) => rows.get(from)?.[online.indexOf(to)] ?? null};
+};
+
+/** One number for each node that is online (drivers/base/node.c, node_read_distance()). */
+const readRow = (attributes: Attributes, node: number, count: number): number[] | null => {
+  const numbers = (attributes.text(`${NODES}/node${node}/distance`) ?? '').split(/\s+/).map(Number);
+  return numbers.length === count && numbers.every((each) => Number.isInteger(each) && each > 0)
+    ? numbers
+    : null;
+};
+
+/** Takes a list such as `0-1,4` apart (lib/vsprintf.c, `%*pbl`); empty when it is none. */
+const numbersOf = (list: string): number[] =>
+  list.split(',').flatMap((part) => {
+    const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
+    if (first === undefined) return [];
+    return Array.from({length: Math.max(0, Number(last) - Number(first) + 1)}, (_, at) => Number(first) + at);
+  });
