@@ -2,6 +2,7 @@
 const rows = [
   ['commands'],
   ['cli'],
+  ['watch'],
   ['snapshot', 'diff', 'export'],
   ['lab', 'probe', 'doctor', 'groups'],
   ['kvm-vfio'],

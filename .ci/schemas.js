@@ -22,6 +22,7 @@ const DOCUMENTS = [
   ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
   ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
   ['vms-watch', 'src/kvm-vfio/diff-vms.ts', 'WatchDocument'],
+  ['watch', 'src/watch/watch-line.ts', 'WatchLine'],
   ['doctor', 'src/doctor/doctor.ts', 'DoctorDocument'],
   ['completion', 'src/commands/completion.ts', 'CompletionDocument'],
   ['error', 'src/cli/output/report.ts', 'ErrorDocument'],

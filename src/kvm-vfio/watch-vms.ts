@@ -1,4 +1,4 @@
-import {setTimeout as sleep} from 'node:timers/promises';
+import {VmEvents} from '../vm/vm-events.js';
 import {diffVms, type WatchDocument} from './diff-vms.js';
 import {listVms, type ListedVm, type VmsDocument} from './vms.js';
 
@@ -6,7 +6,7 @@ import {listVms, type ListedVm, type VmsDocument} from './vms.js';
 export type WatchedVm = Pick<WatchDocument, 'event' | 'vm'>;
 
 export interface WatchOptions {
-  /** Milliseconds between two looks. */
+  /** Milliseconds between two looks, if no VM comes or goes. */
   interval: number;
   /** Ends it. */
   signal: AbortSignal;
@@ -18,14 +18,16 @@ export interface WatchOptions {
   onVms: (vms: readonly WatchedVm[]) => Promise<void>;
 }
 
-/** Looks at the VMs of this host again and again, until `signal` is aborted. */
+/** Looks at the VMs of this host when one comes or goes, and at intervals for what else changes, until `signal` is aborted. */
 export const watchVms = async ({interval, signal, shown, onFirst, onVms}: WatchOptions): Promise<void> => {
+  // before the first look, so that nothing is missed in between
+  using events = new VmEvents();
   try {
     let seen = await listVms();
     await onFirst(seen);
     await onVms(seen.vms.map((vm) => ({event: 'present', vm})));
     for (;;) {
-      await sleep(interval, undefined, {signal});
+      await events.next(interval, signal);
       const now = await listVms();
       await onVms(diffVms(seen.vms, now.vms, shown));
       seen = now;

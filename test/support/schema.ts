@@ -24,6 +24,7 @@ export const documentOf = <T>(
     | 'vm'
     | 'vms'
     | 'vms-watch'
+    | 'watch'
     | 'doctor'
     | 'bind'
     | 'unbind'

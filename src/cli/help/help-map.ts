@@ -10,7 +10,7 @@ export const HELP_MAP: readonly HelpSection[] = [
     title: 'look',
     entries: [
       [['groups'], 'IOMMU groups, and whether their DMA is coherent'],
-      [['vms'], 'VMs of this host, and the groups that they hold'],
+      [['vms', 'watch'], 'VMs of this host and their groups; what changes'],
       [['status'], 'one VM: its kvm-vfio device, and what WBINVD does'],
       [['doctor', 'export'], 'what this host lacks; its facts for other programs'],
       [['snapshot', 'diff'], 'a machine in one file; what differs of two'],

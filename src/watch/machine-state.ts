@@ -1,0 +1,31 @@
+import type {ComparedDevice, ComparedGroup, ComparedMachine} from '../diff/machine.js';
+
+/** What `kvfio watch` follows of a device. */
+export type WatchedDevice = Omit<ComparedDevice, 'serial' | 'place'>;
+
+/** What it follows of a group. */
+export type WatchedGroup = Omit<ComparedGroup, 'devices'> & {
+  /** Addresses of the members. */
+  devices: string[];
+};
+
+/** What is known of a machine at a moment. */
+export interface MachineState {
+  /** By their folders in /sys. */
+  devices: Map<string, WatchedDevice>;
+  /** By their numbers. */
+  groups: Map<number, WatchedGroup>;
+}
+
+export const stateOf = ({devices, groups}: ComparedMachine): MachineState => ({
+  devices: new Map(devices.map((device) => [device.path, watchedDevice(device)])),
+  groups: new Map(
+    groups.map((group) => [group.group, {...group, devices: group.devices.map(({address}) => address)}]),
+  ),
+});
+
+const watchedDevice = (device: ComparedDevice): WatchedDevice => ({
+  ...{address: device.address, bus: device.bus, path: device.path, ids: device.ids, name: device.name},
+  ...{group: device.group, driver: device.driver, iommu: device.iommu},
+  ...{snoop: device.snoop, assignable: device.assignable, afterBind: device.afterBind},
+});

@@ -1,0 +1,226 @@
+import {setImmediate as turn} from 'node:timers/promises';
+import {changesOf, type FactValues} from '../diff/change.js';
+import {readCompared} from '../diff/machine.js';
+import type {Warning} from '../host/attributes.js';
+import {DirectoryTree} from '../host/directory-tree.js';
+import {diffVms} from '../kvm-vfio/diff-vms.js';
+import {listVms, type ListedVm} from '../kvm-vfio/vms.js';
+import {Deadline} from '../linux/deadline.js';
+import {SyscallError} from '../linux/errno.js';
+import {POLLIN, ready} from '../linux/readiness.js';
+import {UeventSocket} from '../linux/socket/uevent-socket.js';
+import {applyUevent} from './apply-uevent.js';
+import {EndedProcesses} from './ended-processes.js';
+import {stateOf, type MachineState} from './machine-state.js';
+import {stateEvents} from './state-events.js';
+import {
+  deviceEvent,
+  groupEvent,
+  hostEvent,
+  vmEvent,
+  watchChanges,
+  type WatchEvent,
+  type WatchKind,
+} from './watch-line.js';
+
+export interface WatchOptions {
+  /** Ends it. */
+  signal: AbortSignal;
+  /** Milliseconds from one look at the VMs to the next: the kernel does not report which VFIO files they have. */
+  interval: number;
+  /** Bytes for messages of the kernel that wait; absent, enough for a large burst. */
+  room?: number;
+  /** What to report. */
+  kinds: ReadonlySet<WatchKind>;
+  /** Gets what is reported, in its order. */
+  onEvents: (events: readonly WatchEvent[]) => void;
+  /** Gets what could not be read at the beginning. */
+  onWarnings: (warnings: readonly Pick<Warning, 'message'>[]) => Promise<void>;
+}
+
+/**
+ * Reports what is there, and then what becomes of the devices, groups and VMs of this host, as the kernel says that something has
+ * happened, until `signal` is aborted.
+ *
+ * @throws {@link SyscallError} when the kernel's messages cannot be had
+ */
+export const watchHost = async (options: WatchOptions): Promise<void> => {
+  const watch = new HostWatch(options);
+  try {
+    await watch.run();
+  } catch (error) {
+    if (!options.signal.aborted) throw error;
+  }
+};
+
+/** What messages there were. */
+interface Heard {
+  /** The folders in /sys that they are about. */
+  folders: string[];
+  /** Whether the kernel dropped some. */
+  lost: boolean;
+  /** Whether anything is to be read again for them. */
+  matters: boolean;
+}
+
+class HostWatch {
+  readonly #options: WatchOptions;
+  #state: MachineState = {devices: new Map(), groups: new Map()};
+  #vms: readonly ListedVm[] = [];
+  /** What is to be read again. */
+  readonly #stale = new Set<'host' | 'vms'>();
+  /** Ends the present wait. */
+  #wake = new AbortController();
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+    options.signal.addEventListener('abort', () => {
+      this.#wake.abort();
+    });
+  }
+
+  async run(): Promise<void> {
+    const {signal} = this.#options;
+    // before anything is read, so that nothing is missed in between
+    using socket = UeventSocket.open(this.#options.room);
+    using ended = new EndedProcesses(() => {
+      this.#stale.add('vms');
+      this.#wake.abort();
+    });
+    await this.#begin(ended);
+    let look = Deadline.after(this.#options.interval);
+    let [quiet, latest] = [Deadline.never, Deadline.never];
+    for (;;) {
+      const isHeard = this.#hear(socket).matters;
+      if (this.#stale.size > 0) {
+        if (isHeard || latest === Deadline.never) quiet = Deadline.after(QUIET);
+        if (latest === Deadline.never) latest = Deadline.after(LONGEST);
+      }
+      signal.throwIfAborted();
+      if (quiet.passed || latest.passed) {
+        await this.#readStale(socket, ended);
+        [quiet, latest] = [Deadline.never, Deadline.never];
+      } else if (isHeard) await turn();
+      else await this.#wait(socket, quiet.or(latest).or(look));
+      if (look.passed) {
+        if (this.#follows('vm')) this.#stale.add('vms');
+        look = Deadline.after(this.#options.interval);
+      }
+    }
+  }
+
+  /** Reports what is there. */
+  async #begin(ended: EndedProcesses): Promise<void> {
+    const machine = readCompared(new DirectoryTree(), {serials: false, names: true});
+    this.#state = stateOf(machine);
+    const vms = this.#follows('vm') ? await listVms() : {vms: [], warnings: []};
+    this.#vms = vms.vms;
+    ended.follow(this.#vms.map(({pid}) => pid));
+    await this.#options.onWarnings([...machine.warnings, ...vms.warnings]);
+    this.#report([
+      ...[...this.#state.devices.values()].map((device) => deviceEvent('present', device)),
+      ...[...this.#state.groups.values()].map((group) => groupEvent('present', group)),
+      ...this.#vms.map((vm) => vmEvent('present', vm)),
+      hostEvent('ready'),
+    ]);
+  }
+
+  /** Takes what messages there are into account, and returns the folders that they are about. */
+  #hear(socket: UeventSocket): Heard {
+    const {uevents, lost} = socket.receive(AT_ONCE);
+    if (lost) {
+      // the kernel says so before it gives what it has kept
+      this.#report([hostEvent('lost')]);
+      this.#stale.add('host').add('vms');
+    }
+    let matters = lost;
+    for (const uevent of uevents) {
+      const {events, stale} = applyUevent(this.#state, uevent);
+      this.#report(events);
+      if (stale === null) continue;
+      this.#stale.add(stale);
+      matters = true;
+    }
+    return {folders: uevents.map(({path}) => `/sys${path}`), lost, matters};
+  }
+
+  async #readStale(socket: UeventSocket, ended: EndedProcesses): Promise<void> {
+    const stale = new Set(this.#stale);
+    this.#stale.clear();
+    if (stale.has('host')) {
+      const now = stateOf(readCompared(new DirectoryTree(), {serials: false, names: true}));
+      this.#keepDrivers(now, socket);
+      this.#report(stateEvents(this.#state, now));
+      this.#state = now;
+    }
+    if (stale.has('vms') && this.#follows('vm')) {
+      const {vms} = await listVms();
+      const were = new Map(this.#vms.map((vm) => [`${vm.pid} ${vm.fd}`, vm]));
+      this.#report(
+        diffVms(this.#vms, vms).map(({event, vm}) => {
+          const was = were.get(`${vm.pid} ${vm.fd}`);
+          return vmEvent(event, vm, was === undefined ? [] : watchChanges(changesOf(was, vm, VM_FACTS)));
+        }),
+      );
+      this.#vms = vms;
+      ended.follow(vms.map(({pid}) => pid));
+    }
+  }
+
+  /**
+   * Hears what came while the host was read. Of the driver that a device has meanwhile, messages report each change and what was read
+   * may be any, so the messages count, unless some were lost.
+   */
+  #keepDrivers(now: MachineState, socket: UeventSocket): void {
+    for (let rest = MOST; rest > 0; rest -= AT_ONCE) {
+      const {folders, lost} = this.#hear(socket);
+      if (folders.length === 0 || lost) return;
+      for (const folder of folders) {
+        const [known, read] = [this.#state.devices.get(folder), now.devices.get(folder)];
+        if (known !== undefined && read !== undefined) read.driver = known.driver;
+      }
+    }
+  }
+
+  async #wait(socket: UeventSocket, deadline: Deadline): Promise<void> {
+    this.#wake = new AbortController();
+    const {signal} = this.#wake;
+    try {
+      await ready(socket.fd, POLLIN, deadline, signal);
+    } catch (error) {
+      const isOver = error instanceof SyscallError && error.code === 'ETIMEDOUT';
+      if (!isOver && !signal.aborted) throw error;
+    }
+  }
+
+  #report(events: readonly WatchEvent[]): void {
+    const wanted = events.filter(({kind}) => kind === 'host' || this.#follows(kind));
+    if (wanted.length > 0) this.#options.onEvents(wanted);
+  }
+
+  #follows(kind: WatchKind): boolean {
+    return this.#options.kinds.has(kind);
+  }
+}
+
+/** What of a VM is named when it changes. */
+const VM_FACTS: FactValues<ListedVm, 'holders' | 'device' | 'groups' | 'cdevs' | 'coherency' | 'vcpus'> = {
+  holders: ({holders}) => holders.join(' '),
+  device: ({device: {all}}) => all.join(' '),
+  groups: ({groups}) => groups.map(({group}) => group).join(' '),
+  cdevs: ({cdevs}) => cdevs.map(({name}) => name).join(' '),
+  coherency: ({coherency: {state}}) => state,
+  vcpus: ({vcpus}) => (vcpus === null ? null : String(vcpus)),
+};
+
+/** Milliseconds of silence after which verdicts are read: messages come in groups. */
+const QUIET = 50;
+
+/** Milliseconds after which they are read although the kernel goes on. */
+const LONGEST = 1000;
+
+/** Messages that are taken at once, before signals and readers have their turn. */
+const AT_ONCE = 500;
+
+/** Messages that are taken after a reading; those of a burst that goes on are taken later. */
+const MOST = 100_000;
