@@ -216,6 +216,7 @@ describe('what is completed', () => {
     const isNumber = (text: string): boolean =>
       ['number', 'seconds'].includes(FLAG_KINDS[text.split(' --')[1] ?? ''] ?? '');
     assert.deepEqual([...new Set(free.filter((text) => !isNumber(text)))].sort(), [
+      'export --node',
       'lab --append',
       'lab --pci',
       'probe --dirty',
