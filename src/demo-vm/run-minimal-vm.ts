@@ -14,7 +14,7 @@ export interface ReadyVm {
 
 /** What a VM was. */
 export interface EndedVm {
-  /** As it was when it was ready. */
+  /** The VM as it was when it was ready. */
   ready: ReadyVm;
   /** Connections that it has accepted. */
   clients: number;

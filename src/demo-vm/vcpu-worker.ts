@@ -9,9 +9,9 @@ export interface VcpuTask {
   vmFd: number;
   /** The guest's memory, which this thread keeps alive too. */
   memory: SharedArrayBuffer;
-  /** Where guest-physical 0 is in it. */
+  /** Offset of guest-physical 0 in the memory. */
   offset: number;
-  /** At {@link WANTED} what the thread is to do, at {@link RESTS} whether it rests. */
+  /** Two words: at {@link WANTED} what the thread is to do, at {@link RESTS} whether it rests. */
   control: Int32Array<SharedArrayBuffer>;
 }
 

@@ -23,7 +23,7 @@ export interface Kind {
 /** Something that is not a snapshot, or one that could not be read. */
 export interface UnreadMachine {
   file: string;
-  /** As failures are called. */
+  /** Code of the failure. */
   code: string;
   why: string;
 }

@@ -48,7 +48,7 @@ const kindOf = ({type, snoopControl}: Unit): Pick<UnitDifference, 'type' | 'snoo
   snoop: snoopControl.verdict,
 });
 
-/** By name, what a unit has. */
+/** The facts of a unit, by name. */
 export const unitFacts = (unit: Unit): Record<string, string> => ({
   name: unit.name,
   type: unit.type,

@@ -29,7 +29,7 @@ export class GrubSettings {
       : `${VARIABLE} or ${VARIABLE}_DEFAULT in ${FILE}, whichever has it`;
   }
 
-  /** Where a word is put that all entries are to have: in what no later file replaces. */
+  /** The place for a word that all entries are to have: a setting that no later file replaces. */
   get placeToAdd(): string {
     const last = this.#assignments.findLast(({variable, adds}) => variable === VARIABLE && !adds);
     return placeText(last ?? {variable: VARIABLE, file: FILE});
@@ -57,7 +57,7 @@ export const readGrub = (tree: HostTree): GrubSettings | null => {
 const VARIABLE = 'GRUB_CMDLINE_LINUX';
 const FILE = '/etc/default/grub';
 
-/** Of Debian and what is made from it: read after the file, and may replace what that says. */
+/** Folder of Debian and its derivatives, which is read after the file and may replace what that says. */
 const FOLDER = '/etc/default/grub.d';
 
 const placeText = ({variable, file}: Pick<Assignment, 'variable' | 'file'>): string =>

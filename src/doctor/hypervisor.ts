@@ -8,7 +8,7 @@ export interface Hypervisor {
   nested: string;
 }
 
-/** By the firmware that it makes up (DMI), or what it calls itself in sysfs; null on bare metal. */
+/** Recognises the hypervisor by the firmware that it makes up (DMI), or by its name in sysfs; null on bare metal. */
 export const readHypervisor = (machine: Machine): Hypervisor | null => {
   if (!cpuFlags(machine)?.includes('hypervisor')) return null;
   const words = ['/sys/hypervisor/type', '/sys/class/dmi/id/sys_vendor', '/sys/class/dmi/id/product_name']

@@ -51,7 +51,7 @@ const kvmRights = (machine: Machine, {nodeOwner, nodeError, user}: Live): string
     : distribution.joinGroup(group.name);
 };
 
-/** Of group(5); one of a directory service is not there. */
+/** A group as /etc/group has it; those of a directory service are not there. */
 const groupOf = (machine: Machine, gid: number): {name: string; members: string[]} | null => {
   const line = machineText(machine, '/etc/group')
     ?.split('\n')

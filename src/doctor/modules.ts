@@ -8,7 +8,7 @@ export interface ModuleObstacle {
 
 /** A module, with the option that has it built. */
 export interface Module {
-  /** With underscores, as the kernel names it. */
+  /** Name of the module with underscores, as the kernel has it. */
   name: string;
   option: string;
 }
@@ -112,7 +112,7 @@ const INITCALLS: Record<string, readonly string[]> = {
   vfio_pci: ['vfio_pci_init', 'vfio_pci_core_init', 'vfio_init'],
 };
 
-/** That keeps the kernel from loading a module unasked; modprobe with its very name still does. */
+/** Finds a blacklist, which keeps the kernel from loading a module unasked; modprobe with its very name still loads it. */
 const blacklisted: Look = (machine, {name}) => {
   const word = machine.host.kernel.parameters?.find((parameter) =>
     listed('modprobe.blacklist', parameter, name),

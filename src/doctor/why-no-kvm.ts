@@ -119,7 +119,7 @@ const X86: Record<'vmx' | 'svm', Module> = {
   svm: {name: 'kvm_amd', option: 'CONFIG_KVM_AMD'},
 };
 
-/** By what /proc/cpuinfo calls the maker. */
+/** The extension of each maker's processors, by the maker's name in /proc/cpuinfo. */
 const VENDORS: Record<string, keyof typeof X86> = {
   GenuineIntel: 'vmx',
   CentaurHauls: 'vmx',

@@ -211,7 +211,7 @@ function* unjudged(groups: Iterable<Group>): Generator<[Group, GroupAssessment]>
   for (const group of groups) yield [group, NOT_ASKED];
 }
 
-/** Without what stands in the way: one object for all that are judged alike. */
+/** The verdicts without the obstacles: one object for all that are judged alike. */
 const verdictOf = ({verdict, afterBind}: Assignability): Assignability => {
   const key = `${verdict} ${afterBind}`;
   const known = VERDICTS.get(key) ?? {verdict, afterBind, obstacles: []};

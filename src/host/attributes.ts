@@ -92,7 +92,7 @@ export class Attributes {
     this.#warn({path, code: 'MALFORMED', message: `${path} is malformed: ${message}`});
   }
 
-  /** For what another scan may find. */
+  /** Warns of a file that another scan may find. */
   missed(path: string, message: string): void {
     this.#warn({path, code: 'EAGAIN', message: `${path} was missed: ${message}`});
   }

@@ -22,7 +22,7 @@ export class DirectoryTree implements HostTree {
   #buffer = Buffer.allocUnsafe(TEXT_LIMIT + 1);
   // of its own: who looks at one file may read another as text meanwhile
   #part = Buffer.allocUnsafe(4096);
-  /** While many files are read that lie near to each other. */
+  /** The folder that the process is in while many files are read that lie near to each other; else null. */
   #near: NearNames | null = null;
   /** Names of files of which the last that was asked for was missing. */
   readonly #missing = new Set<string>();
@@ -145,7 +145,7 @@ export class DirectoryTree implements HostTree {
   }
 }
 
-/** Where that was asked from is found out for a name that is missing for the first time only. */
+/** An error without a stack trace, which Node would have to collect: a missing name is an ordinary answer. */
 const ordinary = (syscall: string, path: string): SyscallError => {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
@@ -160,7 +160,7 @@ const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 const isAttribute = (path: string): boolean => path.startsWith('/sys/');
 
-/** That a name is not there is an ordinary answer, and for Node to say where it was asked for takes longer than to ask. */
+/** Makes a call without a stack trace for its error: a missing name is an ordinary answer, and the trace takes longer than the call. */
 const answer = <T>(syscall: string, path: string, call: () => T): T | SyscallError => {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;

@@ -82,7 +82,7 @@ const hasWhole = (text: string, name: string, isLast: boolean): boolean => {
 
 const isWord = (character: string | undefined): boolean => character !== undefined && /\w/.test(character);
 
-/** With the character before it. */
+/** Length of the longest name, with the character before it. */
 const LONGEST = Math.max(...ASKED.map((name) => name.length)) + 1;
 const PART = 64 * 1024;
 const LIMIT = 64 * 1024 * 1024;

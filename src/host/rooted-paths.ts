@@ -71,5 +71,5 @@ export class RootedPaths {
 /** Folders; a large machine has hundreds of thousands. */
 const MOST_KNOWN = 1000;
 
-/** As the kernel follows (MAXSYMLINKS in include/linux/namei.h). */
+/** The most links that the kernel follows (MAXSYMLINKS in include/linux/namei.h). */
 const MOST_LINKS = 40;

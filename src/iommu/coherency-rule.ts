@@ -53,7 +53,7 @@ export const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
   return isAtLeast(version, 5, 19) ? 'container' : 'all-units';
 };
 
-/** That of the kernel itself has the functions of a VFIO that is built in. */
+/** Where the functions of VFIO are listed. The list of the kernel itself has those of a VFIO that is built in. */
 const SOURCES: readonly {from: 'btf' | 'kallsyms'; path: string}[] = [
   {from: 'btf', path: KERNEL_NAME_FILES.vfio},
   {from: 'btf', path: KERNEL_NAME_FILES.kernel},

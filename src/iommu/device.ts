@@ -44,7 +44,7 @@ export interface Device {
   /** Whether it answers with all ones, as what has failed or does not wake does; null when it was not asked. */
   silent: boolean | null;
   snoopControl: SnoopControl;
-  /** From the root port to the device itself; null unless it was asked for, and on other buses. */
+  /** The path from the root port to the device itself; null unless it was asked for, and on other buses. */
   hops: Hop[] | null;
 }
 

@@ -3,10 +3,10 @@ import type {Kernel} from './kernel.js';
 
 /** What KVM on Intel looks at for the memory types of a guest (vmx_get_mt_mask() in arch/x86/kvm/vmx/vmx.c). */
 export interface GuestMemoryTypes {
-  /** Of a non-coherent guest its MTRRs and CR0.CD, too, until 6.11; its PAT always. */
+  /** Whether KVM honours a non-coherent guest's MTRRs and CR0.CD, as it did until 6.11; it always honours its PAT. */
   mtrrs: boolean;
   /**
-   * Of a coherent guest its PAT, where KVM_X86_QUIRK_IGNORE_GUEST_PAT is off (6.16, and stable kernels from 6.12.78 on): a VMM may
+   * Whether KVM honours a coherent guest's PAT where KVM_X86_QUIRK_IGNORE_GUEST_PAT is off (6.16, and stable kernels from 6.12.78 on): a VMM may
    * switch it off on processors with self-snoop, and TDX has it off. Where it is off, all EPT is kept when coherency changes.
    */
   patQuirk: boolean;
@@ -14,7 +14,7 @@ export interface GuestMemoryTypes {
   zaps: boolean;
 }
 
-/** Of a kernel whose release is not known: as the newest. */
+/** What a kernel's KVM looks at; a kernel of unknown release is taken for the newest. */
 export const guestMemoryTypes = ({release, stable}: Pick<Kernel, 'release' | 'stable'>): GuestMemoryTypes => {
   const version = parseKernelRelease(release ?? '');
   const since = (major: number, minor: number): boolean =>

@@ -5,7 +5,7 @@ import {readKernelCode, type KernelCode} from './kernel-code.js';
 
 /** The kernel of the machine, as far as it decides about coherency. */
 export interface Kernel extends KernelCoherency, KernelCode {
-  /** As `uname -r` says, or null when it could not be read. */
+  /** The release that `uname -r` prints; null when it could not be read. */
   release: string | null;
   /** 192 of 6.1.192, even if the release hides it; null when the machine does not show it. */
   stable: number | null;

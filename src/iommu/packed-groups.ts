@@ -11,7 +11,7 @@ export interface PackedGroups {
   groups: Pick<Group, 'id' | 'type' | 'name' | 'reservedRegions'>[];
   /** How many devices each group has. */
   sizes: number[];
-  /** Of each device: its place, its number among the kinds, and its path. */
+  /** Each of these four has one entry per device; `kindOf` has its index in `kinds`. */
   addresses: string[];
   paths: string[];
   kindOf: number[];

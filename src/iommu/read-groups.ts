@@ -13,7 +13,7 @@ export interface HelperTask {
   root: string;
   facts: SharedContext;
   ids: readonly number[];
-  /** Where the parts go. */
+  /** Port that the parts are sent to. */
   port: Threads.MessagePort;
   progress: Int32Array;
 }
@@ -125,7 +125,7 @@ interface Helpers {
   collect(parts: Map<number, GroupsPart>): boolean;
   /** Waits for more; false when nothing comes in time. */
   wait(): boolean;
-  /** Has them take no more. */
+  /** Ends the help: no further parts are claimed. */
   end(): void;
 }
 
@@ -187,7 +187,7 @@ const startHelpers = (context: GroupContext, ids: readonly number[], root: strin
   };
 };
 
-/** Below this a thread has not begun when all is read. */
+/** With fewer groups, all are read before a second thread has started. */
 const MIN_GROUPS_FOR_HELP = 1000;
 /** Each takes about 10 MB, of the 150 that a scan of 50,000 devices may take. */
 const HELPERS = 1;
@@ -196,7 +196,7 @@ const PART = 50;
 /** Milliseconds in which a thread has to send the next part. */
 const PATIENCE = 1000;
 
-/** So many parts beyond the one that is asked for may be taken by who helps; each has about 26 KB. */
+/** The helper reads at most so many parts beyond the one that is asked for; each has about 26 KB. */
 export const AHEAD = 64;
 
 /** Places in the memory by which threads agree: the next part to take. */

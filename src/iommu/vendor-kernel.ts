@@ -4,7 +4,7 @@ interface Family {
   release: RegExp;
 }
 
-/** By the form of releases: of elrepo, which builds what kernel.org has, there is none. */
+/** Vendors' kernels by the form of their releases. The kernels of elrepo are not here: it builds what kernel.org has. */
 const FAMILIES: readonly Family[] = [
   {name: 'RHEL 7', release: /^3\.10\.0-\d+(?:\.\w+)*?\.el7(?:_\d+)?(?:\.(?!elrepo)|$)/},
   {name: 'RHEL 8', release: /^4\.18\.0-\d+(?:\.\w+)*?\.el8(?:_\d+)?(?:\.(?!elrepo)|$)/},

@@ -23,7 +23,7 @@ export interface Outcome {
   closed: boolean;
   /** Whether anything is other than before. */
   changed: boolean;
-  /** By name; what no step was about is not in it. */
+  /** What became of each file, by its name. Files that no step was about are missing. */
   files: Map<string, {fd: number | null; outcome: FileOutcome}>;
 }
 
@@ -65,7 +65,7 @@ export const apply = (plan: Plan, {owner, vmFd, check, open}: ApplyOptions): Out
   }
 };
 
-/** In whom nothing is done. */
+/** An owner that executes nothing. */
 const NOBODY: Owner = {
   pid: 0,
   way: 'direct',

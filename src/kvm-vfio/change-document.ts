@@ -7,7 +7,7 @@ import type {FileOutcome} from './apply.js';
 import type {Coherency} from './coherency.js';
 import type {PlanStepText} from './plan.js';
 
-/** Which VM it is, and whose. */
+/** A VM and its owner. */
 export interface VmIdentity {
   /** Its owner's. */
   pid: number;
@@ -15,7 +15,7 @@ export interface VmIdentity {
   command: string;
   /** Number of the VM's descriptor in the owner. */
   fd: number;
-  /** Where it was received from; null when it was taken from the process. */
+  /** Socket that the VM was received from; null when it was taken from the process. */
   socket: string | null;
 }
 
@@ -41,7 +41,7 @@ export interface Remark {
 export const remarks = (warnings: readonly Warning[]): Remark[] =>
   warnings.map(({code, message}) => ({code, message}));
 
-/** Which file of VFIO it is: a group, or a device by its cdev. */
+/** A file of VFIO: a group, or a device by its cdev. */
 export interface FileIdentity {
   kind: FileNode['kind'];
   /** The IOMMU group that it is, or that the device is in; null when that is not known. */
@@ -72,7 +72,7 @@ export interface ChangeDocument {
   schemaVersion: 1;
   command: 'create' | 'add' | 'delete' | 'attach' | 'detach';
   dryRun: boolean;
-  /** In a dry run whether it would; null when only the kernel knows. */
+  /** Whether anything changed, or in a dry run would change; null when only the kernel knows. */
   changed: boolean | null;
   vm: VmIdentity;
   via: OwnerWay;
@@ -84,7 +84,7 @@ export interface ChangeDocument {
   files: ChangedFile[];
   steps: PlanStepText[];
   before: Coherency;
-  /** In a dry run the prediction. */
+  /** The state after the change; in a dry run a prediction. */
   after: Coherency;
   warnings: Remark[];
 }

@@ -8,15 +8,15 @@ export interface CoherencyRecord {
   verdict: Verdict;
   /** How many devices the file stood for, at most {@link MOST_MEMBERS}. */
   members: number;
-  /** Of their addresses: see {@link fingerprint}. */
+  /** A digest of the devices' addresses: see {@link fingerprint}. */
   fingerprint: bigint;
 }
 
 /**
  * Records on an open file itself VFIO's answer to KVM, as KVM neither shows that nor looks again when devices come or
- * go. The note is a read lock of the open file (F_OFD_SETLK) on one byte whose position says it all. Nothing else locks
+ * go. The record is a read lock of the open file (F_OFD_SETLK) on one byte whose position says it all. Nothing else locks
  * VFIO's files, /proc/PID/fdinfo shows it, and it lives as long as the open file, in whichever process that is. It takes
- * the place of an earlier note, and leaves every other lock.
+ * the place of an earlier record, and leaves every other lock.
  *
  * @throws {@link SyscallError}
  */
@@ -30,12 +30,12 @@ export const writeCoherencyRecord = (
     (BigInt(Math.min(addresses.length, MOST_MEMBERS)) << 8n) |
     BigInt(VERDICTS.indexOf(verdict) << 4) |
     VERSION;
-  for (const former of notesIn(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8')))
+  for (const former of recordsIn(readFileSync(`/proc/self/fdinfo/${file.fd}`, 'utf8')))
     unlockByte(file, former);
   lockByte(file, position);
 };
 
-/** The note on a process's open file; null when there is none, or it cannot be seen. */
+/** The record on a process's open file; null when there is none, or it cannot be seen. */
 export const readCoherencyRecord = (pid: number, fd: number): CoherencyRecord | null => {
   try {
     return parseCoherencyRecord(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'));
@@ -44,16 +44,16 @@ export const readCoherencyRecord = (pid: number, fd: number): CoherencyRecord | 
   }
 };
 
-/** Of the text of a file in /proc/PID/fdinfo (show_fd_locks in fs/locks.c). */
+/** The record in the text of a file in /proc/PID/fdinfo (show_fd_locks in fs/locks.c); null when there is none. */
 export const parseCoherencyRecord = (text: string): CoherencyRecord | null => {
-  const [position] = notesIn(text);
+  const [position] = recordsIn(text);
   if (position === undefined) return null;
   const verdict = verdictIn(position) ?? 'unknown';
   return {verdict, members: Number((position >> 8n) & 0xffn), fingerprint: position >> 16n};
 };
 
-/** Positions of the locks that are notes. */
-const notesIn = (text: string): bigint[] =>
+/** Positions of the locks that are records. */
+const recordsIn = (text: string): bigint[] =>
   [...text.matchAll(/^lock:\s+\d+: OFDLCK\s+ADVISORY\s+READ\s+-?\d+ \S+ (\d+) (\d+)$/gm)]
     .filter(([, from, to]) => from === to)
     .map(([, from]) => BigInt(from ?? 0))
@@ -69,7 +69,7 @@ export const fingerprint = (addresses: readonly string[]): bigint => {
   return hash >> 18n;
 };
 
-/** Of members that a note can count. */
+/** The largest number of devices that a record can hold. */
 export const MOST_MEMBERS = 255;
 
 const VERSION = 1n;

@@ -5,14 +5,14 @@ export interface WatchDocument {
   schemaVersion: 1;
   /** `present` was there when kvfio began to watch. */
   event: VmChange['event'] | 'present';
-  /** As it is now; of one that is gone, as it was. */
+  /** The VM as it is now; one that is gone, as it was. */
   vm: ListedVm;
 }
 
 /** What became of a VM between two looks. */
 export interface VmChange {
   event: 'appeared' | 'changed' | 'gone';
-  /** As it is now; of one that is gone, as it was. */
+  /** The VM as it is now; one that is gone, as it was. */
   vm: ListedVm;
 }
 

@@ -16,7 +16,7 @@ export interface PlannedFile {
 
 /** One thing to do. Which descriptor that needs a former step may have made. */
 export type PlanStep =
-  /** In kvfio itself; leaves nothing behind. */
+  /** kvfio itself opens the file, which leaves nothing behind. */
   | {action: 'open'; file: PlannedFile}
   /** `stays`: closing it would not undo it, see {@link Plan.closeReleases}. */
   | {action: 'create-device'; stays: boolean}

@@ -44,7 +44,7 @@ export const recordHeld = (owner: Owner, facts: VmState): void => {
   for (const file of facts.held) note(owner, facts, file);
 };
 
-/** For when it is unknown whether KVM looked: then a record that differs from VFIO's present answer proves nothing. */
+/** Notes doubt in each record that differs from VFIO's present answer, because it is unknown whether KVM has judged again. */
 export const recordDoubts = (owner: Owner, facts: VmState): void => {
   for (const file of facts.held) noteDoubt(owner, facts, file);
 };

@@ -38,7 +38,7 @@ export const verifyHeld = (
   }
 };
 
-/** With the device of another VM, ADD and DEL would part a file of the VMM's own from the VM that it is registered with. */
+/** Refuses what may be the device of another VM: there ADD and DEL would delete a file that the VMM itself has registered. */
 const refuseForeign = ({several, held}: VmState, pid: number): void => {
   const foreign = several ? held.find(({given}) => given !== true) : undefined;
   if (foreign === undefined) return;

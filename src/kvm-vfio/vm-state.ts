@@ -47,7 +47,7 @@ export interface VmState {
   /** Whether the owner has several VMs or kvm-vfio devices. */
   several: boolean;
   held: HeldFile[];
-  /** With the groups of all that was asked for and of what is held. */
+  /** The machine with the groups of all files that were asked for and that the owner holds. */
   host: Host;
   /** What says whether VFIO gives a VMM such a group. */
   examined: Examined;

@@ -50,7 +50,7 @@ export interface ListedVm {
   nameFrom: string | null;
   /** Effective user of the owner. */
   uid: number | null;
-  /** That user's name; null when /etc/passwd has none. */
+  /** Name of the user `uid`; null when /etc/passwd has none. */
   user: string | null;
   /** Null when the owner has several VMs and debugfs does not say whose they are. */
   vcpus: number | null;
@@ -145,7 +145,7 @@ export const listVms = async (root = ''): Promise<VmsDocument> => {
 interface Context {
   /** Null where it does not matter, and for another machine than this. */
   containerOf: typeof containerOf | null;
-  /** With the groups that are held; null when none is. */
+  /** The machine with the groups that VMs hold; null when none is held. */
   host: Host | null;
   kernel: Kernel;
   cpu: Cpu;

@@ -15,7 +15,7 @@ const PACKAGES = [
   ...['libc6', 'libgcc-s1', 'libstdc++6'],
 ];
 
-/** Where the guest finds them. */
+/** Paths of Node and its modules in the guest. */
 export const FOREIGN_NODE = '/usr/lib/kvfio-lab/node';
 export const FOREIGN_MODULES = '/usr/lib/kvfio-lab/node_modules';
 
@@ -24,7 +24,7 @@ export interface ForeignRootParts {
   cache: string;
   /** The PATH in which programs are looked up. */
   path: string;
-  /** With lists of the other architecture. */
+  /** An apt with the lists of the other architecture. */
   apt: Apt;
   signal: AbortSignal | undefined;
   /** Gets one line about what takes long. */

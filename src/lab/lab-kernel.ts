@@ -1,6 +1,6 @@
 /** A kernel that the lab can boot. */
 export interface LabKernel {
-  /** As `uname -r` will say it in the guest. */
+  /** The release that `uname -r` will print in the guest. */
   release: string;
   /** Path of the bzImage. */
   image: string;

@@ -14,7 +14,7 @@ const SUITES = [
 
 export type Archives = Record<(typeof SUITES)[number]['archive'], string>;
 
-/** Where an archive is when the host takes nothing from it. */
+/** Addresses of archives from which the host itself takes nothing. */
 const DEFAULT_ARCHIVES: Archives = {
   main: 'http://deb.debian.org/debian',
   security: 'http://deb.debian.org/debian-security',

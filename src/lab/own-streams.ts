@@ -50,7 +50,7 @@ const textOf = async (input: NodeJS.ReadStream): Promise<string> => {
   return Buffer.concat(parts).toString('utf8');
 };
 
-/** Which of kvfio's own streams the guest gets. */
+/** Those of kvfio's own streams that the guest gets. */
 export const streamsFor = (command: string[], onTerminal: boolean, json: boolean): LabStreams => {
   const stderr = descriptorSink(process.stderr.fd);
   if (onTerminal) {

@@ -76,10 +76,10 @@ interface Entry {
 
 type Call = (...args: unknown[]) => unknown;
 
-/** Of the C library, what only moves bytes of this process. */
+/** Functions of the C library that only move bytes of this process, which the log leaves out. */
 const UNTOLD: readonly string[] = ['addressOf', 'copyFrom'];
 
-/** Of node:fs, what is about a file by its name. */
+/** Functions of node:fs that take a file by its name. */
 const BY_NAME = [
   'openSync',
   'readFileSync',

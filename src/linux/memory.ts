@@ -126,6 +126,6 @@ export class ProcessMemory implements Disposable {
 
 const SIZEOF_IOVEC = 16;
 const MOST_PLACES = 3;
-/** With the one for where to. */
+/** Room for the places to read from, and for the one to read to. */
 const SIZEOF_IOVECS = (1 + MOST_PLACES) * SIZEOF_IOVEC;
 const EIO = 5;

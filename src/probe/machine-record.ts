@@ -93,7 +93,7 @@ const processorFields = (tree: HostTree, cpu: number): Map<string, string> | nul
   );
 };
 
-/** About 1.5 KiB for each of 8192 CPUs, the most that Linux has on x86. */
+/** Bytes of /proc/cpuinfo that are read: about 1.5 KiB for each of 8192 CPUs, the most that Linux has on x86. */
 const CPUINFO_LIMIT = 16 * 1024 * 1024;
 
 const fieldOf = (line: string): [string, string] => {

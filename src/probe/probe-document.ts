@@ -13,17 +13,17 @@ export interface ProbeDocument extends ProbeRun {
   /** `duration`: the time was over first; `interrupted`: the user wanted an end. */
   ended: Ending;
   verdict: ProbeVerdict;
-  /** Of a paired run; none otherwise. */
+  /** The groups of a paired run; empty otherwise. */
   groups: PairedGroup[];
   phases: PhaseDocument[];
-  /** Of a paired run, for each operation: with the groups less before them, and after them less before. */
+  /** The differences of a paired run, for each operation: with the groups less before them, and after them less before. */
   differences: SeriesDifference[];
   settings: {
     operations: Operation[];
-    /** Of each operation in each phase; null: as many as fitted into the duration. */
+    /** Number of samples of each operation in each phase; null: as many as fitted into the duration. */
     samples: number | null;
     warmup: number;
-    /** In seconds, of all phases together; null for no limit. */
+    /** Seconds that all phases may take together; null for no limit. */
     duration: number | null;
     /** Over how many seconds the samples of each phase were spread at least. */
     spread: number;
@@ -37,7 +37,7 @@ export interface ProbeDocument extends ProbeRun {
     pinned: number | null;
     /** CPUs that the vCPU was moved over before each sample. */
     visited: number[];
-    /** Where it was seen when samples were taken. */
+    /** CPUs on which it was seen when samples were taken. */
     seen: number[];
   };
 }
@@ -62,7 +62,7 @@ export interface PhaseDocument {
   /** The longest of these, in seconds: for so long nothing else of kvfio went on. */
   longestSlice: number;
   seconds: number;
-  /** Of these, in KVM_RUN. */
+  /** Seconds of these in KVM_RUN. */
   guestSeconds: number;
 }
 

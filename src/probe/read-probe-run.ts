@@ -23,7 +23,7 @@ export type ReadSeries = Pick<
 /** What a comparison needs of another run's document. */
 export interface ReadRun {
   clock: Clock;
-  /** Only fields that are known here; those that the file does not have are null. */
+  /** The machine record: only fields that are known here, and null for those that the file does not have. */
   machine: MachineRecord;
   series: ReadSeries[];
 }
@@ -154,7 +154,7 @@ const readHistogram = (value: unknown, place: string): ReadSeries['histogram'] =
   return {scale, edges, counts};
 };
 
-/** More ranges than any histogram has. */
+/** The most ranges that are taken from a file; no histogram of kvfio has as many. */
 const RANGES_MAX = 1000;
 
 const readMachine = (fields: Record<string, unknown>): MachineRecord => {

@@ -18,11 +18,11 @@ export const DIRTY_MAX = 1024 * 1024 * 1024;
 
 export interface RunOptions {
   operations: readonly Operation[];
-  /** Of each operation in each phase; undefined: as many as fit into the duration. */
+  /** Number of samples of each operation in each phase; undefined: as many as fit into the duration. */
   samples: number | undefined;
-  /** Of each operation, before those and not recorded. */
+  /** Number of samples of each operation that are taken first and not recorded. */
   warmup: number;
-  /** In seconds, all phases together. */
+  /** Seconds that all phases may take together; undefined: no limit. */
   duration: number | undefined;
   /** Over how many seconds each phase is spread at least, as more than one state of the host is to be seen. */
   spread: number;
@@ -30,7 +30,7 @@ export interface RunOptions {
   cpu: number | undefined;
   /** Bytes of the guest's memory that are made dirty before each sample. */
   dirty: number;
-  /** On how many CPUs of the host the vCPU is to have been before each sample. */
+  /** Number of CPUs of the host that the vCPU runs on before each sample. */
   cpusVisited: number | undefined;
   groups: readonly number[];
   /** Whether WBINVD may stop the whole host. */
@@ -60,7 +60,7 @@ export interface Run {
     pinned: number | null;
     /** The CPUs that it was moved over before each sample. */
     visited: readonly number[];
-    /** Where it was when samples were taken, as seen before each slice. */
+    /** CPUs on which samples were taken, as seen before each slice. */
     seen: readonly number[];
   };
 }

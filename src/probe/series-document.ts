@@ -28,7 +28,7 @@ export interface ProbeRun {
 export interface SeriesDifference {
   from: SeriesName;
   to: SeriesName;
-  /** In ticks; null when the two clocks differ. */
+  /** Difference in ticks; null when the two clocks differ. */
   cycles: Interval | null;
   nanoseconds: Interval;
   /** Second by first; null when that is not above 0. */

@@ -22,7 +22,7 @@ export interface ProbeEvidence {
   coherency: VmCoherency;
   paired: boolean;
   series: readonly SeriesDocument[];
-  /** Of WBINVD: with the groups less before them. */
+  /** Difference of WBINVD's times: with the groups less before them. */
   difference: SeriesDifference | null;
   /** Operations that have to make KVM leave the guest, and how often it did. */
   operations: number;

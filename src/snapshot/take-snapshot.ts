@@ -72,7 +72,7 @@ const COMMAND_LINE = '/proc/cmdline';
 const loaderMarks = (commandLine: string): string[] =>
   commandLine.match(/(?<=^|\s)(?:BOOT_IMAGE=|initrd=\\|ostree=)/g) ?? [];
 
-/** Beside the flags, the file has the board's serial number on some machines. */
+/** Leaves only the flags of /proc/cpuinfo, which has the board's serial number on some machines. */
 const cutProcessorInfo = ({parts}: Capture): void => {
   const info = parts[PROCESSOR_INFO]?.['0'];
   if (info === undefined) return;

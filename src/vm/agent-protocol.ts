@@ -54,7 +54,7 @@ export interface AgentReply {
   error: number;
   /** Number of a descriptor in the VMM, or -1. */
   fd: number;
-  /** So many {@link AgentHeld} follow. */
+  /** Number of {@link AgentHeld} that follow. */
   count: number;
 }
 
@@ -66,7 +66,7 @@ export interface AgentHeld {
   kind: (typeof KINDS)[number];
   /** The agent added it to a device and has not deleted it since. */
   registered: boolean;
-  /** Of the device node that was opened; 0 for other files. */
+  /** Number of the device node that was opened; 0 for other files. */
   major: number;
   minor: number;
 }

@@ -48,7 +48,7 @@ export class ReceivedVm implements VmSource, Disposable {
 }
 
 export interface ReceiveOptions {
-  /** For all of it, however slowly the peer sends. */
+  /** The deadline for receiving the VM, however slowly the peer sends. */
   deadline: Deadline;
   /** Wait for the socket to appear, or for somebody to listen at it. */
   wait?: boolean;

@@ -45,7 +45,7 @@ const isReserved = (address: string, trusted: ReadonlySet<number>, peer: number)
   return !shared;
 };
 
-/** By its group or by others. */
+/** Mode bits of a folder that its group or others may write to. */
 const WRITABLE = 0o022;
 const STICKY = 0o1000;
 
@@ -83,7 +83,7 @@ const wayTo = (address: string): Stats[] | null => {
   return null;
 };
 
-/** As the kernel follows (MAXSYMLINKS in include/linux/namei.h). */
+/** The most links that the kernel follows (MAXSYMLINKS in include/linux/namei.h). */
 const MOST_LINKS = 40;
 
 const namesOf = (path: string): string[] => path.split('/').filter((name) => name !== '' && name !== '.');

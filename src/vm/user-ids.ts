@@ -16,5 +16,5 @@ const mapsAllUsers = (): boolean => {
   return text === null || mapsAll(text);
 };
 
-/** By the text of /proc/PID/uid_map (user_namespaces(7)): 4294967295 ids are all, as the last, -1, is nobody's. */
+/** Whether the text of a /proc/PID/uid_map maps all ids (user_namespaces(7)): these are 4294967295, as the last, -1, is nobody's. */
 export const mapsAll = (text: string): boolean => /^\s*0\s+\d+\s+4294967295\s*$/.test(text);

@@ -6,15 +6,16 @@ import type {PeerCredentials} from '../linux/socket/unix-socket.js';
 import {trustedUsers} from './trusted-users.js';
 
 /**
- * The party that named the VM, and the processes that it may speak for. Anybody may pass a descriptor of a VM to anybody, so
- * that a process has one does not permit stopping it.
+ * The process from which kvfio has the VM (it sent it over a socket, or kvfio's user named the process), and the processes that
+ * kvfio may stop on its word. Anybody may pass a descriptor of a VM to anybody, so that a process
+ * has one does not permit stopping it.
  */
 export interface Voucher {
   /** The process that handed the VM out, or that kvfio's user named. */
   pid: number;
-  /** It may be made to act itself, whoever it belongs to. */
+  /** Whether kvfio may make this process act, whoever it belongs to. */
   speaksForItself: boolean;
-  /** Users whose processes may. */
+  /** Users whose processes kvfio may make act. */
   users: ReadonlySet<number>;
 }
 

@@ -37,7 +37,7 @@ const ABOUT_TIMES = [
   'The times are in ns, from leaving the guest to entering it again, with what tracing costs.',
 ];
 
-/** Of the vCPUs of which most exits were timed. */
+/** Histograms of the vCPUs with the most timed exits. */
 const histogramsOf = (
   vcpus: readonly AgainstVcpu[],
   look: {paint: ChalkInstance; width: number | null},

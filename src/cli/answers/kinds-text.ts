@@ -46,7 +46,7 @@ export const kindsLines = async (
   ];
 };
 
-/** Beyond these only --json has them. */
+/** How many are printed; --json has them all. */
 const KINDS_SHOWN = 50;
 const UNREAD_SHOWN = 20;
 

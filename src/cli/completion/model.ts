@@ -5,7 +5,7 @@ export interface CompletedCommand {
   id: string;
   summary: string;
   flags: CompletedFlag[];
-  /** Of the first positional argument; null when there is none. */
+  /** Values of the first positional argument; null when there is none. */
   argument: Values | null;
   /** A command line of another program follows after `--`. */
   passesOn: boolean;
@@ -35,7 +35,7 @@ export type Values =
 export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'sockets', 'users', 'cpus'] as const;
 export type Source = (typeof SOURCES)[number];
 
-/** By name, since a flag of one name means the same with every command, but for those after a command's. */
+/** Values of flags by name, since a flag of one name means the same with every command; exceptions begin with their command. */
 const VALUES: Record<string, Values> = {
   'diff a': {kind: 'files', words: []},
   'diff expect': {kind: 'files', words: []},
@@ -123,7 +123,7 @@ interface Taker {
   helpValue?: string | string[] | undefined;
 }
 
-/** Of `host|6.1|PATH` those that are meant as they stand: `host` and `6.1`. */
+/** The words of `host|6.1|PATH` that are meant as they stand: `host` and `6.1`. */
 const fixedWords = (helpValue: string | string[]): string[] =>
   [helpValue]
     .flat()

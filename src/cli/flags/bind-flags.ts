@@ -28,7 +28,7 @@ export const guardFlags = forceFlags('bind', HOST_GUARDS);
 export const forced = (flags: Partial<Record<`force-${GuardName}`, boolean>>): GuardName[] =>
   GUARD_NAMES.filter((guard) => flags[`force-${guard}`] === true);
 
-/** Which devices. */
+/** Flags that name the devices. */
 export const memberFlags = {
   group: Flags.integer({
     char: 'g',
@@ -107,7 +107,7 @@ export const nodeUser = (user: string | undefined): NewOwner | null => {
   });
 };
 
-/** From wherever the machine has its users (nsswitch.conf). */
+/** The number of a user, from wherever the machine has its users (nsswitch.conf); null when there is none of that name. */
 const uidOf = (user: string): number | null => {
   try {
     const text = execFileSync('getent', ['--', 'passwd', user], {

@@ -64,7 +64,7 @@ export const vmFlags = {
   }),
 };
 
-/** Of every command that changes something. */
+/** A flag of every command that changes something. */
 export const dryRunFlag = Flags.boolean({
   summary: 'print the steps and their result; change nothing',
   description: 'print the steps and what will be true after them; change nothing',
@@ -72,7 +72,7 @@ export const dryRunFlag = Flags.boolean({
   default: false,
 });
 
-/** Of every command that is about files of VFIO: see {@link namedFiles}. */
+/** Flags of every command that is about files of VFIO: see {@link namedFiles}. */
 export const fileFlags = {
   group: Flags.integer({
     char: 'g',

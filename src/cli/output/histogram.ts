@@ -90,7 +90,7 @@ const barOf = (length: number, blocks: boolean): string => {
 const FULL = '█';
 const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 
-/** With just as many digits after the point as tell the edges apart. */
+/** Labels of the edges, with just as many digits after the point as distinguish them. */
 const labelsOf = (edges: readonly number[]): string[] => {
   for (let digits = 0; digits < 3; digits += 1) {
     const labels = edges.map((edge) => grouped(edge, digits));

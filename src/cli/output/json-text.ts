@@ -67,7 +67,7 @@ export class JsonText {
 interface Known {
   values: object[];
   texts: string[];
-  /** Which is replaced next. */
+  /** Index of the text that is replaced next. */
   next: number;
 }
 

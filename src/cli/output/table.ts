@@ -16,7 +16,7 @@ export interface Column<Row> {
   paint?: (text: string, row: Row, paint: ChalkInstance) => string;
   /** What has to be read for it beyond what every answer needs. */
   needs?: Needed;
-  /** May be cut to make the table fit a terminal. */
+  /** Whether its texts may be cut to make the table fit a terminal. */
   flexible?: boolean;
   /** What to print where the text has no room, the longest first; the end of the last is cut. */
   shorter?: (row: Row) => readonly string[];
@@ -120,7 +120,7 @@ function* aligned(
   }
 }
 
-/** Before what continues a row. */
+/** Indentation of lines that continue a row. */
 const INDENT = '    ';
 
 /** Texts are made twice, for their widths and to be printed: to keep those of 50,000 rows takes more memory than rows. */
@@ -181,7 +181,7 @@ const fit = <Row>(columns: readonly Column<Row>[], widths: readonly number[], wi
 
 const MINIMUM = 12;
 
-/** Of a column in a table whose rows take several lines anyway. */
+/** Width of a column in a table whose rows take several lines anyway. */
 const ROOMY = 20;
 
 const cutOf = <Row>(column: Column<Row>, row: Row, width: number): string => {

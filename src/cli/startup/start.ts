@@ -16,6 +16,6 @@ export const start = async (root: string): Promise<void> => {
   if ((await flush(process.stdout)) && (await flush(process.stderr))) process.exit();
 };
 
-/** As they are loaded by {@link start}, for the build to compile them in advance. */
+/** The modules as {@link start} loads them, for the build to compile them in advance. */
 export const bundledModules = (root: string): BundledModules =>
   new BundledModules(join(root, 'dist/bundle'), require);

@@ -1,7 +1,7 @@
 /** What a flag takes: whole numbers, those of seconds, addresses of devices, names separated by commas, or any text. */
 export type FlagKind = 'number' | 'seconds' | 'address' | 'names' | 'text';
 
-/** By name, since a flag of one name means the same with every command; what takes one of fixed words is not here. */
+/** Kinds of flags by name, since a flag of one name means the same with every command. Flags that take one of fixed words are not here. */
 export const FLAG_KINDS: Readonly<Record<string, FlagKind>> = {
   group: 'number',
   pid: 'number',

@@ -116,9 +116,9 @@ const HELP: FlagShape = {name: 'help', char: 'h', type: 'boolean'};
 
 interface LikelyFlag {
   shape: FlagShape;
-  /** As it is written, with its dashes. */
+  /** The flag as it is written, with its dashes. */
   text: string;
-  /** Of the same word, as in --flag=value. */
+  /** Its value in the same word, as in --flag=value. */
   value: string | undefined;
 }
 

@@ -15,9 +15,12 @@ export type FileKind = 'group' | 'device' | 'other';
 /** What KVM learns from VFIO of a file. KVM compares files by identity: two opens of one node are two files. */
 export interface Vfio<F> {
   kindOf: (file: F) => FileKind;
-  /** What a group is in. */
+  /** The container that a group is in, if any. */
   containerOf: (file: F) => GroupContainer;
-  /** VFIO's answer if KVM looks now (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c). */
+  /**
+   * VFIO's answer if KVM looks now: to look at a file is to ask VFIO whether its IOMMU enforces coherency
+   * (kvm_vfio_file_enforced_coherent in virt/kvm/vfio.c).
+   */
   enforcedCoherent: (file: F) => Verdict;
 }
 
@@ -128,7 +131,7 @@ export class DeviceModel<F> {
     return this.#entries.find((entry) => entry.file === file);
   }
 
-  /** KVM looks at all files, or not; null when that is not known, and then neither is what differs. */
+  /** Has KVM look at all files, or not; null when that is not known, and then an answer that differs is unknown. */
   #look(does: boolean | null): void {
     if (does === false) return;
     if (this.#looked !== true) this.#looked = does;

@@ -102,7 +102,7 @@ export class GroupModel<D> {
   }
 }
 
-/** Of none it is true. */
+/** Joins verdicts: one that is not enforced decides. Without any, the answer is enforced. */
 const all = (verdicts: Iterable<Verdict>): Verdict => {
   const each = [...verdicts];
   if (each.includes('not-enforced')) return 'not-enforced';

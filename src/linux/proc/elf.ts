@@ -27,7 +27,7 @@ const ELFCLASS64 = 2;
 export interface ElfSegment {
   /** PT_… of elf(5). */
   type: number;
-  /** Where it is in the file. */
+  /** Its offset in the file. */
   start: number;
   length: number;
 }

@@ -29,7 +29,7 @@ export class Process {
     this.#folder = `${proc}/${pid}`;
   }
 
-  /** Of the process's first thread, which may be dead while others live, or of the thread `tid`. */
+  /** The status of the process's first thread, which may be dead while others live, or of the thread `tid`. */
   status(tid?: number): ProcessStatus {
     return parseProcessStatus(this.#text(tid === undefined ? 'status' : `task/${tid}/status`));
   }

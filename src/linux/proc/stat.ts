@@ -1,6 +1,6 @@
 /** What /proc/PID/stat says of a process; everybody may read it. null where this kernel says nothing that is known. */
 export interface ProcessStat {
-  /** As that of /proc/PID/status. */
+  /** State of the process, with the letter that /proc/PID/status has. */
   state: string | null;
   kernelThread: boolean | null;
   /** Dead ones that were not waited for included. */

@@ -1,6 +1,6 @@
 /** What a thread does according to /proc/PID/task/TID/syscall. */
 export type TaskSyscall =
-  /** On a CPU, or waiting for one; it may be in a system call all the same. */
+  /** It is on a CPU, or waits for one; it may be in a system call all the same. */
   | {kind: 'running'}
   /** Blocked, but not in a system call: by a page fault, or stopped. */
   | {kind: 'blocked'}

@@ -23,7 +23,7 @@ const RT_SCOPE_LINK = 253;
 export interface InterfaceAddress {
   /** Number of the interface, as in /sys/class/net/NAME/ifindex. */
   index: number;
-  /** With the length of its prefix: `192.0.2.1/24`. */
+  /** The address with the length of its prefix: `192.0.2.1/24`. */
   address: string;
   /** Valid on this link only, as every IPv6 interface has one. */
   linkLocal: boolean;
@@ -92,7 +92,7 @@ const parseAddress = (body: Buffer): InterfaceAddress[] => {
 
 const align = (length: number): number => (length + 3) & ~3;
 
-/** As RFC 5952 writes it: the longest run of zeros is left out. */
+/** An IPv6 address in the form of RFC 5952, which leaves the longest run of zeros out. */
 const ipv6 = (bytes: Buffer): string => {
   const words = Array.from({length: 8}, (_, index) => bytes.readUInt16BE(2 * index).toString(16));
   const runs = words.join(':').match(/(?:^|:)0(?::0)+(?=:|$)/g) ?? [];

@@ -49,9 +49,9 @@ const SYSCALL_STOP = SIGTRAP | 0x80;
 
 /** What wait4(2) reported of a traced thread. */
 export type Stop =
-  /** Before or after a system call, after {@link Tracee.continueToSyscall}. */
+  /** A stop before or after a system call, after {@link Tracee.continueToSyscall}. */
   | {kind: 'syscall'}
-  /** By {@link Tracee.interrupt}. */
+  /** A stop by {@link Tracee.interrupt}. */
   | {kind: 'interrupted'}
   /** A signal is about to be delivered, and is lost unless the thread is continued with it. */
   | {kind: 'signal'; signal: number}
@@ -105,7 +105,7 @@ export class Tracee {
     this.#request('PTRACE_SEIZE', 0, options);
   }
 
-  /** Has the thread stop soon. A system call that it sleeps in is interrupted. */
+  /** Makes the thread stop soon. A system call that it sleeps in is interrupted. */
   interrupt(): void {
     this.#request('PTRACE_INTERRUPT');
   }

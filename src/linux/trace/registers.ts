@@ -84,5 +84,5 @@ const INDEX: Readonly<Record<RegisterName, number>> = Object.fromEntries(
   USER_REGS.map((name, index) => [name, index]),
 ) as Record<RegisterName, number>;
 
-/** Of a system call's arguments, in their order. */
+/** Registers of a system call's arguments, in their order. */
 const ARGUMENTS = [INDEX.rdi, INDEX.rsi, INDEX.rdx, INDEX.r10, INDEX.r8, INDEX.r9];

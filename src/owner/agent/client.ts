@@ -188,9 +188,9 @@ export class AgentClient implements Owner {
 
 interface Answer {
   reply: AgentReply;
-  /** That brought the reply, with the descriptor in it. */
+  /** The message that brought the reply, with the descriptor in it. */
   message: Message;
-  /** For all of the exchange. */
+  /** The deadline of the whole exchange. */
   deadline: Deadline;
 }
 

@@ -85,9 +85,9 @@ export class AgentHoldings implements Disposable {
 
 interface HeldFile {
   file: Descriptor;
-  /** That it is registered with. */
+  /** Device that the file is registered with; null when it is not registered. */
   device: KvmVfio | null;
-  /** That it goes with. */
+  /** Connection at whose end the file is closed; null when it stays. */
   connection: object | null;
 }
 

@@ -139,7 +139,7 @@ interface Answer {
 
 const {EINVAL, ENODEV, ENOSYS, ENXIO, EPERM, EPROTO} = constants.errno;
 
-/** For all of a request and its answer. */
+/** The deadline of a request and its answer together. */
 const limit = (): Deadline => Deadline.after(IDLE_SECONDS * 1000);
 
 /** A socket could be the connection's own other end, which then would never be closed. */

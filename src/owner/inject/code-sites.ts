@@ -7,7 +7,7 @@ export interface CodeSite {
   bytes: Buffer;
 }
 
-/** What the owner is made to execute. */
+/** The code that kvfio makes a thread execute. It is the owner's own: kvfio adds none to a process. */
 export interface CodeSites {
   /** Sets rax to 15 and makes the call: rt_sigreturn. Every C library has it, for signal handlers to return to. */
   sigreturn: CodeSite;

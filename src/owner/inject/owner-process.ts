@@ -134,7 +134,7 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  /** With a thread held: before that the process may have executed another program. */
+  /** Checks that the process is the right one. Called while a thread is held: before that the process may execute another program. */
   #confirm(): void {
     if (!this.#manner.isRight()) throw refuseOwner(this.#subject, refusal.gone());
   }
@@ -290,7 +290,7 @@ export class OwnerProcess implements Disposable {
     if (tracer !== null) throw refuseOwner(this.#subject, refusal.traced(tracer));
   }
 
-  /** Of a process that is killed the threads end one by one. */
+  /** Whether the process ends within a moment: the threads of a process that is killed end one by one. */
   #endsSoon(): boolean {
     for (const giveUp = performance.now() + ENDING; performance.now() < giveUp;) {
       if (this.pidfd.exited) return true;
@@ -395,7 +395,7 @@ const describe = (pid: number): string => {
   }
 };
 
-/** After a failure that matters more than one of letting go. */
+/** Lets a thread go after a failure that matters more than one of letting go. */
 const releaseQuietly = (thread: StoppedThread): void => {
   try {
     thread.release();

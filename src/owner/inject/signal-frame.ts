@@ -14,7 +14,7 @@ export class SignalFrame {
   /** The most bytes that one has. */
   static readonly capacity = 16 * 1024;
 
-  /** Where it is built. The thread's extended state is put into its place by {@link Tracee.extendedState}. */
+  /** Memory in which the frame is built. {@link Tracee.extendedState} puts the thread's extended state into its place. */
   readonly memory = new PinnedMemory(SignalFrame.capacity);
   readonly #halves = new Uint32Array(this.memory.bytes.buffer);
   #stackForCalls = 0n;
@@ -100,7 +100,7 @@ export const MOST_XSAVE = 12 * 1024;
 const CONTEXT_AT = 64;
 const STUB_AT = CONTEXT_AT - 8;
 const GENERAL_AT = CONTEXT_AT + 40;
-/** Behind the 304 bytes of the ucontext up to its signal mask. */
+/** Offset of the extended state, behind the 304 bytes of the ucontext up to its signal mask. */
 export const XSAVE_AT = 384;
 
 /** UC_FP_XSTATE, UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */

@@ -33,7 +33,7 @@ export interface SpareMemory {
   isOutOfReach: boolean;
 }
 
-/** Why there is none. */
+/** Reasons for which an owner has no spare memory. */
 export type NoSpare =
   /** There is no `[stack]` mapping as the kernel made it. */
   | 'no-stack'
@@ -115,7 +115,10 @@ const placeIn = (owner: Process, memory: ProcessMemory): Found | NoSpare => {
 /** Bytes, of which the signal frame takes the upper ones; a signal handler has room in the others. */
 const SIZEOF_SPARE = 128n * 1024n;
 
-/** What is at the end of spare memory that nobody uses. */
+/**
+ * The mark of spare memory that nobody uses, and its address. A mark is at the end of the memory: a text, by which a later kvfio
+ * knows the memory again, and the number of the thread whose signal frame is in it.
+ */
 export const markOf = ({end}: SpareMemory): {address: bigint; bytes: Buffer} => ({
   address: end - BigInt(SIZEOF_MARK),
   bytes: markFor(NOBODY),
@@ -126,18 +129,18 @@ export const enterSpare = (memory: ProcessMemory, spare: SpareMemory, user: numb
   memory.write(markOf(spare).address, markFor(user));
 };
 
-/** Notes that none does any more. */
+/** Notes that no thread needs it any more. */
 export const leaveSpare = (memory: ProcessMemory, spare: SpareMemory): void => {
   enterSpare(memory, spare, NOBODY);
 };
 
-/** In place of a thread. */
+/** Number in place of a thread's: nobody uses the memory. */
 const NOBODY = 0;
 
-/** In place of a thread that may be in a signal handler before it needs the frame. */
+/** Number in place of a thread's that may be in a signal handler before it needs the frame: anybody may use it. */
 export const WHOEVER = -1;
 
-/** Whether a thread may use it. @param rsp - its stack pointer */
+/** Whether a thread may have its signal frame in spare memory. @param rsp - its stack pointer */
 export const mayUse = (spare: SpareMemory, isFirst: boolean, rsp: bigint): boolean =>
   spare.isOutOfReach
     ? rsp < spare.end - SIZEOF_SPARE || rsp >= spare.end + RED_ZONE
@@ -148,7 +151,7 @@ export const standsAbove = ({end, endOfStack}: SpareMemory, isFirst: boolean, rs
   isFirst && rsp >= end + RED_ZONE && rsp < endOfStack;
 
 const TEXT = Buffer.from('kvfio has the kernel keep this for a signal frame. \n', 'latin1');
-/** So that what lies below ends at a multiple of 64. */
+/** Size of a mark; what lies below it so ends at a multiple of 64. */
 const SIZEOF_MARK = 64;
 const USER_AT = 56;
 

@@ -33,9 +33,9 @@ import {usesUserDispatch} from './user-dispatch.js';
 /** What is known before a thread is stopped. */
 export interface Preparation {
   pid: number;
-  /** Of a thread of that process. */
+  /** Number of a thread of that process. */
   tid: number;
-  /** Of that process, and held by this kvfio alone. */
+  /** Memory of that process, which this kvfio alone has locked. */
   memory: ProcessMemory;
   sites: CodeSites;
   spare: SpareMemory;
@@ -120,7 +120,7 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
 /** Bytes that every stack has: arguments and environment are there. */
 const REHEARSED = 4096n;
 
-/** What is needed for taking hold of a thread. */
+/** A seized thread, and what else arming it takes: spare memory for its frame, and its seccomp filters. */
 interface Hold {
   grip: Grip;
   spare: SpareMemory;

@@ -15,11 +15,11 @@ export interface OwnerCall {
   label?: string;
   /** @param data - address at which the owner finds {@link data} */
   args: (data: bigint) => readonly (number | bigint)[];
-  /** At most {@link SignalFrame} ROOM bytes that the call reads and writes. */
+  /** Bytes that the call reads and writes, at most {@link SignalFrame} ROOM. */
   data?: (address: bigint) => Buffer;
 }
 
-/** All by which a stopped thread is held. */
+/** What kvfio needs to work on a stopped thread: its tracer, its memory, the signal frame, and the code that it executes. */
 export interface Grip {
   thread: Tracee;
   memory: ProcessMemory;
@@ -29,13 +29,13 @@ export interface Grip {
   patience: number;
 }
 
-/** How the thread was found. */
+/** The state in which the thread was stopped, and to which it returns. */
 export interface Original {
   registers: Registers;
   signalMask: bigint;
-  /** It was at the entry of a call, and not somewhere in its own code. */
+  /** Whether it was at the entry of a call, and not somewhere in its own code. */
   atEntry: boolean;
-  /** That call is restart_syscall, which continues what rt_sigreturn would have begin anew. */
+  /** Whether that call is restart_syscall, which continues a call that rt_sigreturn would begin anew. */
   continues: boolean;
   /** Says that the thread does not need its signal frame any more. */
   left: () => void;

@@ -14,7 +14,7 @@ export class NoAnswer extends Error {
 
 /** A thread has made a call, and kvfio cannot read what the kernel answered. */
 export class AnswerUnread extends Error {
-  /** That call. */
+  /** The call whose answer was not read. */
   readonly during: string;
 
   constructor(during: string, cause: SyscallError) {
@@ -24,7 +24,7 @@ export class AnswerUnread extends Error {
   }
 }
 
-/** Of a thread that has executed nothing yet. */
+/** Stands for the call of a thread that has executed nothing yet. */
 export const STOP = 'the stop';
 
 /** The thread ended, or another program was executed. */

@@ -23,7 +23,7 @@ export const LASTING: ReadonlySet<Unusable> = new Set([
   'user-dispatch',
 ]);
 
-/** After "None of its threads can be stopped and continued without a trace: one ". */
+/** Reasons in words, to follow "None of its threads can be stopped and continued without a trace: one ". */
 const IN_WORDS: Readonly<Record<Unusable, string>> = {
   'has-gone-on': 'began something else each time before it could be stopped',
   'not-watched': 'runs, and may at any time begin a call that a stop would end half-way',
@@ -44,7 +44,7 @@ const IN_WORDS: Readonly<Record<Unusable, string>> = {
   ended: 'ended as it was tried',
 };
 
-/** Of an owner of which no thread that was tried can be used. */
+/** The reason for an owner of which no thread that was tried can be used. */
 export const noUsableThread = (reasons: ReadonlySet<Unusable>): Reason =>
   refusal.noThread(
     reasons.size === 0

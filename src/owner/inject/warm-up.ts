@@ -2,8 +2,8 @@ import {Descriptor} from '../../linux/descriptor.js';
 import {O_RDWR, open, pipe, posixSpawn, retryInterrupted, syscall} from '../../linux/libc.js';
 
 /**
- * Runs `work` with a shell of kvfio's own that waits for input, which ends when kvfio does. What a program does for the
- * first time takes it many times longer, and an owner is not to wait for that.
+ * Runs `work` with a stand-in for an owner: a shell of kvfio's own that waits for input, and ends when kvfio does. What a program
+ * does for the first time takes it many times longer, and an owner is not to wait for that.
  *
  * `node:child_process` would have every stop of an owner's thread, which the kernel reports with SIGCHLD, handled by
  * libuv.

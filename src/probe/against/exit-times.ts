@@ -11,7 +11,7 @@ const ENTRY = 'events/kvm/kvm_entry';
 /** Pages of all CPUs together that are taken in one go, so that Node's loop is not blocked for long. */
 const PAGES_AT_ONCE = 512;
 
-/** For all CPUs together, in KiB. */
+/** Size of the trace buffers of all CPUs together, in KiB. */
 const BUFFERS = 64 * 1024;
 
 /**
@@ -33,7 +33,7 @@ export class ExitTimes {
   readonly #readUpTo = new Map<number, number>();
   /** CPUs whose events are missing at the moment that pairs have come to. */
   #missing = 0;
-  /** When a thread left the guest, and which vCPU it runs. */
+  /** The time at which each thread left the guest, and the vCPU that it runs. */
   readonly #left = new Map<number, {time: number; vcpu: number}>();
   readonly #times = new Map<number, Thinned>();
 

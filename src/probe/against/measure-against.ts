@@ -57,7 +57,7 @@ export interface AgainstVcpu {
   timed: number;
   /** Time from leaving the guest to entering it again, the two tracepoints included; null when none was timed. */
   nanoseconds: Summary['nanoseconds'];
-  /** In nanoseconds, of the times that were kept; null when none was. */
+  /** Histogram in nanoseconds of the times that were kept; null when none was. */
   histogram: Summary['histogram'];
 }
 
@@ -70,7 +70,7 @@ export interface AgainstOptions {
   /** Called when every exit from now on counts. */
   onReady: () => void;
   tracefs?: string;
-  /** Instead of the best way that this kernel has. */
+  /** A way of counting other than the best one that this kernel has, for tests. */
   counting?: CountingWay;
 }
 
@@ -135,7 +135,7 @@ export const measureAgainst = async (options: AgainstOptions): Promise<AgainstDo
   };
 };
 
-/** Between two readings, in milliseconds. */
+/** Milliseconds between two readings. */
 const INTERVAL = 50;
 
 const until = async (
@@ -203,7 +203,7 @@ class VmThreads {
 
 /** Clock ticks that the threads of a process had a CPU. */
 interface BusyTime {
-  /** In a guest, as far as KVM's back end reports it. */
+  /** Time in a guest, as far as KVM's back end reports it. */
   guest: number;
   all: number;
 }

@@ -22,5 +22,5 @@ export const limitedTo = (
   instance.write(`${event}/filter`, parts.length === 0 ? '0' : parts.join('&&'));
 };
 
-/** Of at most 22 bytes each. */
+/** The most threads that one filter names, each in at most 22 bytes. */
 const MAX_THREADS = 150;

@@ -166,7 +166,7 @@ const make = (folder: string): void => {
   }
 };
 
-/** By the tracer itself or by one of its instances. */
+/** Whether the tracer itself or one of its instances records events. */
 const someEventIsEnabled = (tracefs: string): boolean =>
   [tracefs, ...readdirSync(`${tracefs}/instances`).map((name) => `${tracefs}/instances/${name}`)].some(
     (folder) => {

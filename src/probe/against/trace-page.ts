@@ -2,14 +2,14 @@
 export interface TracePage {
   /** Events were overwritten between the page before and this one. */
   lostBefore: boolean;
-  /** In the order of their time. */
+  /** Events in the order of their time. */
   events: TraceRecord[];
 }
 
 export interface TraceRecord {
-  /** In the unit of the trace clock. */
+  /** Time in the unit of the trace clock. */
   time: number;
-  /** Where its record begins in the page. */
+  /** Offset of its record in the page. */
   offset: number;
   /** Its first field: which event it is. */
   type: number;

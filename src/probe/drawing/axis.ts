@@ -4,7 +4,7 @@ import {barsOf, type DrawnDistribution} from './distribution.js';
 /** The axis of time that all panels of a drawing share, so that they can be compared by eye. */
 export interface Axis {
   scale: 'linear' | 'log';
-  /** In nanoseconds. */
+  /** Ends of the axis in nanoseconds. */
   from: number;
   to: number;
   ticks: {at: number; text: string}[];
@@ -12,7 +12,7 @@ export interface Axis {
   title: string;
 }
 
-/** From the shortest sample to somewhat above what the longest series has bars for: words describe the rest. */
+/** An axis from the shortest sample to somewhat above what the longest series has bars for: words describe the rest. */
 export const axisOf = (distributions: readonly DrawnDistribution[], what: string): Axis => {
   const from = Math.min(...distributions.map(({figures}) => figures.min));
   const to = Math.max(...distributions.map(shownEnd));
@@ -22,7 +22,7 @@ export const axisOf = (distributions: readonly DrawnDistribution[], what: string
     : linearAxis(from, to, (to - from || Math.abs(to) || 1) * 0.02, what);
 };
 
-/** From this ratio on equal steps would leave no room for the shortest. */
+/** Ratio of longest to shortest from which equal steps would leave no space for the shortest. */
 const WIDE = 8;
 
 const shownEnd = (distribution: DrawnDistribution): number => {

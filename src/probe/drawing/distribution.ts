@@ -31,7 +31,7 @@ export type DrawnSeries = Pick<SeriesDocument, 'samples' | 'subtracted' | 'histo
 export interface Bar {
   from: number;
   to: number;
-  /** Of all samples. */
+  /** Share of all samples that it has. */
   share: number;
 }
 

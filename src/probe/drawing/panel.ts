@@ -3,7 +3,7 @@ import {evenTicks, placeOn, type Axis} from './axis.js';
 import {barsOf, COLOURS, curveOf, type Bar, type DrawnDistribution} from './distribution.js';
 import {escaped, FRAME} from './page.js';
 
-/** Between the name of a panel and what is drawn. */
+/** Distance from the name of a panel to what is drawn. */
 const HEAD = 28;
 const PLOT = 170;
 /** Numbers and title of the axis of time. */
@@ -115,7 +115,7 @@ const between = (a: {at: number; share: number}, b: {at: number; share: number},
 const rangeText = (nanoseconds: number): string =>
   nanoseconds < 10_000 ? `${Number(nanoseconds.toPrecision(3))} ns` : timeText(nanoseconds);
 
-/** For those who do not see the drawing. */
+/** A distribution in words, for those who do not see the drawing. */
 export const describe = ({name, samples, figures}: DrawnDistribution): string =>
   `${name}: ${grouped(samples)} samples, median ${timeText(figures.median)}, half of them between ${timeText(figures.p25)} and ${timeText(figures.p75)}, 99 % not above ${timeText(figures.p99)}, longest ${timeText(figures.max)}.`;
 

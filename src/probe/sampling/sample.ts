@@ -8,11 +8,11 @@ import {SliceSize} from './slice-size.js';
 export interface SampleOptions {
   phase: Phase;
   operations: readonly Operation[];
-  /** Of each operation. */
+  /** Number of samples of each operation. */
   samples: number;
-  /** Of each operation before those, not recorded. */
+  /** Number of samples of each operation that are taken first and not recorded. */
   warmup: number;
-  /** When to stop, whatever has been measured. */
+  /** The end of sampling, whatever has been measured. */
   deadline: Deadline;
   /** Aborted when the user wants an end. */
   signal: AbortSignal;
@@ -44,13 +44,13 @@ export interface SampledPhase {
   /** How long the longest one kept Node's loop waiting, in seconds. */
   longestSlice: number;
   seconds: number;
-  /** Of these, in KVM_RUN. */
+  /** Seconds of these in KVM_RUN. */
   guestSeconds: number;
 }
 
 /** Milliseconds for one slice: Ctrl-C and progress have to wait for its end. */
 const SLICE = 20;
-/** Where the whole host may have to wait for its end. */
+/** The same where the whole host may have to wait for the end of a slice. */
 const GENTLE_SLICE = 5;
 const GENTLE_SHARE = 0.1;
 /** The parts of a run that is spread: as many as the statistics make of it. */

@@ -4,7 +4,7 @@ import {countBelow, quantile} from './quantile.js';
 export interface Histogram {
   /** How the ranges grow: by the same difference, or by the same factor. The last may be longer. */
   scale: 'linear' | 'log';
-  /** In ticks, upwards, one more than there are counts. A range has its lower edge, the last one both. */
+  /** Edges of the ranges in ticks, upwards, one more than there are counts. A range has its lower edge, the last one both. */
   edges: number[];
   counts: number[];
 }

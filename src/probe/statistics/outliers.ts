@@ -6,7 +6,7 @@ export interface Outliers {
   samples: number;
   /** Largest of them, in ticks. */
   max: number;
-  /** For `interrupts`, how often they come, where the time of the run is known; null otherwise. */
+  /** Frequency of `interrupts`, where the time of the run is known; null otherwise. */
   hertz: number | null;
   /** What they are, in words; without numbers that depend on a unit. */
   explanation: string;

@@ -10,13 +10,13 @@ import {student95} from './student.js';
  * grows when the level drifts. The fall is extended from the lengths seen to the whole run.
  */
 export interface Sections {
-  /** Where each begins, and last where the last one ends. Their lengths differ by one at most. */
+  /** Index of each section's first sample, and last the end of the last section. Their lengths differ by one at most. */
   bounds: number[];
   /** Standard error of the whole run's value, in the unit of `valueOf`. */
   error: number;
   /** What it would be if the sections were unrelated. */
   unrelatedError: number;
-  /** To multiply the error with for an interval of 95 %. */
+  /** Factor by which the error is multiplied for an interval of 95 %. */
   reach: number;
   /** Longer sections do not differ less than short ones: to measure longer would not make the interval narrower. */
   drifting: boolean;
@@ -85,7 +85,7 @@ const levelsOf = (values: readonly number[]): (readonly number[])[] => {
 
 /** How fast the logarithm of the variance changes with that of the length when samples are unrelated. */
 const UNRELATED = -1;
-/** And when the level walks at random. What grows faster is not noise, and its growth is not extended. */
+/** The same when the level walks at random. What grows faster is not noise, and its growth is not extended. */
 const WALKING = 1;
 
 /**

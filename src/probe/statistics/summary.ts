@@ -11,7 +11,7 @@ export interface Summary {
   samples: number;
   /** Ticks that were taken off every sample: the median of the empty bracket, or 0. */
   subtracted: number;
-  /** In ticks of the time-stamp counter; null without samples. */
+  /** Figures in ticks of the time-stamp counter; null without samples. */
   cycles: Figures | null;
   nanoseconds: Figures | null;
   /**
@@ -21,7 +21,7 @@ export interface Summary {
   medianReplicates: number[];
   /** The run's level moved slowly all the time: the intervals are wide for it, and would be for a longer run. */
   drifting: boolean;
-  /** In ticks, before anything was taken off; null without samples. */
+  /** Histogram in ticks, before anything was taken off; null without samples. */
   histogram: Histogram | null;
   outliers: Outliers[];
 }
@@ -59,7 +59,7 @@ export const summarise = (
   };
 };
 
-/** So many that few samples have some in each range, and many are drawn finely. */
+/** Number of ranges of a histogram: few samples have some in each range, and many are drawn finely. */
 const rangesFor = (samples: number): number => Math.min(120, Math.max(40, Math.round(samples / 25)));
 
 const NOTHING: Summary = {

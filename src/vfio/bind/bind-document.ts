@@ -19,7 +19,7 @@ export interface GuardFinding {
 
 /** A finding, as documents have it. */
 export interface ListedFinding extends GuardFinding {
-  /** Of the device. */
+  /** Address of the device. */
   address: string;
   /** Old name of `address`. */
   device: string;
@@ -33,7 +33,7 @@ export interface BoundDevice {
   /** Its IOMMU group; null when it is in none. */
   group: number | null;
   before: Binding;
-  /** In a dry run what it would be; a null driver then also means that only the kernel knows. */
+  /** The binding afterwards; in a dry run a prediction, in which a null driver also means that only the kernel knows. */
   after: Binding;
   outcome: 'changed' | 'planned' | 'left-alone' | 'gone';
   /** Why it was left alone; else null. */
@@ -63,13 +63,13 @@ export interface BoundGroup {
 interface DriverChange {
   schemaVersion: 1;
   dryRun: boolean;
-  /** In a dry run whether it would. */
+  /** Whether anything changed, or in a dry run would change. */
   changed: boolean;
   devices: BoundDevice[];
   groups: BoundGroup[];
   /** What guards found and a --force overruled. */
   overruled: ListedFinding[];
-  /** In a dry run what would be refused. */
+  /** Findings for which the command would be refused; only a dry run has any. */
   refused: ListedFinding[];
   /** Modules that were loaded, or in a dry run would be. They stay. */
   modules: string[];

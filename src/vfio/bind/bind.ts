@@ -29,7 +29,7 @@ export interface DriverOptions {
 }
 
 export interface BindOptions extends DriverOptions {
-  /** Which driver of VFIO; undefined: vfio-pci, and what another one has stays with that. */
+  /** The VFIO driver to bind; undefined: vfio-pci, and devices that another VFIO driver has stay with it. */
   driver?: DriverWish | undefined;
   /** The user who gets the groups' nodes; null leaves them unchanged. */
   owner: NewOwner | null;
@@ -143,7 +143,7 @@ const refuseBridgesAlone = (plan: readonly PlannedDevice[]): void => {
   }
 };
 
-/** Of each group that VFIO will have a device of. */
+/** Steps that give the new owner the node of each group of which VFIO will have a device. */
 const ownSteps = (
   {tree, nodes}: BindSetting,
   plan: readonly PlannedDevice[],

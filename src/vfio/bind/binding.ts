@@ -1,7 +1,7 @@
 import {SyscallError} from '../../linux/errno.js';
 import type {HostTree} from '../../host/tree.js';
 
-/** Which driver a device has, and which alone it may have. */
+/** The driver that a device has, and its driver_override, the only one that it may have. */
 export interface Binding {
   /** Null when none is bound. */
   driver: string | null;

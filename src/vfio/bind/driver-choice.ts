@@ -5,7 +5,7 @@ import type {HostTree} from '../../host/tree.js';
 
 export const VFIO_PCI = 'vfio-pci';
 
-/** Which driver of VFIO gets a device: `auto` is the one that is made for it, else a name. */
+/** The VFIO driver that the user wants: `auto` is the one that is made for the device, else a name. */
 export type DriverWish = 'auto' | (string & {});
 
 export interface DriverChoice {
@@ -123,14 +123,14 @@ const placesOf = (release: string): string[] =>
 
 const LIMIT = 64 * 1024 * 1024;
 
-/** Of lines `alias PATTERN MODULE`. */
+/** Aliases in a text of lines `alias PATTERN MODULE`. */
 const aliasesIn = (text: string): VfioAlias[] =>
   [...text.matchAll(/^alias (vfio_pci:\S+) (\S+)$/gm)].map(([, pattern = '', module = '']) => ({
     pattern,
     module: moduleOf(module),
   }));
 
-/** Of entries `MODULE.alias=PATTERN`, each with a NUL after it. */
+/** Aliases in a text of entries `MODULE.alias=PATTERN`, each with a NUL after it. */
 const builtInAliases = (text: string): VfioAlias[] =>
   text.split('\0').flatMap((entry) => {
     const [, module = '', pattern = ''] = /^([\w-]+)\.alias=(vfio_pci:\S+)$/.exec(entry) ?? [];

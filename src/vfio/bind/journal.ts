@@ -383,7 +383,7 @@ const requireKept = (parent: string): void => {
 
 const isTrusted = (uid: number): boolean => uid === 0 || uid === process.geteuid?.();
 
-/** As stat(2) has it; Node has no name for it. */
+/** The sticky bit of stat(2), for which Node has no name. */
 const S_ISVTX = 0o1000;
 
 /** Its texts become paths of files that root writes to, so nothing is taken on trust. */

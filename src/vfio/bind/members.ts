@@ -9,7 +9,7 @@ export interface Member {
   device: Device;
   /** Null when it is in none. */
   group: Group | null;
-  /** By --device, not as one of a group. */
+  /** Whether --device names it; false for one that is meant as a member of its group. */
   named: boolean;
 }
 

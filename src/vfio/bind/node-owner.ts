@@ -5,7 +5,7 @@ import {SyscallError} from '../../linux/errno.js';
 
 /** The owner of a device node, and which device it is of. */
 export interface DeviceNodeOwner {
-  /** As stat(2) has it. */
+  /** Device number of the node (st_rdev of stat(2)). */
   device: number;
   uid: number;
 }
@@ -16,7 +16,7 @@ export interface Nodes {
   owner: (path: string) => DeviceNodeOwner | null;
   /** Throws a {@link SyscallError}. */
   give: (path: string, uid: number) => void;
-  /** Until udev has dealt with the events so far: its rules set owners, too. */
+  /** Waits until udev has dealt with the events so far: its rules set owners, too. */
   settled: (deadline: Deadline) => Promise<void>;
 }
 

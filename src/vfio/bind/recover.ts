@@ -135,7 +135,7 @@ const recover = async (machine: BindMachine, entries: readonly JournalEntry[]): 
   });
 };
 
-/** None for a device that is gone: the next one in its place starts afresh. */
+/** Steps to a device's original binding; none for a device that is gone: the next one in its place starts afresh. */
 const stepsTo = ({tree}: Pick<BindMachine, 'tree'>, device: JournalDevice): DriverStep[] => {
   const now = readBinding(tree, device);
   return now === null ? [] : stepsBetween(device, now, device.original);

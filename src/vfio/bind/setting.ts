@@ -10,7 +10,7 @@ import {hostNodes, type Nodes} from './node-owner.js';
 /** Everything outside that binding drivers rests on. */
 export interface BindSetting {
   tree: HostTree;
-  /** Where journals and locks lie. */
+  /** Folder of journals and locks. */
   folder: string;
   nodes: Nodes;
   /** @param inherit what has to stay locked until the last write is over */

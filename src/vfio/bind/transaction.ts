@@ -85,7 +85,7 @@ const missed = ({tree, nodes}: BindMachine, step: DriverStep, goals: Goals): Bin
   return goal === 'any' ? takenAgain(state) : changedByOthers(state);
 };
 
-/** For a device for which the kernel was asked to find a driver. */
+/** Why a device failed for which the kernel was asked to find a driver: VFIO has it again. */
 const takenAgain = (state: string): BindRefusal => ({
   code: 'STILL_VFIO',
   kind: 'kernelRefused',

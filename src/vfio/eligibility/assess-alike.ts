@@ -38,6 +38,7 @@ export const assessAlike = (host: Examined): ((group: Group) => GroupAssessment)
     const known = follow(host.facts, kinds.get(kind), device.path);
     if (known !== undefined) return filled(known, group.id, device);
     const answers: Answered[] = [];
+    // has no name or place, so that what is found of it holds for every device that is like this one
     const standIn = {...device, address: ADDRESS, path: PATH};
     const facts = new NotedFacts(host.facts, device.path, answers);
     const assessment = assess(
@@ -132,7 +133,7 @@ class NotedFacts extends DelegatedFacts {
     return this.#noted({fact: 'isSilent', file: ''}, path) as boolean;
   }
 
-  /** Of a physical function, which is the same one for all that have answered so far as the device has. */
+  /** Whether VFIO has a physical function, which is the same one for all devices that have answered alike so far. */
   isVfios(path: string): boolean {
     if (path === PATH) this.askedOfOthers = true;
     return this.facts.isVfios(path === PATH ? this.#path : path);

@@ -41,6 +41,6 @@ export interface DeviceAssignability {
 
 export interface GroupAssessment {
   group: Assignability;
-  /** By address. */
+  /** The answer of each device, by its address. */
   devices: ReadonlyMap<string, DeviceAssignability>;
 }

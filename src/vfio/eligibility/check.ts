@@ -29,7 +29,7 @@ export type CheckId =
 /** A machine as the checks see it. */
 export interface Examined {
   units: ReadonlyMap<string, Unit>;
-  /** That of the kernel's code. Null: the newest kernel is assumed. */
+  /** Version of the kernel's code; null: the newest kernel is assumed. */
   version: KernelVersion | null;
   /** Whether its code may be that of any newer version, as in a vendor's kernel. */
   mayBeNewer: boolean;

@@ -21,7 +21,7 @@ export const readFramebuffers = (attributes: Attributes): Framebuffer[] => {
   return typeof text === 'string' ? framebuffersIn(text) : [];
 };
 
-/** Of the text of /proc/iomem, where what lies in a resource is two spaces further in. */
+/** Framebuffers in the text of /proc/iomem, which indents what lies in a resource by two more spaces. */
 const framebuffersIn = (text: string): Framebuffer[] => {
   let above: string[] = [];
   return text.split('\n').flatMap((line) => {

@@ -68,7 +68,7 @@ export class HostFacts {
     return this.#parameters.get(path) ?? null;
   }
 
-  /** Has `look` ask for files of many devices, one device after the other. */
+  /** Runs `look`, which asks for files of many devices, one device after the other. */
   near<T>(look: () => T): T {
     return this.#attributes.tree.near(look);
   }

@@ -12,7 +12,7 @@ const REFUSED_BY_KERNEL: readonly Call[] = [
   'VFIO_DEVICE_BIND_IOMMUFD',
 ];
 
-/** That drivers of the host have a part of the group. */
+/** Checks that fail because drivers of the host have a part of the group. */
 export const OTHER_OWNERS: readonly CheckId[] = ['drivers', 'physical-function', 'driver-domain'];
 
 /**

@@ -72,7 +72,7 @@ const VIRTIO_CONSOLES = '/sys/bus/virtio/drivers/virtio_console';
 
 const isDisplay = ({classCode}: Device): boolean => isOfClass(classCode, 'gpu');
 
-/** Of a display that is no PCI device. That of the firmware is a PCI display's memory under another name. */
+/** Whether a display that is not a PCI device has a framebuffer. That of the firmware is a PCI display's memory under another name. */
 const hasFrameBufferElsewhere = (tree: HostTree, devices: readonly Device[]): boolean =>
   folderNames(tree, '/sys/class/graphics')
     .filter((name) => /^fb\d+$/.test(name))

@@ -43,7 +43,7 @@ export interface Doubt {
 export interface CharacterDevice {
   /** Its folder under /sys/devices. */
   path: string;
-  /** As stat(2) has it. */
+  /** Its device number (st_rdev of stat(2)). */
   number: number;
 }
 

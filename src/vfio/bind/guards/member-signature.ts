@@ -24,7 +24,7 @@ const isOptical = (tree: HostTree, path: string): boolean =>
 /** include/scsi/scsi_proto.h. */
 const TYPE_ROM = '5';
 
-/** Of a drive with nothing in it (include/uapi/asm-generic/errno.h). */
+/** The errno of a drive with nothing in it (include/uapi/asm-generic/errno.h). */
 export const ENOMEDIUM = 123;
 
 /** @param size of the device, in bytes */

@@ -35,7 +35,7 @@ const listed = (points: readonly string[]): string =>
 
 const NAMED = 8;
 
-/** Where a block device is mounted. */
+/** The mount points of a block device. */
 export const mountPointsOf = (tree: HostTree, block: BlockDevice, mounts: readonly Mount[]): string[] => {
   const partners = btrfsPartners(tree, block);
   const points = mounts

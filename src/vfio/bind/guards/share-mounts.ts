@@ -51,7 +51,7 @@ const virtioShares = (tree: HostTree, devicePath: string, mounts: readonly Mount
       });
   });
 
-/** Since Linux 6.9 (fs/fuse/virtio_fs.c, virtio_fs_add_instance). */
+/** The tag of a virtiofs device, which sysfs has since Linux 6.9 (fs/fuse/virtio_fs.c, virtio_fs_add_instance). */
 const virtiofsTag = (tree: HostTree, path: string): string | null => {
   const folder = '/sys/fs/virtiofs';
   const instance = folderNames(tree, folder).find(

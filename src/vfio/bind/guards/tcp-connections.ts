@@ -23,13 +23,13 @@ export const connectionsOf = (tree: HostTree, addresses: readonly string[]): num
 /** Digits of an IPv4 address. */
 const IPV4 = 8;
 
-/** In front of an IPv4 address in /proc/net/tcp6: a socket that listens for both has its connections there (::ffff:0:0/96). */
+/** Prefix of an IPv4 address in /proc/net/tcp6, which has the connections of a socket that listens for both (::ffff:0:0/96). */
 const MAPPED = '0000000000000000FFFF0000';
 
 /** TCP_ESTABLISHED (include/net/tcp_states.h). */
 const ESTABLISHED = '01';
 
-/** As /proc/net/tcp has an address: words of 32 bits in the byte order of this machine (net/ipv4/tcp_ipv4.c, get_tcp4_sock). */
+/** An address in the form of /proc/net/tcp: words of 32 bits in the byte order of this machine (net/ipv4/tcp_ipv4.c, get_tcp4_sock). */
 const inHexadecimal = (address: string): string => {
   const bytes = address.includes(':') ? ipv6Bytes(address) : address.split('.').map(Number);
   const words = Array.from({length: bytes.length / 4}, (_, index) =>
