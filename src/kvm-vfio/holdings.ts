@@ -23,8 +23,8 @@ export interface Holding {
   registered: boolean | null;
   /** Its last device has left VFIO since it was opened, and with it the node. KVM keeps the file all the same. */
   gone: boolean;
-  /** VFIO's answer to KVM when kvfio last had KVM look; null when kvfio did not, or cannot see it. */
-  decided: CoherencyRecord | null;
+  /** What kvfio recorded when it last had KVM look; null when it did not, or cannot see it. */
+  record: CoherencyRecord | null;
 }
 
 /** What the owner of a VM has open, as far as it is about VFIO. */
@@ -55,14 +55,14 @@ export const readHoldings = (vm: ReachedVm, nodes: readonly FileNode[]): Holding
     const node = there ?? formerNode(link);
     if (node === undefined) continue;
     const given = openedByKvfio(vm.pid, fd);
-    const decided = readCoherencyRecord(vm.pid, fd);
-    files.set(fd, {node, fd, given, registered: null, gone: there === undefined, decided});
+    const record = readCoherencyRecord(vm.pid, fd);
+    files.set(fd, {node, fd, given, registered: null, gone: there === undefined, record});
   }
   for (const {fd, kind, registered, major, minor} of told) {
     const node = kind === 'given' ? nodeOf(deviceNumber(major, minor)) : undefined;
     const seen = files.get(fd);
     if (seen === undefined && node === undefined) continue;
-    const file = seen ?? {node: node as FileNode, fd, gone: false, decided: null};
+    const file = seen ?? {node: node as FileNode, fd, gone: false, record: null};
     files.set(fd, {...file, given: true, registered: registered || null});
   }
   return {

@@ -137,7 +137,7 @@ export const statusFrom = (
           ? file.verdict
           : file.group.snoopControl.allMembers.verdict,
       gone: file.gone,
-      decided: file.decided === null ? null : {verdict: file.decided.verdict, devices: file.decided.members},
+      decided: file.record === null ? null : {verdict: file.record.verdict, devices: file.record.members},
       changedSince: hasChanged(file),
     })),
     verified: options.verify,
@@ -157,7 +157,7 @@ export const statusFrom = (
 type StatusVm = Pick<ReachedVm, 'pid' | 'comm' | 'vmFd' | 'socket' | 'way' | 'open'>;
 
 const hasChanged = (file: HeldFile): boolean | null =>
-  file.decided === null ? null : file.gone || file.decided.fingerprint !== fingerprint(devicesOf(file));
+  file.record === null ? null : file.gone || file.record.fingerprint !== fingerprint(devicesOf(file));
 
 /** Without a device nothing is registered. */
 const withoutDevice =
@@ -175,7 +175,7 @@ const SEVERAL: Remark = {
 
 /** KVM looks only when files are added or deleted. */
 const changedMembers = (file: HeldFile): Remark[] => {
-  const {name, node, group, decided} = file;
+  const {name, node, group, record} = file;
   if (group === null)
     return [
       {
@@ -183,11 +183,11 @@ const changedMembers = (file: HeldFile): Remark[] => {
         message: `all devices of ${name} have left VFIO: KVM keeps its file until it is deleted ("kvfio detach"), and judges the VM again only when a file is added or deleted; devices that come back make another file`,
       },
     ];
-  if (decided !== null && hasChanged(file) === true)
+  if (record !== null && hasChanged(file) === true)
     return [
       {
         code: 'MEMBERS_CHANGED',
-        message: `KVM judged ${name} when VFIO had ${decided.members} ${decided.members === 1 ? 'device' : 'devices'} of it (${decided.verdict}), and VFIO has others now: ${devicesOf(file).join(', ')} (${file.verdict}); KVM judges it again when a file is added or deleted`,
+        message: `KVM judged ${name} when VFIO had ${record.members} ${record.members === 1 ? 'device' : 'devices'} of it (${record.verdict}), and VFIO has others now: ${devicesOf(file).join(', ')} (${file.verdict}); KVM judges it again when a file is added or deleted`,
       },
     ];
   if (node.kind === 'cdev') return [];

@@ -31,7 +31,7 @@ export const verifyHeld = (
     if (!tried.some(({found}) => found === 'added and deleted')) return held;
     // what was added and deleted again had KVM look at all
     recordHeld(owner, facts);
-    return held.map((file) => ({...file, decided: readCoherencyRecord(vm.pid, file.fd)}));
+    return held.map((file) => ({...file, record: readCoherencyRecord(vm.pid, file.fd)}));
   } catch (error) {
     recordDoubts(owner, facts);
     throw error;

@@ -39,7 +39,7 @@ const groupHeld = ({recorded}: Look): HeldFile => {
     ...{name: `group ${id}`, node: {kind: 'group', group: id, path: `/dev/vfio/${id}`, device: 0}, fd: 30},
     ...{given: recorded !== undefined, registered: null, gone: false, group, container: 'unknown'},
     ...{verdict, confidence},
-    decided:
+    record:
       recorded === undefined
         ? null
         : {verdict: recorded, members: addresses.length, fingerprint: fingerprint(addresses)},

@@ -18,7 +18,7 @@ const held = (id: number, noted: Verdict | null, now: Verdict, registered: boole
     given: true,
     registered,
     gone: false,
-    decided: noted === null ? null : {verdict: noted, members: 1, fingerprint: 1n},
+    record: noted === null ? null : {verdict: noted, members: 1, fingerprint: 1n},
     verdict: now,
     confidence: 'exact',
     group: {id, devices: [], snoopControl: {verdict: now}},

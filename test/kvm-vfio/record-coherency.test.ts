@@ -32,7 +32,7 @@ const notedAfter = (outcome: FileOutcome, release: string, mark = KVFIO_MARK): s
     node: {kind: 'group', group: 12, path: PATH, device},
     fd: file.fd,
     given: true,
-    decided: readCoherencyRecord(process.pid, file.fd),
+    record: readCoherencyRecord(process.pid, file.fd),
     verdict: 'not-enforced',
     group: {id: 12, devices: []},
   } as unknown as HeldFile;

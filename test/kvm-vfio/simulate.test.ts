@@ -32,7 +32,7 @@ const course = (
 ): Simulation => {
   const held = files
     .filter(({fd}) => fd !== null)
-    .map((file) => ({...file, registered, decided: null, gone: false}));
+    .map((file) => ({...file, registered, record: null, gone: false}));
   return simulate({
     facts: {
       held: held as unknown as HeldFile[],
@@ -53,7 +53,7 @@ const onOldKernel = (
   facts: {
     held: (file.fd === null
       ? []
-      : [{...file, container, registered: null, decided: null, gone: false}]) as unknown as HeldFile[],
+      : [{...file, container, registered: null, record: null, gone: false}]) as unknown as HeldFile[],
     ambiguous: false,
     host: {kernel: {release: '5.10.0-35-amd64', coherencyRule: 'all-units'}},
   } as unknown as VmState,

@@ -60,7 +60,7 @@ const file = (group: number, fd: number, given: boolean | null): HeldFile =>
     given,
     registered: null,
     gone: false,
-    decided: readCoherencyRecord(process.pid, fd),
+    record: readCoherencyRecord(process.pid, fd),
     verdict: 'not-enforced',
     confidence: 'exact',
     group: {id: group, devices: [{address: '0000:01:00.0', boundToVfio: true}]},
@@ -90,7 +90,7 @@ describe('finding out what is registered', () => {
     const owner = owning(registered);
     const found = verifyHeld(owner, DEVICE, facts([file(1, one.fd, true), file(2, two.fd, true)]));
     assert.deepEqual(
-      found.map((each) => [each.registered, each.decided?.verdict]),
+      found.map((each) => [each.registered, each.record?.verdict]),
       [
         [true, 'not-enforced'],
         [false, 'not-enforced'],
@@ -104,7 +104,7 @@ describe('finding out what is registered', () => {
     using one = marked();
     writeCoherencyRecord(one, 'enforced', []);
     const [found] = verifyHeld(owning(new Set([one.fd])), DEVICE, facts([file(1, one.fd, true)]));
-    assert.deepEqual([found?.registered, found?.decided?.verdict], [true, 'enforced']);
+    assert.deepEqual([found?.registered, found?.record?.verdict], [true, 'enforced']);
   });
 
   it('touches nothing of an owner with several VMs that opened a file itself', () => {
