@@ -11,7 +11,7 @@ import {whileLocked} from './locked.js';
 import {membersOf, type Request} from './members.js';
 import {groupsOf, planBind, stepsOf, type NewOwner, type PlannedDevice} from './plan.js';
 import {readableEntries, refuseInterrupted, refuseInterruptedUnlocked} from './interrupted.js';
-import {judge, readBindHost, refuseBind} from './refuse.js';
+import {judge, readBindHost, refuseBind} from './judge.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {DRIVERS, type DriverStep} from './steps.js';
 import {listed} from '../../words.js';

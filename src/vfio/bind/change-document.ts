@@ -16,7 +16,7 @@ import {readGroupNodes, type GroupNode} from '../group-node.js';
 import type {BindDocument, BoundDevice, BoundGroup, GuardFinding, ListedFinding} from './bind-document.js';
 import {bindingText, readBinding, type Binding} from './binding.js';
 import {groupsOf, losesDriver, type PlannedDevice} from './plan.js';
-import type {Judgement} from './refuse.js';
+import type {Judgement} from './judge.js';
 import type {BindSetting} from './setting.js';
 import {describeDriverStep, reaches, type DriverStep} from './steps.js';
 import {changedByOthers} from './transaction.js';

@@ -1,7 +1,7 @@
 import type {GuardFinding} from './bind-document.js';
 import type {GuardName} from './guards/guard-table.js';
 import type {Member} from './members.js';
-import type {Judgement} from './refuse.js';
+import type {Judgement} from './judge.js';
 
 /**
  * What VFIO has of the members that were asked for, and kvfio did not give it: whose that is, nobody knows but who did. A group is

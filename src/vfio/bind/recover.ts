@@ -12,7 +12,7 @@ import {bootOf} from './entry.js';
 import {Journal, type JournalDevice, type JournalEntry, type JournalNode} from './journal.js';
 import {whileLocked} from './locked.js';
 import type {PlannedDevice} from './plan.js';
-import {judge, readBindHost, refuseBind} from './refuse.js';
+import {judge, readBindHost, refuseBind} from './judge.js';
 import {hostSetting, type BindSetting} from './setting.js';
 import {describeDriverStep, DRIVERS, stepsBetween, type DriverStep} from './steps.js';
 import {

@@ -2,7 +2,7 @@ import type {HostTree} from '../../../host/tree.js';
 import {parseDeviceNumber} from '../../group-node.js';
 import {holdersText} from '../../holders.js';
 import {isBelow, folderNames, resolved, treeText, type CharacterDevice, type GuardContext} from './guard.js';
-import {unseen} from './unseen.js';
+import {unseenProcesses} from './unseen-processes.js';
 
 const CHARACTER = '/sys/dev/char';
 
@@ -39,7 +39,7 @@ export const openedNodes = (
     ...nodes.flatMap(({name, holders}) =>
       holders === undefined ? [] : [`${name} is open in ${holdersText(holders)}`],
     ),
-    ...unseen(
+    ...unseenProcesses(
       context,
       nodes.flatMap(({name, holders}) => (holders === undefined ? [name] : [])),
     ),

@@ -4,7 +4,7 @@ import {VfioGroup} from '../../ioctls.js';
 import {parseDeviceNumber, readGroupNodes, type GroupNode} from '../../group-node.js';
 import {holdersAmong, holdersText} from '../../holders.js';
 import {folderNames, treeText, type Guard, type GuardContext} from './guard.js';
-import {unseen} from './unseen.js';
+import {unseenProcesses} from './unseen-processes.js';
 
 /** A group that a VM, or anybody else, has open through VFIO: its driver would not let go of the device until it ends. */
 export const heldGuard: Guard = (context) => {
@@ -39,7 +39,7 @@ const usersOf = (context: GuardContext, group: Group, node: GroupNode | undefine
   }
   const open = node === undefined || passive ? false : isOpen(node);
   if (open === true) return [`group ${group.id} is held by a process that does not show in /proc`];
-  return unseen(context, [
+  return unseenProcesses(context, [
     ...(open === null ? [`group ${group.id}`] : []),
     // a device that is open and not bound to an IOMMUFD leaves its group free, but its driver waits for it to be closed
     ...(cdevs.length === 0 ? [] : [`a device of group ${group.id}`]),

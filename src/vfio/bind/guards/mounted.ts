@@ -22,13 +22,13 @@ export const mountedGuard: Guard = ({tree, devices}) => {
       .map(({what, points}) => ({
         guard: 'mounted' as const,
         device: address,
-        found: `${what} is mounted at ${listed(points)}`,
+        found: `${what} is mounted at ${shortened(points)}`,
       })),
   );
 };
 
 /** Containers mount one file system in very many places. */
-const listed = (points: readonly string[]): string =>
+const shortened = (points: readonly string[]): string =>
   points.length > NAMED
     ? `${points.slice(0, NAMED).join(', ')} and ${points.length - NAMED} more places`
     : points.join(', ');

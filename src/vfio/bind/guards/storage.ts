@@ -10,7 +10,7 @@ import {isBelow, treeText, type Guard, type GuardContext} from './guard.js';
 import {mountPointsOf} from './mounted.js';
 import {readMounts} from './mounts.js';
 import {isSwap, readSwaps} from './swap.js';
-import {unseen} from './unseen.js';
+import {unseenProcesses} from './unseen-processes.js';
 
 /**
  * A member of a volume group, an array or a pool, active or not, what a process has open, and whatever else the kernel
@@ -46,7 +46,7 @@ export const storageGuard: Guard = (context) => {
         });
       return found ?? [];
     });
-    return [...ofBlocks, ...unseen(context, unknown), ...openedNodes(context, path, COMMANDED)].map(
+    return [...ofBlocks, ...unseenProcesses(context, unknown), ...openedNodes(context, path, COMMANDED)].map(
       (found) => ({
         guard: 'storage' as const,
         device: address,
