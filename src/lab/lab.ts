@@ -7,7 +7,7 @@ import {acceleratorOf, archParts, iommuOf, type LabArch} from './arch.js';
 import {aptFor, type KernelSource} from './debian-kernel.js';
 import {decompressedImage} from './decompressed-image.js';
 import {refuseUnknownModels} from './device-models.js';
-import {FOREIGN_NODE, foreignRoot} from './foreign-root.js';
+import {GUEST_NODE, otherArchitectureRoot} from './other-architecture-root.js';
 import {LabGuest, lastLines} from './guest.js';
 import {initrd} from './initrd.js';
 import {iommuChoice, type LabIommu} from './iommu-choice.js';
@@ -148,7 +148,7 @@ const imageOf = (
 const layerOf = async (source: KernelSource): Promise<string> => {
   const apt = await aptFor(source);
   if (apt === null) throw noForeignPrograms(source.arch);
-  return await foreignRoot({...source, apt});
+  return await otherArchitectureRoot({...source, apt});
 };
 
 interface GuestPlan {
@@ -246,7 +246,7 @@ const settings = (
   control: archParts(machine.arch).ports.control,
   terminal_port: archParts(machine.arch).ports.terminal,
   layer: flag(layer !== null),
-  foreign_node: FOREIGN_NODE,
+  foreign_node: GUEST_NODE,
   node: process.execPath,
   release: kernel.release,
   modules: kernel.modules ?? '',

@@ -16,10 +16,10 @@ const PACKAGES = [
 ];
 
 /** Paths of Node and its modules in the guest. */
-export const FOREIGN_NODE = '/usr/lib/kvfio-lab/node';
-export const FOREIGN_MODULES = '/usr/lib/kvfio-lab/node_modules';
+export const GUEST_NODE = '/usr/lib/kvfio-lab/node';
+export const GUEST_MODULES = '/usr/lib/kvfio-lab/node_modules';
 
-export interface ForeignRootParts {
+export interface OtherArchitectureParts {
   /** Folder where it is kept. */
   cache: string;
   /** The PATH in which programs are looked up. */
@@ -35,7 +35,7 @@ export interface ForeignRootParts {
  * A tree of programs for arm64 that the guest lays over the host's own: a shell, modprobe, Node, and the binding of ffi-rs. It is
  * downloaded once, by apt and npm, and nothing is installed.
  */
-export const foreignRoot = async (parts: ForeignRootParts): Promise<string> => {
+export const otherArchitectureRoot = async (parts: OtherArchitectureParts): Promise<string> => {
   const {cache} = parts;
   const binding = `@yuuang/ffi-rs-linux-arm64-gnu@${ffiVersion()}`;
   const tree = join(cache, `root-node-${process.version}-ffi-${ffiVersion()}`);
@@ -52,7 +52,7 @@ const ffiVersion = (): string =>
 const unpack = async (
   tree: string,
   binding: string,
-  {cache, path, apt, signal, onNote}: ForeignRootParts,
+  {cache, path, apt, signal, onNote}: OtherArchitectureParts,
 ): Promise<void> => {
   onNote(`downloading programs for arm64 into ${cache}`);
   const work = temporaryFolder(cache);
@@ -64,7 +64,7 @@ const unpack = async (
     const made = join(work, 'tree');
     const unpacked = join(work, 'unpacked');
     const own = join(made, 'usr/lib/kvfio-lab');
-    const folder = join(made, FOREIGN_MODULES, '@yuuang/ffi-rs-linux-arm64-gnu');
+    const folder = join(made, GUEST_MODULES, '@yuuang/ffi-rs-linux-arm64-gnu');
     mkdirSync(folder, {recursive: true});
     await apt.download(PACKAGES, work);
     for (const file of readdirSync(work).filter((entry) => entry.endsWith('.deb')))

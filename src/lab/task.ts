@@ -1,4 +1,4 @@
-import {FOREIGN_MODULES} from './foreign-root.js';
+import {GUEST_MODULES} from './other-architecture-root.js';
 import {GUEST_FOLDER, GUEST_OUT} from './guest-scripts.js';
 import {shellAssignments, shellQuote} from './shell-quote.js';
 
@@ -46,7 +46,7 @@ const commandScript = (task: LabTask, {cwd, environment, out, foreign = false}: 
     USER: 'root',
     LOGNAME: 'root',
     SHELL: foreign ? '/bin/sh' : (environment['SHELL'] ?? '/bin/sh'),
-    ...(foreign && {NODE_PATH: FOREIGN_MODULES}),
+    ...(foreign && {NODE_PATH: GUEST_MODULES}),
     KVFIO_LAB: '1',
     ...(out && {KVFIO_LAB_OUT: GUEST_OUT}),
   };
