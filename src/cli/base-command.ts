@@ -6,7 +6,7 @@ import {jsonPieces} from './output/json-pieces.js';
 import {printable, printableJson} from '../printable.js';
 import {reportFailure} from './output/report.js';
 import {withUsageHint} from './usage/usage-hint.js';
-import {facts, stderrWidth, wrapped} from './output/wrap.js';
+import {wrappedFacts, stderrWidth, wrapped} from './output/wrap.js';
 import {linePieces, writeStream} from './output/write-stream.js';
 
 /**
@@ -89,7 +89,7 @@ export abstract class BaseCommand extends Command {
   /** Writes an answer that has one fact on a line, each broken at the width of the terminal, or at 80 columns. */
   protected async printFacts(linesOf: (paint: ChalkInstance) => readonly string[]): Promise<void> {
     const {paint, width} = await this.look();
-    this.printLines(facts(linesOf(paint), width));
+    this.printLines(wrappedFacts(linesOf(paint), width));
   }
 
   /** The same for lines that may be very many, which are written as stdout takes them. */

@@ -76,8 +76,8 @@ const OBSTACLES: readonly Look[] = [
   ({host, distribution}, {name}) => {
     const word = host.kernel.parameters?.find(
       (parameter) =>
-        listed('module_blacklist', parameter, name) ||
-        (INITCALLS[name] ?? []).some((call) => listed('initcall_blacklist', parameter, call)),
+        listsName('module_blacklist', parameter, name) ||
+        (INITCALLS[name] ?? []).some((call) => listsName('initcall_blacklist', parameter, call)),
     );
     return word === undefined
       ? null
@@ -115,7 +115,7 @@ const INITCALLS: Record<string, readonly string[]> = {
 /** Finds a blacklist, which keeps the kernel from loading a module unasked; modprobe with its very name still loads it. */
 const blacklisted: Look = (machine, {name}) => {
   const word = machine.host.kernel.parameters?.find((parameter) =>
-    listed('modprobe.blacklist', parameter, name),
+    listsName('modprobe.blacklist', parameter, name),
   );
   const line = modprobeLine(machine, 'blacklist', name);
   if (word === undefined && line === null) return null;
@@ -139,7 +139,7 @@ const loadsModules = (machine: Machine, option: string): boolean => {
 };
 
 /** Whether a parameter such as `module_blacklist=a,b` names a module. */
-const listed = (key: string, parameter: string, name: string): boolean =>
+const listsName = (key: string, parameter: string, name: string): boolean =>
   parameter.startsWith(`${key}=`) &&
   parameter
     .slice(key.length + 1)

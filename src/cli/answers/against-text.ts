@@ -4,7 +4,7 @@ import {grouped} from '../../numbers.js';
 import {histogramLines} from '../output/histogram.js';
 import {printable} from '../../printable.js';
 import {tableLines, type Column} from '../output/table.js';
-import {facts} from '../output/wrap.js';
+import {wrappedFacts} from '../output/wrap.js';
 
 /** The answer of `kvfio probe --against` for people. */
 export const againstLines = async (
@@ -16,7 +16,7 @@ export const againstLines = async (
     vcpus.length === 0 ? [] : ['', ...(await tableLines(vcpus, COLUMNS, {header: true, paint, width}))];
   return [
     paint.bold(headline(document)),
-    ...facts(
+    ...wrappedFacts(
       [
         printable(
           `VM of process ${vm.pid} (${vm.command}), descriptor ${vm.fd}${vm.socket === null ? '' : `, at ${vm.socket}`}`,
@@ -27,7 +27,7 @@ export const againstLines = async (
       width,
     ),
     ...table,
-    ...(vcpus.some(({timed}) => timed > 0) ? facts(ABOUT_TIMES, width) : []),
+    ...(vcpus.some(({timed}) => timed > 0) ? wrappedFacts(ABOUT_TIMES, width) : []),
     ...histogramsOf(vcpus, {paint, width}),
   ];
 };

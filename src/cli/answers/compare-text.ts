@@ -7,7 +7,7 @@ import {histogramLines} from '../output/histogram.js';
 import {printable} from '../../printable.js';
 import {differenceLine} from './probe-text.js';
 import {tableLines, type Column} from '../output/table.js';
-import {facts, wrapped} from '../output/wrap.js';
+import {wrappedFacts, wrapped} from '../output/wrap.js';
 
 /** The answer of `kvfio probe --compare A B` for people. */
 export const compareLines = async (
@@ -19,7 +19,7 @@ export const compareLines = async (
   for (const pair of pairs) tables.push('', ...(await pairLines(pair, document, {paint, width})));
   return [
     ...wrapped(headline(pairs), width, '').map((line) => paint.bold(line)),
-    ...facts([runLine('A', a), runLine('B', b)], width),
+    ...wrappedFacts([runLine('A', a), runLine('B', b)], width),
     ...tables,
     '',
     ...(machineDifferences.length === 0
@@ -28,7 +28,7 @@ export const compareLines = async (
           paint.bold('What else is different:'),
           ...(await tableLines(machineDifferences, DIFFERENCE_COLUMNS, {header: true, paint, width})),
         ]),
-    ...facts([...onlyIn('A', onlyInA), ...onlyIn('B', onlyInB)], width),
+    ...wrappedFacts([...onlyIn('A', onlyInA), ...onlyIn('B', onlyInB)], width),
   ];
 };
 
@@ -75,7 +75,7 @@ const pairLines = async (
     ...(await tableLines(rows, QUANTILE_COLUMNS, {header: true, paint, width})),
     ...(difference === null
       ? ['these cannot be compared: one of them has no samples']
-      : facts([differenceLine(difference, paint, {from: 'A', to: 'B'})], width)),
+      : wrappedFacts([differenceLine(difference, paint, {from: 'A', to: 'B'})], width)),
     ...(['a', 'b'] as const).flatMap((run) => {
       const {histogram, subtracted: subtract} = {a, b}[run];
       const factor = 1e6 / runs[run].clock.tscKhz;

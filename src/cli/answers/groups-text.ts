@@ -6,7 +6,7 @@ import {groupsRows, type GroupsRow} from './groups-table.js';
 import {printable} from '../../printable.js';
 import {manyCsvLines, manyTableLines, sorted} from '../output/table.js';
 import type {TableChoice} from '../flags/table-flags.js';
-import {facts, wrapped} from '../output/wrap.js';
+import {wrappedFacts, wrapped} from '../output/wrap.js';
 import {listed} from '../../words.js';
 
 export interface GroupsTextOptions {
@@ -32,7 +32,7 @@ export const groupsLines = async (
   return joined(
     table,
     regions ? regionLines(document.groups) : [],
-    facts(differences(document.groups), width),
+    wrappedFacts(differences(document.groups), width),
   );
 };
 

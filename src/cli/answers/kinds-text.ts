@@ -5,7 +5,7 @@ import {grouped} from '../../numbers.js';
 import {countWords, kernelWords, machineName} from './diff-words.js';
 import {printable} from '../../printable.js';
 import {tableLines, type Column} from '../output/table.js';
-import {facts} from '../output/wrap.js';
+import {wrappedFacts} from '../output/wrap.js';
 
 /** The answer of `kvfio diff --baseline A DIR` for people. */
 export const kindsLines = async (
@@ -17,7 +17,7 @@ export const kindsLines = async (
   const odd = rows.filter((kind) => kind.odd);
   const oddHosts = odd.reduce((sum, kind) => sum + kind.hosts, 0);
   const section = (head: string, lines: readonly string[]): string[] =>
-    lines.length === 0 ? [] : ['', paint.bold(head), ...facts(lines.map(printable), width)];
+    lines.length === 0 ? [] : ['', paint.bold(head), ...wrappedFacts(lines.map(printable), width)];
   const notes = [
     ...(incomplete === 0
       ? []
@@ -42,7 +42,7 @@ export const kindsLines = async (
       ...unread.slice(0, UNREAD_SHOWN).map(({file, why}) => `${file}: ${why}`),
       ...more(unread.length - UNREAD_SHOWN, 'entry', 'entries'),
     ]),
-    ...(notes.length === 0 ? [] : ['', ...facts(notes.map(printable), width)]),
+    ...(notes.length === 0 ? [] : ['', ...wrappedFacts(notes.map(printable), width)]),
   ];
 };
 

@@ -10,7 +10,7 @@ import type {Outliers} from '../../probe/statistics/outliers.js';
 import {histogramLines} from '../output/histogram.js';
 import {printable} from '../../printable.js';
 import {tableLines, type Column} from '../output/table.js';
-import {facts, wrapped} from '../output/wrap.js';
+import {wrappedFacts, wrapped} from '../output/wrap.js';
 
 /** What is printed of a run, for people. */
 export interface ProbeAnswer {
@@ -40,7 +40,7 @@ export const probeLines = async (
   ),
   '',
   ...(await figureLines(series, {paint, width})),
-  ...facts(
+  ...wrappedFacts(
     differences.map((difference) => differenceLine(difference, paint)),
     width,
   ),
@@ -193,7 +193,7 @@ const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null
       `${seriesName(series)}: the level of the samples drifts during the run, so the intervals are wide; a quiet host or --cpu may narrow them, a longer run does not`,
     );
   }
-  return lines.length === 0 ? [] : ['', ...facts(lines, width)];
+  return lines.length === 0 ? [] : ['', ...wrappedFacts(lines, width)];
 };
 
 const outlierText = (

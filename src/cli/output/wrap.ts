@@ -40,7 +40,7 @@ export const beside = (left: string, text: string, width: number): string[] =>
     : [left.trimEnd(), ...wrapped(text, width, ' '.repeat(6))];
 
 /** One fact for each text, the first line at the left, where whoever greps for it expects it. */
-export const facts = (texts: readonly string[], width: number | null): string[] =>
+export const wrappedFacts = (texts: readonly string[], width: number | null): string[] =>
   texts.flatMap((text) => wrapped(text, width, '  ', ''));
 
 const UNBROKEN = Infinity;

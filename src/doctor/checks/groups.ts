@@ -55,7 +55,7 @@ export const GROUP_CHECKS: readonly HostCheck[] = [
       const shared = machine.host.groups.filter((group) => slotsOf(group).length > 1);
       if (shared.length === 0) return pass('no group has devices of several slots');
       return fail(
-        listed(shared.map((group) => `group ${group.id} has ${slotsOf(group).join(' and ')}`)),
+        shortened(shared.map((group) => `group ${group.id} has ${slotsOf(group).join(' and ')}`)),
         splitting(machine),
       );
     },
@@ -130,7 +130,7 @@ const refusal = (found: readonly Found[]): CheckFinding => {
   const groups = found.map(({group, found: fact}) => `${group.id} (${fact})`);
   const [cure, ...others] = new Set(found.map((each) => each.cure));
   return fail(
-    `${count(groups.length)} cannot be assigned: ${listed(groups)}`,
+    `${count(groups.length)} cannot be assigned: ${shortened(groups)}`,
     cure == null
       ? 'give the VM another device: kvfio knows no cure'
       : others.length === 0
@@ -143,7 +143,7 @@ const count = (groups: number): string => (groups === 1 ? '1 group' : `${groups}
 
 const SHOWN = 6;
 
-const listed = (words: readonly string[]): string =>
+const shortened = (words: readonly string[]): string =>
   words.length > SHOWN
     ? `${words.slice(0, SHOWN).join(', ')} and ${words.length - SHOWN} more`
     : words.join(', ');

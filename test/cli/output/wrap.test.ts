@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import {Chalk} from 'chalk';
-import {facts, stderrWidth, wrapped} from '../../../src/cli/output/wrap.js';
+import {stderrWidth, wrapped, wrappedFacts} from '../../../src/cli/output/wrap.js';
 
 const words = 'word '.repeat(40).trim();
 
@@ -44,9 +44,9 @@ describe('a paragraph', () => {
   });
 });
 
-describe('facts', () => {
+describe('wrapped facts', () => {
   it('begin at the left, each on a line of its own, and go on indented', () => {
-    assert.deepEqual(facts(['short', 'a fact that is longer than the room there is'], 24), [
+    assert.deepEqual(wrappedFacts(['short', 'a fact that is longer than the room there is'], 24), [
       'short',
       'a fact that is longer',
       '  than the room there is',
