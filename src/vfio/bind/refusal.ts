@@ -4,8 +4,8 @@ import {readHost} from '../../iommu/host.js';
 import type {SyscallError} from '../../linux/errno.js';
 import type {HostTree} from '../../host/tree.js';
 import {examine} from '../eligibility/examined.js';
-import {explainProbe} from '../eligibility/kernel-answer.js';
-import {PROBE_CHECKS} from '../eligibility/probe-checks.js';
+import {explainDriverProbe} from '../eligibility/kernel-answer.js';
+import {DRIVER_PROBE_CHECKS} from '../eligibility/probe-checks.js';
 import type {DriverStep} from './steps.js';
 
 /** Why a step failed. */
@@ -38,7 +38,7 @@ const DMESG = 'Look at the messages of the kernel with dmesg.';
 
 /** What the checks say of a device that a driver of VFIO does not take; undefined for an errno that they do not know. */
 const probeReasons = (tree: HostTree, path: string, errno: string): Reasons[string] => {
-  if (!PROBE_CHECKS.some((check) => check.errno === errno)) return undefined;
+  if (!DRIVER_PROBE_CHECKS.some((check) => check.errno === errno)) return undefined;
   const host = readHost(tree, {details: false, noSnoop: false});
   const all = [
     ...host.groups.flatMap((group) => group.devices.map((device) => ({device, group}))),
@@ -46,7 +46,7 @@ const probeReasons = (tree: HostTree, path: string, errno: string): Reasons[stri
   ];
   const member = all.find(({device}) => device.path === path);
   if (member === undefined) return undefined;
-  const explained = explainProbe(examine(tree, host), member, errno);
+  const explained = explainDriverProbe(examine(tree, host), member, errno);
   return explained === null ? undefined : [explained.why.replace(/\.$/, ''), explained.hint];
 };
 

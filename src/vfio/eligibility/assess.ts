@@ -22,12 +22,12 @@ import {
 } from './check.js';
 import {GROUP_ELIGIBILITY_CHECKS} from './group-checks.js';
 import {joined, joinedGroups} from './joined.js';
-import {PROBE_CHECKS} from './probe-checks.js';
+import {DRIVER_PROBE_CHECKS} from './probe-checks.js';
 
 export type {Assignability, Assignable, DeviceAssignability, GroupAssessment, Obstacle};
 
 /** The checks in the order of the kernel. */
-export const ELIGIBILITY_CHECKS = [...PROBE_CHECKS, ...GROUP_ELIGIBILITY_CHECKS];
+export const ELIGIBILITY_CHECKS = [...DRIVER_PROBE_CHECKS, ...GROUP_ELIGIBILITY_CHECKS];
 
 /** Judges a group as its members are bound now, and as they would be after `kvfio bind`. */
 export const assess = (host: Examined, group: Group): GroupAssessment =>
@@ -104,7 +104,7 @@ const doubtsOf = ({devices}: Judged): Map<string, FoundBy[]> =>
   new Map([...devices].map(([address, found]) => [address, found.filter(isProbeDoubt)]));
 
 const isProbeDoubt = ({id, certain}: FoundBy): boolean =>
-  !certain && PROBE_CHECKS.some((check) => check.id === id);
+  !certain && DRIVER_PROBE_CHECKS.some((check) => check.id === id);
 
 const judge = (
   host: Examined,

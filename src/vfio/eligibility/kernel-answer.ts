@@ -4,7 +4,7 @@ import type {Device} from '../../iommu/device.js';
 import {assess, type Obstacle} from './assess.js';
 import {applies, factOf, possible, type Call, type Examined} from './check.js';
 import {otherAnswer, type Explanation} from './other-answers.js';
-import {PROBE_CHECKS} from './probe-checks.js';
+import {DRIVER_PROBE_CHECKS} from './probe-checks.js';
 
 /** Why the kernel answers a call so: by what the checks find of the group, else by what the call says of anything else. */
 export const explainAnswer = (
@@ -26,14 +26,14 @@ export const explainAnswer = (
   );
 };
 
-/** The same of a driver of VFIO that does not take a device; null where no check explains it. */
-export const explainProbe = (
+/** Why a VFIO driver does not take a device when the kernel binds it (its probe()); null where no check explains it. */
+export const explainDriverProbe = (
   host: Examined,
   {device, group}: {device: Device; group: Group | null},
   errno: string,
 ): Pick<Explanation, 'why' | 'hint'> | null => {
   const hosts = possible(host);
-  const found = PROBE_CHECKS.flatMap((check) => {
+  const found = DRIVER_PROBE_CHECKS.flatMap((check) => {
     const asked = check.errno === errno ? hosts.find((each) => applies(check, each)) : undefined;
     const one = asked === undefined ? null : check.look(device, group, asked);
     return one === null ? [] : [{...one, found: factOf(one.found, [device.address])}];

@@ -58,10 +58,11 @@ const denylisted = (ids: ReadonlySet<string>, sure: boolean): DeviceCheck['look'
   });
 
 /**
- * Whether the driver that has a device gives it to VMs itself, and then what vfio-pci looks at when a device is bound to it, in its order (vfio_pci_probe(), vfio_pci_core_register_device() and what that
- * calls). The last of it holds for every VFIO driver.
+ * Checks before a VFIO driver has a device: whether its present driver gives it to VMs itself, and then what vfio-pci looks at when
+ * the kernel binds a device to it, in its order (vfio_pci_probe(), vfio_pci_core_register_device() and what that calls). The
+ * last of them holds for every VFIO driver. To probe is the kernel's word for this; `kvfio probe` measures WBINVD.
  */
-export const PROBE_CHECKS: readonly DeviceCheck[] = [
+export const DRIVER_PROBE_CHECKS: readonly DeviceCheck[] = [
   {
     id: 'vgpu',
     subject: 'device',
@@ -276,7 +277,7 @@ export const probeRefusal = (
   host: Examined,
   except: readonly CheckId[] = [],
 ): (KernelCheck & Found) | null => {
-  for (const check of PROBE_CHECKS) {
+  for (const check of DRIVER_PROBE_CHECKS) {
     if (except.includes(check.id)) continue;
     const found = applies(check, host) ? check.look(device, group, host) : null;
     if (found?.certain === true) return {...check, ...found};
@@ -291,7 +292,7 @@ export const probeAnswer = (
   host: Examined,
   id: CheckId,
 ): (KernelCheck & Found) | null => {
-  const check = PROBE_CHECKS.find((each) => each.id === id && applies(each, host));
+  const check = DRIVER_PROBE_CHECKS.find((each) => each.id === id && applies(each, host));
   const found = check?.look(device, group, host) ?? null;
   return check === undefined || found === null ? null : {...check, ...found};
 };

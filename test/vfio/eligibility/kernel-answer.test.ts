@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {Failure} from '../../../src/failure.js';
 import type {Group} from '../../../src/iommu/group.js';
 import type {Call, Examined} from '../../../src/vfio/eligibility/check.js';
-import {explainAnswer, explainProbe} from '../../../src/vfio/eligibility/kernel-answer.js';
+import {explainAnswer, explainDriverProbe} from '../../../src/vfio/eligibility/kernel-answer.js';
 import {requireAssignable} from '../../../src/vfio/eligibility/require-assignable.js';
 import {requireCdevNode} from '../../../src/vfio/cdev-file.js';
 import {requireGroupNode} from '../../../src/vfio/group-file.js';
@@ -92,7 +92,7 @@ describe('why the kernel answers a call of VFIO', () => {
       withGroup([qat], {}, (examined, group) => {
         const [member] = group.devices;
         assert.ok(member);
-        return explainProbe(examined, {device: member, group}, errno)?.why ?? 'nothing';
+        return explainDriverProbe(examined, {device: member, group}, errno)?.why ?? 'nothing';
       });
     assert.match(probed('EINVAL'), /8086:37c9, which is on vfio-pci's denylist/);
     assert.equal(probed('EBUSY'), 'nothing');
@@ -131,7 +131,7 @@ describe('a group that the kernel refuses to a VMM', () => {
     const why = withGroup([{...plain, files: {...plain.files, sriov_numvfs: '2\n'}}], {}, (host, group) => {
       const [member] = group.devices;
       assert.ok(member);
-      return explainProbe(host, {device: member, group}, 'EBUSY')?.why;
+      return explainDriverProbe(host, {device: member, group}, 'EBUSY')?.why;
     });
     assert.match(why ?? '', /0000:01:00\.0 has 2 virtual functions\./);
   });
