@@ -1,4 +1,4 @@
-/** Rooms of src/, from the top. An import may stay in its room or point down, never up and never to a neighbour. */
+/** Folders of src/, from the top. An import may stay in its folder or point down, never up and never to a neighbour. */
 const rows = [
   ['commands'],
   ['cli'],
@@ -14,14 +14,15 @@ const rows = [
   ['linux'],
 ];
 
-const FLOOR = '^src/[^/]+\\.ts$';
+/** Files of src/ itself, which every folder may import. */
+const SHARED = '^src/[^/]+\\.ts$';
 
 /** What a file of each row may not import. */
-const upward = rows.slice(1).map((rooms, index) => ({
-  name: `${rooms.join('-')}-knows-nothing-above`,
+const upward = rows.slice(1).map((folders, index) => ({
+  name: `${folders.join('-')}-knows-nothing-above`,
   comment: 'Arrows point down only (ARCHITECTURE.md).',
   severity: 'error',
-  from: {path: `^src/(${rooms.join('|')})/`},
+  from: {path: `^src/(${folders.join('|')})/`},
   to: {
     path: `^src/(${rows
       .slice(0, index + 1)
@@ -30,17 +31,17 @@ const upward = rows.slice(1).map((rooms, index) => ({
   },
 }));
 
-/** Rooms that share a row do not know each other; commands are one file each and know only what is below. */
+/** Folders that share a row do not know each other; commands are one file each and know only what is below. */
 const sideways = rows
   .flat()
-  .filter((room) => room !== 'cli')
-  .map((room) => ({
-    name: `${room}-beside`,
+  .filter((folder) => folder !== 'cli')
+  .map((folder) => ({
+    name: `${folder}-beside`,
     severity: 'error',
-    from: {path: `^src/${room}/`},
+    from: {path: `^src/${folder}/`},
     to: {
-      path: `^src/(${rows.find((row) => row.includes(room)).join('|')})/`,
-      ...(room === 'commands' ? {} : {pathNot: `^src/${room}/`}),
+      path: `^src/(${rows.find((row) => row.includes(folder)).join('|')})/`,
+      ...(folder === 'commands' ? {} : {pathNot: `^src/${folder}/`}),
     },
   }));
 
@@ -54,12 +55,17 @@ module.exports = {
       to: {},
     },
     {
-      name: 'every-room-has-a-row',
+      name: 'every-folder-has-a-row',
       severity: 'error',
       from: {},
-      to: {path: '^src/', pathNot: `^src/(${rows.flat().join('|')})/|${FLOOR}|^src/schemas/`},
+      to: {path: '^src/', pathNot: `^src/(${rows.flat().join('|')})/|${SHARED}|^src/schemas/`},
     },
-    {name: 'the-floor-knows-no-room', severity: 'error', from: {path: FLOOR}, to: {path: '^src/[^/]+/'}},
+    {
+      name: 'shared-files-import-no-folder',
+      severity: 'error',
+      from: {path: SHARED},
+      to: {path: '^src/[^/]+/'},
+    },
     {
       name: 'cli-output-knows-nothing-else-of-cli',
       severity: 'error',

@@ -60,7 +60,7 @@ const bundles = [
   ].map(([out, entry]) =>
     build({
       ...common,
-      // which room of the sources it is in is no matter of those who install the package
+      // the names of what is installed do not depend on the folders of the sources
       entryPoints: [{in: entry, out}],
       // what is imported on demand, under one name for all that do
       splitting: true,
