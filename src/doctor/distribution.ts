@@ -10,7 +10,7 @@ export interface Distribution {
   addParameter: (parameter: string) => string;
   removeParameter: (parameter: string) => string;
   replaceParameter: (parameter: string, by: string) => string;
-  /** Has a user get at what belongs to a group of users. */
+  /** How a user gets the rights of a group of users. */
   joinGroup: (group: string) => string;
   loadModule: (module: string) => string;
   /** A kernel that has what this one lacks. */

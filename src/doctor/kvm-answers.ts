@@ -15,7 +15,7 @@ export type KvmAnswers =
     };
 
 /**
- * Has KVM make a VM and a kvm-vfio device of it, which both end here.
+ * Makes a VM and its kvm-vfio device, and closes both: this shows what KVM answers.
  *
  * KVM_CHECK_EXTENSION(KVM_CAP_DEVICE_CTRL) is not asked: on x86, 5.10 and 6.1 answer 0 even though they make devices.
  *

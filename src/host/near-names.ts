@@ -43,13 +43,13 @@ export class NearNames {
     }
   }
 
-  /** What to call a folder; null when only its whole path leads there. One that has gone would have no names by its own `.`. */
+  /** Name by which a folder is opened from where the process is; null when only its whole path leads there. One that has gone would have no names by its own `.`. */
   folder(path: string): string | null {
     return this.#go(path) ? '.' : null;
   }
 
   /**
-   * What to call a file, none of whose folders is a link; null when only its whole path leads there.
+   * Name by which a file is opened from where the process is, none of whose folders is a link; null when only its whole path leads there.
    *
    * @returns `missing` where its folder is not there.
    */

@@ -30,7 +30,7 @@ export interface HostTree {
   /** The text of a symbolic link. */
   link(path: string): string | SyscallError;
   /**
-   * Has `look` read many files, of which those of one folder follow each other, which is faster so. It may use no relative path, and
+   * Runs `look`, which reads many files, those of one folder one after the other: that is faster inside of this. It may use no relative path, and
    * nothing else runs meanwhile.
    */
   near<T>(look: () => T): T;

@@ -40,7 +40,7 @@ export const evidence = (statement: string, rest: Partial<Evidence> = {}): Evide
 });
 
 /**
- * All of several: enforced only if every one is, not enforced as soon as one is not, otherwise unknown.
+ * Joins the verdicts on several parts: enforced only if every one is, not enforced as soon as one is not, otherwise unknown.
  *
  * The confidence is that of the weakest part that decided, and the evidence is theirs without repetition.
  */

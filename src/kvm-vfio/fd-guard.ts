@@ -8,15 +8,16 @@ import type {Owner} from '../owner/owner.js';
 
 /** A file that was found in the owner of a VM. */
 export interface FoundFile {
-  /** Its number there. */
+  /** Number of its descriptor in the owner. */
   fd: number;
-  /** Device number of its node in /dev; null when the node is gone. */
+  /** What it is: a kvm-vfio device, or a file of VFIO by the device number of its node in /dev (null when the node is gone). */
   kind: 'kvm-vfio' | {device: number | null};
 }
 
 /**
- * The files that a plan names by their numbers in the owner, which may give those to other files at any time. kvfio has
- * descriptors of its own for them, so that it can compare.
+ * Checks that descriptor numbers in the owner still are those of the files that a plan names by them: the owner may give a number
+ * to another file at any time. kvfio has descriptors of its own for these files, so that it can compare. This is none of the
+ * guards of `kvfio bind`.
  *
  * An agent knows its files itself, and refuses the numbers of all others.
  */

@@ -91,7 +91,7 @@ export class Vm extends Descriptor {
   }
 
   /**
-   * Has KVM itself answer every OUT of one byte to a port, by adding 1 to a counter (KVM_IOEVENTFD), until the VM ends.
+   * Makes KVM itself answer every OUT of one byte to a port, by adding 1 to a counter (KVM_IOEVENTFD), until the VM ends.
    *
    * @throws {@link SyscallError}
    */

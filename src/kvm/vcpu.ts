@@ -38,7 +38,7 @@ export class Vcpu extends Descriptor {
     return new Vcpu(ioctl(vmFd, 'KVM_CREATE_VCPU', 0));
   }
 
-  /** Has the CPU begin in 16-bit real mode at a guest-physical address, with all segments at 0. */
+  /** Makes the CPU begin in 16-bit real mode at a guest-physical address, with all segments at 0. */
   startAt(address: number): void {
     this.#changeSpecial((sregs) => {
       // struct kvm_sregs begins with struct kvm_segment cs: u64 base, u32 limit, u16 selector
@@ -48,7 +48,7 @@ export class Vcpu extends Descriptor {
     this.setRegisters({rip: address});
   }
 
-  /** Has the CPU be in 64-bit mode, see {@link enterLongMode}. */
+  /** Puts the CPU into 64-bit mode, see {@link enterLongMode}. */
   startInLongMode(pageTable: number): void {
     this.#changeSpecial((sregs) => {
       enterLongMode(sregs, pageTable);

@@ -32,7 +32,7 @@ const ARCHES: Record<LabArch, ArchParts> = {
 export const archParts = (arch: LabArch): ArchParts => ARCHES[arch];
 
 /**
- * What executes a guest: of another architecture than the host's only QEMU itself.
+ * The accelerator that executes a guest; one of another architecture than the host's runs in QEMU's emulation only.
  *
  * @throws Failure when KVM is wished for such a guest
  */

@@ -26,7 +26,7 @@ export interface KernelSource {
   cache: string;
   /** The PATH in which apt's programs are looked up. */
   path: string;
-  /** May the package lists be fetched where there are none? */
+  /** Whether the package lists may be fetched where there are none. */
   install: boolean;
   signal: AbortSignal | undefined;
   /** Receives one line on what takes long. */

@@ -10,7 +10,7 @@ export interface IommuChoice {
   devices: string[];
   /** What the kernel's command line needs. */
   kernelParameters: string[];
-  /** Are there kernels that remap no interrupts with it? VFIO then has to be allowed to do without. */
+  /** Whether some kernels remap no interrupts with it; VFIO then has to be allowed to do without. */
   mayNotRemap: boolean;
 }
 

@@ -13,7 +13,7 @@ export interface OutputParts {
   /** Name of the stream, as `pump` in guest-scripts.ts spells it. */
   stream: 'stdout' | 'stderr';
   sink: Sink;
-  /** Has the guest written all that it will ever write? */
+  /** Whether the guest has written all that it will ever write. */
   ended: () => boolean;
   signal: AbortSignal;
 }

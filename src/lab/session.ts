@@ -65,7 +65,7 @@ export const runSession = async (parts: SessionParts): Promise<number> => {
 const LAST_WORDS = 2000;
 
 interface Progress {
-  /** Has the guest written all that it will write? */
+  /** Whether the guest has written all that it will write. */
   ended: boolean;
   /** Aborted when nobody is interested any more. */
   over: AbortController;

@@ -13,9 +13,9 @@ export interface TaskSurroundings {
   cwd: string;
   /** The caller's environment; the guest gets of it what concerns programs, language and terminal. */
   environment: NodeJS.ProcessEnv;
-  /** Are the programs of the host of another architecture than the guest? */
+  /** Whether the programs of the host are of another architecture than the guest. */
   foreign?: boolean;
-  /** Is a folder of the host shared for output? */
+  /** Whether a folder of the host is shared for output. */
   out: boolean;
 }
 

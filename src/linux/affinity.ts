@@ -13,7 +13,7 @@ export const allowedCpus = (): number[] => {
 };
 
 /**
- * Has the calling thread run on these CPUs only (sched_setaffinity(2)). When this returns it does.
+ * Binds the calling thread to these CPUs (sched_setaffinity(2)). It runs on one of them when this returns.
  *
  * @throws {@link SyscallError}; EINVAL when none of them is online and in the thread's cpuset
  */

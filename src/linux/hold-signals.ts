@@ -1,7 +1,7 @@
 /** Signals that ask a process to end, and that it may answer in its own time. */
 export const ENDING_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const satisfies NodeJS.Signals[];
 
-/** Does work that must not be cut in two: signals that ask for the process's end are forgotten until it is over. */
+/** Runs work that must not be interrupted half-way: signals that ask for the process's end are forgotten until it is over. */
 export const holdingSignals = async <T>(work: () => Promise<T>): Promise<T> => {
   const release = hold();
   try {

@@ -85,7 +85,7 @@ export class ProbeMachine implements Disposable {
   }
 
   /**
-   * Has the guest take samples of an operation. A signal ends it early.
+   * Makes the guest take samples of an operation. A signal ends it early.
    *
    * @param count - from 1 to {@link SLICE_MAX}
    * @param into - where the ticks of each sample go, from `at`
@@ -120,7 +120,7 @@ export class ProbeMachine implements Disposable {
     return this.#runs;
   }
 
-  /** Has KVM load the vCPU's state on the CPU that this thread is on, as it does when a guest comes to another CPU. */
+  /** Makes KVM load the vCPU's state on the CPU that this thread is on, as it does when a guest comes to another CPU. */
   visit(): void {
     this.#vcpu.getRegister('rdi');
   }

@@ -1,7 +1,7 @@
 import {fstatSync, writeSync} from 'node:fs';
 
 /**
- * Has an answer that goes to a file written wholly, or fail.
+ * Makes a stream to a file write each answer wholly, or fail.
  *
  * Node makes one write(2) of a chunk for a file (lib/internal/fs/sync_write_stream.js) and passes over that the kernel took
  * only a part of it, as it does on a file system that is almost full: the rest would be lost, with exit code 0.

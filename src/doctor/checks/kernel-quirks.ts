@@ -189,7 +189,7 @@ function graphicsUnit({host, distribution, config}: Machine): CheckFinding {
 const valuesOf = (parameter: string): string[] => parameter.slice(parameter.indexOf('=') + 1).split(',');
 
 /**
- * As Debian builds its kernels (drivers/iommu/intel/Kconfig, of a patch of Debian's). The integrated graphics then has an identity
+ * The option with which Debian builds its kernels (drivers/iommu/intel/Kconfig, by a patch of Debian's). The integrated graphics then has an identity
  * domain by default (device_def_domain_type(), IDENTMAP_INTGPU), and is in a group all the same: VFIO may have it. With igfx_off its unit
  * is ignored (init_no_remapping_devices()), and there is no group.
  */

@@ -131,7 +131,7 @@ export class DeviceModel<F> {
     return this.#entries.find((entry) => entry.file === file);
   }
 
-  /** Has KVM look at all files, or not; null when that is not known, and then an answer that differs is unknown. */
+  /** KVM looks at all files (true) or not (false). Null when that is not known: an answer that differs then becomes unknown. */
   #look(does: boolean | null): void {
     if (does === false) return;
     if (this.#looked !== true) this.#looked = does;

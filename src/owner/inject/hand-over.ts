@@ -83,7 +83,7 @@ export const deadHandOvers = (text: string, startOf: (pid: number) => number | n
     .filter(([, , pid, start]) => startOf(Number(pid)) !== Number(start))
     .map(([, inode]) => inode ?? '');
 
-/** Has the owner close a descriptor. It is gone afterwards, even if the call was interrupted. */
+/** Makes the owner close a descriptor. It is gone afterwards, even if the call was interrupted. */
 export const closeInOwner = (thread: StoppedThread, fd: number): void => {
   try {
     thread.call({name: 'close', args: () => [fd]});

@@ -144,7 +144,7 @@ export class InjectedOwner implements Owner {
 
   static #warmedUp = false;
 
-  /** Does once with another process all that an owner would have to wait for. */
+  /** Makes once, with a stand-in, each call whose first time is slow, so that no owner waits for that. */
   static #warmUp(): void {
     if (InjectedOwner.#warmedUp) return;
     InjectedOwner.#warmedUp = true;

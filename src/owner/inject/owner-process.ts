@@ -222,7 +222,7 @@ export class OwnerProcess implements Disposable {
   }
 
   /**
-   * What cannot be seen is taken for something that does. A descriptor is taken only of what may: to close one again has a file system
+   * Whether a read of a descriptor gathers: what cannot be seen counts as such. A descriptor is taken only of what may: to close one again has a file system
    * of FUSE ask its server, which may be the owner.
    */
   #gathers(fd: number): boolean {

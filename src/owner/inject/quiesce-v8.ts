@@ -1,7 +1,7 @@
 import {getHeapSpaceStatistics} from 'node:v8';
 
 /**
- * Has V8 collect young garbage now if it would have to soon, and not while an owner's thread is stopped: a collection takes as
+ * Makes V8 collect young garbage now if it would have to soon, and not while an owner's thread is stopped: a collection takes as
  * long as all else for which the thread is stopped, and many times longer when the threads that V8 has help it find no CPU.
  */
 export const quiesceV8 = (): void => {

@@ -209,7 +209,7 @@ const reasonAgainstGrowing = (owner: Process, stack: ProcessMapping): NoSpare | 
   return isLimited && owner.isLocked(stack) ? 'locked-memory' : null;
 };
 
-/** Has the kernel extend a stack down to spare memory, as any access there does. */
+/** Makes the kernel extend a stack down to spare memory, as any access there does. */
 const grow = (owner: Process, memory: ProcessMemory, place: Found): NoSpare | null =>
   withHighestStackLimit((limit) => {
     try {

@@ -165,7 +165,7 @@ const detachingOnError = <T>(thread: Tracee, work: () => T): T => {
   }
 };
 
-/** Has an interrupted thread make its call again, once it is let run. */
+/** Prepares an interrupted thread to make its call again, once it is let run. */
 const goOn = (thread: Tracee, registers: Registers): Registers => {
   const again = madeAgain(registers);
   if (again !== registers) thread.setRegisters(again);
@@ -318,7 +318,7 @@ const armAtEntry = (hold: Hold, stopped: Registers): StoppedThread | Unsuitable 
 };
 
 /**
- * Has a thread that makes no call execute rt_sigreturn next. If kvfio dies before its signals are blocked, a handler may run
+ * Makes a thread that is in no call execute rt_sigreturn next. If kvfio dies before its signals are blocked, a handler may run
  * first: on the thread's alternate stack, which must not be the one that it is on, or below the signal frame.
  */
 const armAnywhere = (hold: Hold): StoppedThread | Unsuitable => {

@@ -90,7 +90,7 @@ export class StoppedThread {
   }
 
   /**
-   * What the last call left in the first `size` bytes of its data.
+   * The first `size` bytes of the last call's data, as the call left them.
    *
    * @throws {@link ThreadGone}; {@link AnswerUnread}
    */

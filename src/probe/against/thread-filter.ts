@@ -1,7 +1,7 @@
 import type {TraceInstance} from './trace-instance.js';
 
 /**
- * Has an event of an instance be recorded only for some threads.
+ * Makes the tracer record an event of an instance only for some threads.
  *
  * The number of the thread is compared by the event's own filter: the tracer's list of threads (set_event_pid) hooks into
  * the scheduler. A filter has to fit a page, so that list is taken for a VM with very many threads.

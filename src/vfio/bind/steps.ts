@@ -7,7 +7,7 @@ export type DriverStep =
   | {action: 'override'; device: BindTarget; from: string | null; to: string | null}
   | {action: 'unbind'; device: BindTarget; driver: string}
   | {action: 'bind'; device: BindTarget; driver: string}
-  /** Has the kernel look for a driver that wants the device (drivers_probe). */
+  /** The kernel looks for a driver that wants the device (drivers_probe). */
   | {action: 'probe'; device: BindTarget}
   | {action: 'own'; node: string; group: number; uid: number; user: string};
 

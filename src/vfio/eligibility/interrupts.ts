@@ -14,9 +14,9 @@ export interface InterruptIsolation {
 export const INTERRUPTS = '/proc/interrupts';
 
 /**
- * By the names of interrupt chips, which say it on every architecture with MSIs: `IR-PCI-MSI`, `IR-IO-APIC` behind VT-d or AMD-Vi
- * (irq_domain prefix in drivers/iommu/intel/irq_remapping.c and amd/iommu.c), `ITS-PCI-MSI` behind a GIC with an ITS. All
- * interrupts of an x86 machine are remapped, or none is, so the first one decides.
+ * Whether interrupts are remapped, by the names of interrupt chips, which show it on every architecture with MSIs: `IR-PCI-MSI`,
+ * `IR-IO-APIC` behind VT-d or AMD-Vi (irq_domain prefix in drivers/iommu/intel/irq_remapping.c and amd/iommu.c), `ITS-PCI-MSI`
+ * behind a GIC with an ITS. All interrupts of an x86 machine are remapped, or none is, so the first one decides.
  */
 export const readInterrupts = (attributes: Attributes, {parameters}: Kernel): InterruptIsolation => {
   const off = switchedOff(parameters ?? []);

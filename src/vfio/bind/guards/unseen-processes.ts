@@ -1,8 +1,8 @@
 import type {GuardContext} from './guard.js';
 
 /**
- * That processes which kvfio may not look into, as in a container, may have something open: a doubt in a dry run, and
- * otherwise something found, in words.
+ * Says that processes into which kvfio may not look, as in a container, may have something open: a doubt in a dry run, and
+ * otherwise a finding in words.
  *
  * @param names of what the guard would have to know about
  */
