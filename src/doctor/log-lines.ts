@@ -13,6 +13,9 @@ const TOPICS = {
   /** What keeps interrupts from being remapped: drivers/iommu/intel/irq_remapping.c, drivers/iommu/amd/init.c */
   'interrupt-remapping':
     /^(?:DMAR-IR: (?:This system BIOS has enabled interrupt remapping|Failed to|.*x2apic opt out|.*not support)|AMD-Vi: (?:Disabling interrupt remapping|.*No southbridge IOAPIC|.*IOAPIC.*not in IVRS))/,
+  /** What refused a device for it: vfio_iommu_type1_attach_group(), and iommufd_device_bind() in drivers/iommu/iommufd/device.c */
+  'interrupts-refused':
+    /^vfio_iommu_type1_attach_group: No interrupt remapping|^vfio[-_]\w+ \S+: MSI interrupts are not secure/,
   /** drivers/iommu/iommu.c, __iommu_device_set_domain(); before 6.6 drivers/iommu/intel/iommu.c, intel_iommu_attach_device() */
   'direct-region':
     /Firmware has requested this device have a 1:1 IOMMU mapping|Device is ineligible for IOMMU domain attach due to platform RMRR/,

@@ -567,6 +567,16 @@ const TABLE: readonly Row[] = [
     'unknown',
     /cannot be read/,
   ],
+  ...[
+    'vfio_iommu_type1_attach_group: No interrupt remapping support.  Use the module param "allow_unsafe_interrupts"',
+    'vfio-pci 0000:01:00.0: MSI interrupts are not secure, they cannot be isolated by the platform.',
+  ].map((line): Row => [
+    'interrupt-remapping',
+    `unreadable interrupts, and a log that says ${line.slice(0, 20)}`,
+    {interrupts: null, files: without('proc/interrupts'), log: [line]},
+    'fail',
+    /the kernel log says ".*(?:No interrupt remapping|not secure)/,
+  ]),
   [
     'interrupt-remapping',
     'no IOMMU',

@@ -202,12 +202,12 @@ describe('the explanation of a group', () => {
   });
 
   it('names the members that the host may need', () => {
-    const chipset = ['060100', '010601', '0c0500', '0c8000'].map((classCode, at) =>
+    const chipset = ['060100', '010601', '0c0500', '0c8000', '0c0701'].map((classCode, at) =>
       pci(`0000:00:1f.${at}`, {classCode}),
     );
     assert.match(
       explain({groups: {0: chipset}}),
-      /host may need .*: 0000:00:1f\.0 is an ISA bridge .*; 0000:00:1f\.2 is an SMBus .*; 0000:00:1f\.3 is a serial bus/,
+      /host may need .*: 0000:00:1f\.0 is an ISA bridge .*; 0000:00:1f\.2 is an SMBus .*; 0000:00:1f\.3 is a serial bus .*; 0000:00:1f\.4 is an IPMI interface/,
     );
     assert.doesNotMatch(explain({groups: {0: [card(null)]}}), /host may need/);
   });

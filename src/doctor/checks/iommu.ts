@@ -117,8 +117,9 @@ function interruptRemapping(machine: Machine): CheckFinding {
   const {isolated, seen, off} = facts.interrupts;
   if (isolated === true) return pass(seen);
   if (host.units.length === 0) return unknown('without an IOMMU nothing remaps interrupts');
-  if (isolated === null) return unknown(seen);
-  const [line] = logLines(machine, 'interrupt-remapping');
+  const [refusal] = logLines(machine, 'interrupts-refused');
+  if (isolated === null && refusal === undefined) return unknown(seen);
+  const [line = refusal] = logLines(machine, 'interrupt-remapping');
   return fail(
     `nothing remaps interrupts: ${seen}${line === undefined ? '' : `, and the kernel log says "${line}"`}`,
     off !== null

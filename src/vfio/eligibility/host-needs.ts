@@ -11,6 +11,7 @@ const NEEDED: readonly {classCode: string; what: string}[] = [
     classCode: '0c80',
     what: 'a serial bus controller, such as that of the flash that holds the firmware (SPI)',
   },
+  {classCode: '0c07', what: "an IPMI interface, by which the host reaches the board's management controller"},
 ];
 
 /** What drivers show of devices whose class does not. */
