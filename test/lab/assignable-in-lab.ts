@@ -5,10 +5,11 @@
  */
 import {existsSync, readdirSync} from 'node:fs';
 import {readHost} from '../../src/iommu/host.js';
+import {Kvm} from '../../src/kvm/system.js';
 import {Descriptor} from '../../src/linux/descriptor.js';
 import {DirectoryTree} from '../../src/host/directory-tree.js';
 import {SyscallError} from '../../src/linux/errno.js';
-import {VFIO_TYPE1v2_IOMMU} from '../../src/linux/ioctl.js';
+import {KVM_DEV_TYPE_VFIO, VFIO_DMA_CC_IOMMU, VFIO_TYPE1v2_IOMMU} from '../../src/linux/ioctl.js';
 import {O_RDWR, open, syscall} from '../../src/linux/libc.js';
 import {Mapping} from '../../src/linux/mapping.js';
 import {PinnedMemory} from '../../src/linux/memory.js';
@@ -30,6 +31,8 @@ export interface GroupAnswer {
   viable: boolean | null;
   /** The first call that the kernel refuses; null when it refuses none. Of several devices one that it gives out is enough. */
   refused: Refused | null;
+  /** Whether No-Snoop DMA is coherent with one of its devices open (VFIO_DMA_CC_IOMMU); null where the kernel refuses a call. */
+  coherent: boolean | null;
 }
 
 /** What the kernel answers about a device that a VMM uses by its own node, and what kvfio says of that. */
@@ -52,6 +55,7 @@ const PAGE = 4096;
 const ask = (group: number): GroupAnswer => {
   let call = 'open';
   let viable: boolean | null = null;
+  const no = (refused: Refused): GroupAnswer => ({group, viable, refused, coherent: null});
   try {
     using file = VfioGroup.open(`/dev/vfio/${group}`);
     using container = VfioContainer.open();
@@ -61,27 +65,41 @@ const ask = (group: number): GroupAnswer => {
     file.setContainer(container);
     call = 'VFIO_SET_IOMMU';
     container.setIommu(VFIO_TYPE1v2_IOMMU);
-    const answers = vfioDevicesOf(group).map((address) => askDevice(file, address));
-    return {group, viable, refused: answers.includes(null) ? null : (answers[0] ?? null)};
+    call = 'KVM_DEV_VFIO_GROUP_ADD';
+    using kvm = Kvm.open();
+    using vm = kvm.createVm();
+    using device = vm.createDevice(KVM_DEV_TYPE_VFIO);
+    device.addFile(file);
+    const answers = vfioDevicesOf(group).map((address) => askDevice(file, address, container));
+    const refusals = answers.filter((answer) => typeof answer !== 'boolean');
+    const [coherent] = answers.filter((answer) => typeof answer === 'boolean');
+    if (coherent !== undefined) return {group, viable, refused: null, coherent};
+    const [first] = refusals;
+    if (first === undefined) throw new Error(`VFIO has no device of group ${group}`);
+    return no(first);
   } catch (error) {
-    return {group, viable, refused: {call, errno: codeOf(error)}};
+    return no({call, errno: codeOf(error)});
   }
 };
 
-/** Opens a device, and maps its first memory where it has some. */
-const askDevice = (group: VfioGroup, address: string): Refused | null => {
+/** Opens a device, and maps its first memory where it has some; answers whether the container's DMA is coherent meanwhile. */
+const askDevice = (group: VfioGroup, address: string, container: VfioContainer): Refused | boolean => {
   let call = 'VFIO_GROUP_GET_DEVICE_FD';
   const name = new PinnedMemory(PAGE);
   name.bytes.write(`${address}\0`);
   try {
     using device = new Descriptor(syscall('ioctl', [group.fd, VFIO_GROUP_GET_DEVICE_FD, name.at]));
+    const coherent = container.checkExtension(VFIO_DMA_CC_IOMMU) === 1;
     call = 'mmap';
-    new Mapping(device, PAGE)[Symbol.dispose]();
-    return null;
+    try {
+      new Mapping(device, PAGE)[Symbol.dispose]();
+    } catch (error) {
+      // memory that cannot be mapped for its kind is read and written instead
+      if (codeOf(error) !== 'EINVAL') throw error;
+    }
+    return coherent;
   } catch (error) {
-    const errno = codeOf(error);
-    // memory that cannot be mapped for its kind is read and written instead
-    return call === 'mmap' && errno === 'EINVAL' ? null : {call, errno};
+    return {call, errno: codeOf(error)};
   }
 };
 

@@ -215,8 +215,8 @@ for (const spec of GUESTS.filter(({long}) => LONG || !long)) {
       answers = read('answers.json') as Answers;
     });
 
-    it('is as the kernel answers, by the call and the errno of the first obstacle', () => {
-      const predicted = groups.map(({id, viable, assignable: {verdict, obstacles}}) => {
+    it('is as the kernel answers, by the call and the errno of the first obstacle, and so is the coherency', () => {
+      const predicted = groups.map(({id, viable, snoopControl, assignable: {verdict, obstacles}}) => {
         // what is not certain is refused here, where nobody knows a token
         const first = obstacles.find(
           ({call, certain}) => (certain || verdict === 'unknown') && CALLS.includes(call),
@@ -226,6 +226,7 @@ for (const spec of GUESTS.filter(({long}) => LONG || !long)) {
           possible: verdict === 'yes',
           viable: first?.call === 'open' ? null : viable,
           refused: first === undefined ? null : {call: first.call, errno: first.errno},
+          coherent: verdict === 'yes' ? snoopControl.verdict === 'enforced' : null,
         };
       });
       const seen = answers.groups.map((answer) => ({possible: answer.refused === null, ...answer}));
