@@ -38,7 +38,7 @@ const REASONS: Partial<Record<PlanStep['action'], Reasons>> = {
       'Nothing needs doing; "kvfio attach" takes that for success.',
     ],
     EINVAL: [
-      'KVM does not accept it as a VFIO file (EINVAL). Before Linux 5.19 it takes a group only in a container that has its IOMMU driver.',
+      'KVM does not accept it as a VFIO file (EINVAL). Before Linux 5.19 it takes a group only in a container that has its IOMMU driver, and only while no driver of the host has a member.',
       'Name a group, on such a kernel with --container type1 or after its VMM has put it into a container; a device of its own (cdev) can be added since Linux 6.6.',
     ],
     EBADF: ['The owner has closed one of the descriptors meanwhile (EBADF).', 'Try again.'],

@@ -65,18 +65,21 @@ const ask = (group: number): GroupAnswer => {
     file.setContainer(container);
     call = 'VFIO_SET_IOMMU';
     container.setIommu(VFIO_TYPE1v2_IOMMU);
+    const answers = vfioDevicesOf(group).map((address) => askDevice(file, address, container));
+    const refusals = answers.filter((answer) => typeof answer !== 'boolean');
+    const [coherent] = answers.filter((answer) => typeof answer === 'boolean');
+    const [first] = refusals;
+    if (coherent === undefined) {
+      if (first === undefined) throw new Error(`VFIO has no device of group ${group}`);
+      return no(first);
+    }
+    // before 5.19 it looks at the drivers of the group, too, which the table has with the device
     call = 'KVM_DEV_VFIO_GROUP_ADD';
     using kvm = Kvm.open();
     using vm = kvm.createVm();
     using device = vm.createDevice(KVM_DEV_TYPE_VFIO);
     device.addFile(file);
-    const answers = vfioDevicesOf(group).map((address) => askDevice(file, address, container));
-    const refusals = answers.filter((answer) => typeof answer !== 'boolean');
-    const [coherent] = answers.filter((answer) => typeof answer === 'boolean');
-    if (coherent !== undefined) return {group, viable, refused: null, coherent};
-    const [first] = refusals;
-    if (first === undefined) throw new Error(`VFIO has no device of group ${group}`);
-    return no(first);
+    return {group, viable, refused: null, coherent};
   } catch (error) {
     return no({call, errno: codeOf(error)});
   }
