@@ -89,11 +89,12 @@ mount -t overlay overlay -o lowerdir=/etc,upperdir=up,workdir=scratch /etc
 mkdir -p /etc/cdi
 rm -f /etc/cdi/*
 cp kvfio.json /etc/cdi/
+mkdir big
 podman() {
-  command podman --root /mnt/store --runroot /mnt/run --tmpdir /mnt/tmp --storage-driver vfs \\
+  TMPDIR=/mnt/big command podman --root /mnt/store --runroot /mnt/run --tmpdir /mnt/tmp --storage-driver vfs \\
     --cgroup-manager cgroupfs --events-backend none "$@"
 }
-tar -C image -c . | podman import --quiet - localhost/busybox > /dev/null 2>&1
+tar -C image -c . | podman import --quiet - localhost/busybox > import.log 2>&1 || { cat import.log >&2; exit 1; }
 podman run --rm --network none --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 "$@" localhost/busybox \\
   /bin/busybox sh -c "$script"
 `;
