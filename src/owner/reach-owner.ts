@@ -54,8 +54,8 @@ export interface ReachedVm extends OwnerCandidate, Disposable {
   /**
    * Makes its owner usable. The caller disposes of it, before the VM.
    *
-   * @throws {@link Failure} when it cannot be made to execute anything; refused when it may belong to a user for whom who
-   * handed it out does not speak; kernelRefused when none of the processes that have the VM created it
+   * @throws {@link Failure} when it cannot be made to execute anything; refused when it may belong to a user whose
+   * processes the sender of the VM may not have kvfio stop; kernelRefused when none of the processes that have the VM created it
    */
   open: () => Owner;
 }
