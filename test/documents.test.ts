@@ -80,7 +80,8 @@ function linksOf(document: string): string[] {
 
 /**
  * Paths that a document names as code, such as `linux/ioctl.ts`, and those of the picture in ARCHITECTURE. Names in
- * capitals stand for any, and `kvfio/` begins what the package exports.
+ * capitals stand for any, `kvfio/` begins what the package exports, and a domain such as `feature.node.kubernetes.io/` is
+ * no path.
  */
 function pathsIn(document: string): string[] {
   const text = read(document);
@@ -92,6 +93,7 @@ function pathsIn(document: string): string[] {
   ].filter(
     (code) =>
       /^[\w.-]+(?:\/[\w.-]+)*\/?$/.test(code) &&
+      !/^\w+(?:\.\w+){2,}\//.test(code) &&
       (code.includes('/') || /\.(?:[cm]?[jt]s|md|h|c)$/.test(code)),
   );
 }
