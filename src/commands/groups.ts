@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
-import {groupsLines, noGroupsLine} from '../cli/answers/groups-text.js';
+import {groupsLines, hiddenLine, noGroupsLine} from '../cli/answers/groups-text.js';
 import {leftOutLines, rankingLines} from '../cli/answers/ranking-text.js';
 import {INT_MAX} from '../cli/flags/int-max.js';
 import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
@@ -194,6 +194,10 @@ Filters choose devices. In --json their groups stay whole, and each device says 
     if (document.ranking !== null)
       for (const line of leftOutLines(document.ranking, document.ungrouped)) this.note(line);
     await this.about(document, wanted !== null && document.groups.length + document.ungrouped.length === 0);
+    if (isFiltered && !flags.explain && !flags.rank && table.columns.every(({name}) => name !== 'members')) {
+      const hidden = hiddenLine(document.groups);
+      if (hidden !== null) this.note(hidden);
+    }
     return document;
   }
 

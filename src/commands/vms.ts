@@ -124,10 +124,10 @@ If an owner has several VMs, kvfio lists all that it holds with each of them, an
   async #about({hidden, warnings}: VmsDocument): Promise<void> {
     await this.warnOf(warnings);
     if (hidden === 0) return;
-    const [those, it, its] = hidden === 1 ? ['process', 'it', 'its'] : ['processes', 'them', 'their'];
+    const [those, its] = hidden === 1 ? ['process', 'its'] : ['processes', 'their'];
     const remedy =
       process.geteuid?.() === 0
-        ? `this root may not trace ${it} (CAP_SYS_PTRACE in ${its} user namespace)`
+        ? `root here lacks CAP_SYS_PTRACE in ${its} user namespace`
         : 'root sees the VMs of all users';
     this.note(`could not look into ${hidden} ${those}: ${remedy}.`);
   }

@@ -42,7 +42,7 @@ const kvmRights = (machine: Machine, {nodeOwner, nodeError, user}: Live): string
   if (nodeError('/dev/kvm') === null)
     return 'mount the file system of /dev/kvm without "nodev", or have the security module (SELinux, AppArmor) permit it';
   if (user.uid === 0)
-    return 'run kvfio as a user of the host who may use KVM: this root is one of a user namespace (podman: --group-add keep-groups)';
+    return 'run kvfio as a user of the host who may use KVM: root here is one of a user namespace (podman: --group-add keep-groups)';
   const group = groupOf(machine, owner.gid);
   if ((owner.mode & 0o060) !== 0o060 || owner.gid === 0 || group === null)
     return 'have root run "chgrp kvm /dev/kvm" and "chmod 660 /dev/kvm", as udev does, and join the group kvm';

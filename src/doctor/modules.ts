@@ -63,7 +63,7 @@ const OBSTACLES: readonly Look[] = [
     live?.user.uid !== 0 || hasCapability(live.user, 'CAP_SYS_MODULE')
       ? null
       : {
-          seen: `the module ${name} is not loaded, and this root may load none (CAP_SYS_MODULE)`,
+          seen: `the module ${name} is not loaded, and root here may load none (it lacks CAP_SYS_MODULE)`,
           remedy: `run "modprobe ${name}" where root may: on the host, if this is a container`,
         },
   (machine, {name}) =>

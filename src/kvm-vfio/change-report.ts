@@ -130,7 +130,7 @@ const warningsOf = (report: ChangeReport, simulation: Simulation): Remark[] => {
   if (vm.way === 'inject' && plan.steps.some(({action}) => action === 'create-device')) {
     warnings.push({
       code: 'UNAWARE_VMM',
-      message: `a VMM that creates its kvm-vfio device with its first VFIO device, as QEMU does, is answered EBUSY then: ${vm.comm} of process ${vm.pid} does not know of this one`,
+      message: `${vm.comm} (process ${vm.pid}) does not know of this kvm-vfio device: if it creates one itself, as QEMU does with its first VFIO device, KVM answers EBUSY`,
     });
   }
   const {closeReleases} = rulesOf(facts.host.kernel);

@@ -41,5 +41,6 @@ export const diffVms = (
 
 const identity = ({pid, fd}: ListedVm): string => `${pid} ${fd}`;
 
-/** All but what differs at every look. */
-const lasting = (vm: ListedVm): string => JSON.stringify({...vm, memory: null, age: null, threads: null});
+/** All but what differs at every look, and who else has the VM, as each kvfio that works on it does for a moment. */
+const lasting = (vm: ListedVm): string =>
+  JSON.stringify({...vm, memory: null, age: null, threads: null, holders: null});

@@ -115,6 +115,22 @@ describe('kvfio groups', () => {
       ]);
     });
 
+    it('tells of members that a filter hides, but for bridges, in a column or on stderr', async () => {
+      const gpu = ['--device', '0000:01:00.0'];
+      const {stderr, lines} = await groups(...gpu, '--columns', 'group', '--no-header');
+      assert.deepEqual(lines, ['2']);
+      assert.match(stderr, /^kvfio: group 2 has more members than match: 0000:01:00\.1\.$/m);
+      const {lines: table, stderr: nothing} = await groups(...gpu);
+      assert.match(table[1] ?? '', / 3 \(2 hidden\)$/);
+      const whole = ['--device', '0000:01:00.0', '--device', '0000:01:00.1', '--columns', 'group'];
+      for (const silent of [
+        nothing,
+        (await groups(...whole)).stderr,
+        (await groups(...gpu, '--json')).stderr,
+      ])
+        assert.doesNotMatch(silent, /more members/);
+    });
+
     it('has one line of column names, which --no-header leaves out', async () => {
       const [head, ...rest] = (await groups()).lines;
       assert.deepEqual(

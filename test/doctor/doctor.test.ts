@@ -163,7 +163,7 @@ const WHY_NO_KVM: readonly (readonly [string, Odd, RegExp])[] = [
   [
     'a root that may load none',
     {user: {...ROOT, capabilities: 0n}},
-    /this root may load none \(CAP_SYS_MODULE\); run "modprobe kvm_intel" where root may/,
+    /root here may load none \(it lacks CAP_SYS_MODULE\); run "modprobe kvm_intel" where root may/,
   ],
   [
     'a system that has switched the loading of modules off',

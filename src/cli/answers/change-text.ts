@@ -13,10 +13,12 @@ export const changeLines = (document: ChangeDocument, paint: ChalkInstance): str
     ...files.map((file) => fileLine(file)),
     ...(dryRun ? stepLines(document) : []),
     `before: ${coherencyText(before, paint)}`,
-    `${dryRun ? 'then' : 'now'}: ${coherencyText(after, paint)}`,
+    `${dryRun ? 'then' : 'now'}: ${coherencyText(after, paint)}${!dryRun && after.state === 'unknown' ? toLearn(vm) : ''}`,
     ...(!dryRun && document.changed === false ? ['nothing to do'] : []),
   ];
 };
+
+const toLearn = ({pid}: VmIdentity): string => ` ("kvfio status --pid ${pid} --verify" asks KVM)`;
 
 /** `VM of process 4711 (qemu-system-x86), descriptor 13, by inject`. */
 export const vmLine = ({pid, command, fd, socket}: VmIdentity, via: OwnerWay): string =>

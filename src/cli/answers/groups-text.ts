@@ -3,6 +3,7 @@ import type {GroupsDocument, ListedGroup} from '../../groups/groups-document.js'
 import type {NoGroups} from '../../iommu/no-groups.js';
 import type {SnoopControl} from '../../iommu/snoop-control.js';
 import {groupsRows, type GroupsRow} from './groups-table.js';
+import {isPciBridge} from '../../pci/class.js';
 import {printable} from '../../printable.js';
 import {manyCsvLines, manyTableLines, sorted} from '../output/table.js';
 import type {TableChoice} from '../flags/table-flags.js';
@@ -39,6 +40,21 @@ export const groupsLines = async (
 function* joined(...parts: Iterable<string>[]): Generator<string> {
   for (const part of parts) yield* part;
 }
+
+/** One line about groups of which a filter hides members that may do DMA; null when there are none. */
+export const hiddenLine = (groups: readonly ListedGroup[]): string | null => {
+  const hiding = groups
+    .map(({id, devices}) => ({
+      id,
+      hidden: devices.filter(({matched, classCode}) => !matched && !isPciBridge(classCode)),
+    }))
+    .filter(({hidden}) => hidden.length > 0);
+  const [first, ...more] = hiding;
+  if (first === undefined) return null;
+  return more.length === 0
+    ? `group ${first.id} has more members than match: ${listed(first.hidden.map(({address}) => address))}.`
+    : `groups ${listed(hiding.map(({id}) => String(id)))} have more members than match; the column members counts them.`;
+};
 
 /** One line that says why a machine has no groups. */
 export const noGroupsLine = ({message, remedy}: NoGroups): string =>

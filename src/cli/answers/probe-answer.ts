@@ -1,6 +1,7 @@
 import type {ChalkInstance} from 'chalk';
 import type {PhaseDocument, ProbeDocument} from '../../probe/probe-document.js';
 import {phaseWords} from '../../probe/series-name.js';
+import {grouped} from '../../numbers.js';
 import {headlineOf, probeLines} from './probe-text.js';
 import {wrapped} from '../output/wrap.js';
 
@@ -26,8 +27,8 @@ const exitsText = ({phase, operations, exits, otherExits, slices, coherency}: Ph
   const rest =
     otherExits === null
       ? 'fewer than operations: the back end emulates instructions'
-      : `${otherExits} others, of interrupts and of the ends of ${slices} slices`;
-  return `${name}KVM left the guest ${exits} times for ${operations} operations with the warmup (${rest})${vm}`;
+      : `${grouped(otherExits)} others: interrupts, and the ends of the ${grouped(slices)} runs of the guest`;
+  return `${name}KVM left the guest ${grouped(exits)} times for ${grouped(operations)} operations, with the warmup (${rest})${vm}`;
 };
 
 const cpusText = ({pinned, visited, seen}: ProbeDocument['cpus']): string =>

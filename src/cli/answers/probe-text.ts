@@ -209,7 +209,7 @@ const outlierText = (
 /** The record of the machine, one fact on a line. */
 const machineLines = (machine: MachineRecord, clock: Clock, {paint, width}: ProbeTextOptions): string[] => {
   const record: [string, string | null][] = [
-    ['CPU', joined([machine.cpu, machine.vendor, machine.signature])],
+    ['CPU', joined([machine.cpu, machine.vendor, signatureText(machine)])],
     ['microcode', machine.microcode],
     ['kernel', joined([machine.kernel, machine.architecture])],
     ['KVM back end', machine.kvmModule],
@@ -234,6 +234,10 @@ const machineLines = (machine: MachineRecord, clock: Clock, {paint, width}: Prob
 
 const joined = (parts: readonly (string | null)[]): string | null =>
   parts.filter((part) => part !== null).join(', ') || null;
+
+/** `6-143-8` in words; as it is where it is anything else. */
+const signatureText = ({signature}: MachineRecord): string | null =>
+  signature?.replace(/^(\d+)-(\d+)-(\d+)$/, 'family $1, model $2, stepping $3') ?? null;
 
 const hypervisorText = ({virtualised, hypervisor}: MachineRecord): string | null => {
   if (virtualised === null) return null;

@@ -16,7 +16,7 @@ export interface HistogramOptions {
 /**
  * A histogram under its name: a line for what the columns are, and one for each range: where it begins, a bar, how many samples and
  * which share of all. A range that has samples has a bar, however short. Empty ranges in a row are one line. A `+` marks the
- * range that has all the rest, which is longer than the others.
+ * range that has all the rest, which is longer than the others, and the line above says so.
  */
 export const histogramLines = (
   name: string,
@@ -43,7 +43,7 @@ export const histogramLines = (
   const numbers = (index: number): string =>
     `${(samples[index + 1] ?? '').padStart(sampleWidth)}  ${shares[index] ?? ''}`;
   const lines = [
-    ...wrapped(`${name}, ${rangesText(scale, times)}`, width, '  ', '').map((line) => paint.bold(line)),
+    ...wrapped(`${name}, ${rangesText(scale, times, rest)}`, width, '  ', '').map((line) => paint.bold(line)),
     paint.dim(
       `${FROM.padStart(labelWidth)}${' '.repeat(room + 2)}  ${'SAMPLES'.padStart(sampleWidth)}  ${'SHARE'.padStart(8)}`,
     ),
@@ -70,9 +70,9 @@ const lengthOf = (edges: readonly number[], range: number): number =>
   (edges[range + 1] ?? 0) - (edges[range] ?? 0);
 
 /** How the ranges grow, which a bar's height does not say. */
-const rangesText = (scale: Histogram['scale'], times: readonly number[]): string =>
+const rangesText = (scale: Histogram['scale'], times: readonly number[], rest: boolean): string =>
   scale === 'linear'
-    ? `samples in ranges of ${timeText(lengthOf(times, 0))} (linear scale)`
+    ? `samples in ranges of ${timeText(lengthOf(times, 0))} (linear scale${rest ? '; + has the rest' : ''})`
     : 'samples in ranges that grow by a factor (logarithmic scale)';
 
 /** Ranges, not counting the last one. */

@@ -19,7 +19,7 @@ export const wrapped = (text: string, width: number | null, indent: string, begi
   const lines: string[] = [];
   let line = begin;
   let isEmpty = true;
-  for (const word of text.split(' ')) {
+  for (const word of text.split(BREAK)) {
     // without room for anything a paragraph is narrow rather than a word a line
     const room = Math.max(most, visibleLength(lines.length === 0 ? begin : indent) + LEAST_ROOM);
     if (!isEmpty && visibleLength(line) + 1 + visibleLength(word) > room) {
@@ -30,6 +30,9 @@ export const wrapped = (text: string, width: number | null, indent: string, begi
   }
   return [...lines, line];
 };
+
+/** A space that is not within a number, nor between one and its unit. */
+const BREAK = /(?<!\d) | (?!\d{3}(?!\d)|(?:ns|µs|ms|s|kHz|%)(?!\w))/;
 
 const LEAST_ROOM = 20;
 

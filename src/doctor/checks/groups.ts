@@ -1,6 +1,7 @@
 import type {Group} from '../../iommu/group.js';
 import {isNoIommu} from '../../iommu/made-up-group.js';
 import {isPciBridge} from '../../pci/class.js';
+import {listed} from '../../words.js';
 import {groupBy} from '../../group-by.js';
 import {afterBinding, isTaken} from '../../vfio/eligibility/after-binding.js';
 import type {Assignable, Obstacle} from '../../vfio/eligibility/assess.js';
@@ -55,7 +56,7 @@ export const GROUP_CHECKS: readonly HostCheck[] = [
       const shared = machine.host.groups.filter((group) => slotsOf(group).length > 1);
       if (shared.length === 0) return pass('no group has devices of several slots');
       return fail(
-        shortened(shared.map((group) => `group ${group.id} has ${slotsOf(group).join(' and ')}`)),
+        shortened(shared.map((group) => `group ${group.id} has ${listed(slotsOf(group))}`)),
         splitting(machine),
       );
     },

@@ -124,4 +124,4 @@ function cdevs(machine: Machine): CheckFinding {
 }
 
 const WITHOUT_CDEVS =
-  'do without, through groups, or use a kernel from 6.6 on that is built with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, which those of Debian are not';
+  'use groups, or a kernel from 6.6 on that is built with CONFIG_IOMMUFD and CONFIG_VFIO_DEVICE_CDEV, which those of Debian are not';

@@ -83,6 +83,19 @@ describe('the coherency of a VM', () => {
   });
 });
 
+describe('a change after which the state of the VM is unknown', () => {
+  it('names the command that asks KVM', () => {
+    const unknown = {state: 'unknown', wbinvd: 'whether WBINVD is executed or skipped is unknown'} as const;
+    const document: ChangeDocument = {
+      ...{schemaVersion: 1, command: 'detach', dryRun: false, changed: true, vm, via: 'inject', files: []},
+      ...{device: {fd: 29, state: 'found'}, steps: [], before: coherency, after: unknown, warnings: []},
+    };
+    assert.match(changeLines(document, paint).at(-1) ?? '', /"kvfio status --pid 4711 --verify" asks KVM/);
+    assert.doesNotMatch(changeLines({...document, after: coherency}, paint).join(''), /asks KVM/);
+    assert.doesNotMatch(changeLines({...document, dryRun: true}, paint).join(''), /asks KVM/);
+  });
+});
+
 describe('a VM that is not as --expect asks', () => {
   const of = (asExpected: boolean | null, state: 'coherent' | 'non-coherent' | 'unknown', verify: boolean) =>
     unexpectedLine(

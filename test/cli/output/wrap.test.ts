@@ -25,6 +25,17 @@ describe('a paragraph', () => {
     assert.deepEqual(wrapped(words, stderrWidth({isTTY: false}), '  '), [`  ${words}`]);
   });
 
+  it('keeps a number in one piece, and with its unit', () => {
+    assert.deepEqual(wrapped('it takes 26 570 ns or 155.0 µs, 95 % sure, in 300 samples', 24, ''), [
+      'it takes 26 570 ns or',
+      '155.0 µs, 95 % sure, in',
+      '300 samples',
+    ]);
+    for (let width = 21; width < 80; width += 1)
+      for (const line of wrapped('a +1 234 567 ns (95 % sure: -12 000 to 3 ms) bc '.repeat(9), width, ''))
+        assert.doesNotMatch(line, /^(?:\d{3}\b|ns|%|ms)|^.*[+-]\d+$/, String(width));
+  });
+
   it('keeps a long word whole', () => {
     assert.deepEqual(wrapped(`a ${'x'.repeat(90)} b`, 80, ''), ['a', 'x'.repeat(90), 'b']);
   });

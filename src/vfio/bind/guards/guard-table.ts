@@ -46,7 +46,8 @@ export const GUARDS = {
   },
   held: {
     refusesIf: 'a VM or another process has its group open',
-    toFree: 'end the VM or program that has the group open',
+    toFree:
+      'detach the group with "kvfio detach" if kvfio attached it, or end the VM or program that has it open',
   },
   foreign: {
     refusesIf: 'kvfio did not give it to VFIO; the kernel then finds a driver for it',
