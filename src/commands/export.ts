@@ -67,14 +67,20 @@ The exit code is 0 whatever kvfio could read of the host, and the answer itself 
   ];
 
   static override args = {
-    format: Args.string({required: true, options: [...FORMAT_NAMES], description: 'what to write'}),
+    // the description has a line for each, so help has no list of arguments besides
+    format: Args.string({
+      required: true,
+      hidden: true,
+      options: [...FORMAT_NAMES],
+      description: 'what to write',
+    }),
   };
 
   static override flags = {
     out: Flags.string({char: 'o', description: 'file to write, in place of stdout', helpValue: 'FILE'}),
     force: Flags.boolean({char: 'f', description: 'replace the file even if kvfio did not write it'}),
     node: Flags.string({
-      description: 'node that an nfd-object is about, in place of this host',
+      description: 'node of an nfd-object, in place of this host',
       helpValue: 'NAME',
     }),
     sysroot: sysrootFlag,

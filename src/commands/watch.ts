@@ -23,6 +23,8 @@ The kernel does not report which VFIO files a VM has: kvfio looks every --interv
 
 --exec runs a shell command for each line after "ready", one after the other. It gets the JSON line on stdin, and KVFIO_KIND, KVFIO_EVENT, KVFIO_ADDRESS, KVFIO_DRIVER, KVFIO_GROUP and KVFIO_PID in its environment; what it prints goes to stderr.`;
 
+  static override usage = 'watch [FLAGS]';
+
   static override examples = [
     {description: 'follow everything', command: '<%= config.bin %> <%= command.id %>'},
     {
@@ -48,7 +50,7 @@ The kernel does not report which VFIO files a VM has: kvfio looks every --interv
       max: 3600,
       default: 10,
       helpValue: 'SECONDS',
-      description: 'seconds from one look at the files of VMs to the next',
+      description: 'time between two looks at the files of VMs',
     }),
   };
 

@@ -220,6 +220,7 @@ describe('what is completed', () => {
       'lab --append',
       'lab --pci',
       'probe --dirty',
+      'watch --exec',
       'wbinvd-probe --dirty',
     ]);
   });
