@@ -129,7 +129,7 @@ export abstract class BaseCommand extends Command {
     if (!this.isGiven('--quiet')) this.tellWhy(line);
   }
 
-  /** The same of what the exit code is for, which `--quiet` leaves as it leaves errors. */
+  /** Prints on stderr the reason of the exit code, which `--quiet` leaves as it leaves errors. */
   protected tellWhy(line: string): void {
     process.stderr.write(`${wrapped(printable(line), stderrWidth(), '  ', 'kvfio: ').join('\n')}\n`);
   }

@@ -21,7 +21,7 @@ export interface HostCheck {
   /** Stable name, which scripts may compare. */
   id: string;
   title: string;
-  /** The same where it does not hold. */
+  /** Title where the check fails. */
   otherwise: string;
   /** Why it matters, one sentence without a full stop. */
   matters: string;

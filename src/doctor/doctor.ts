@@ -33,7 +33,7 @@ export interface CheckResult extends CheckFinding {
   /** Stable name. */
   id: string;
   title: string;
-  /** The same where it does not hold. */
+  /** Title where the check fails. */
   otherwise: string;
   state: CheckState;
   /** Why it matters. */

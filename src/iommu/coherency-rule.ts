@@ -22,7 +22,7 @@ export type CoherencyRule = 'devices' | 'container' | 'all-units';
 export type RuleSource = 'btf' | 'kallsyms' | 'family' | 'version';
 
 export interface KernelCoherency {
-  /** Null release: the rule of current kernels is assumed. */
+  /** The kernel's rule; of a kernel of unknown release that of current kernels. */
   coherencyRule: CoherencyRule;
   coherencyRuleFrom: RuleSource;
 }
@@ -47,7 +47,7 @@ export const readCoherencyRule = (
   return {coherencyRule: asksDevices(release) ? 'devices' : byVersion, coherencyRuleFrom: 'family'};
 };
 
-/** Null version: that of current kernels. */
+/** The rule of a version of Linux; null: that of current kernels. */
 export const coherencyRule = (version: KernelVersion | null): CoherencyRule => {
   if (version === null || isAtLeast(version, 6, 2)) return 'devices';
   return isAtLeast(version, 5, 19) ? 'container' : 'all-units';

@@ -42,7 +42,7 @@ export interface GroupContext extends DeviceContext {
   allUnits: readonly Unit[];
   /** Whether to read reserved regions. */
   regions: boolean;
-  /** Those that have been read, by the text of their file; not to be changed. */
+  /** Regions that have been read, by the text of their file; not to be changed. */
   regionsOf: Map<string, ReservedRegion[]>;
 }
 

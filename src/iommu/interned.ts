@@ -13,7 +13,7 @@ export class Interned {
     return text;
   }
 
-  /** One list for all that have the same words, which is not to be changed. */
+  /** The one list of all that have the same words; it must not be changed. */
   list(words: readonly string[]): string[] {
     const key = words.join(' ');
     const known = this.#lists.get(key);

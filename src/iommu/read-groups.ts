@@ -119,7 +119,7 @@ interface Helpers {
   progress: Int32Array;
   /** Reports to them which part is the next to be used. */
   ask(at: number): void;
-  /** Whether none is left. */
+  /** Whether no helper is left. */
   ended(): boolean;
   /** Takes in what they have sent since the last time; false when that is nothing. */
   collect(parts: Map<number, GroupsPart>): boolean;
@@ -201,7 +201,7 @@ export const AHEAD = 64;
 
 /** Places in the memory by which threads agree: the next part to take. */
 export const NEXT = 0;
-/** How often something was sent. */
+/** How often a helper has sent something. */
 export const SENT = 1;
 /** The part that is asked for. */
 export const ASKED = 2;

@@ -122,7 +122,7 @@ const TYPE_OF_NAME: readonly (readonly [RegExp, UnitType])[] = [
   [/^apple-dart\./, 'apple-dart'],
 ];
 
-/** Null also for what drivers of a kernel that is newer than those looked at, or not known, may claim. */
+/** What the driver of a unit claims ({@link CACHE_COHERENCY}); null also for a no of drivers in a kernel that is newer than 7.3 or not known. */
 const cacheCoherency = (type: UnitType, version: KernelVersion | null): boolean | null => {
   const claim = CACHE_COHERENCY[type];
   return claim === false && (version === null || isAtLeast(version, 7, 4)) ? null : claim;

@@ -47,7 +47,7 @@ export class UnseenDevices {
     return null;
   }
 
-  /** Whether that is why it was not met there, of which there is a warning. */
+  /** Whether a device was not met in a group because files of the group are unreadable, of which there is a warning. */
   #isUnreadable(group: string, name: string): boolean {
     return [GROUPS, `${GROUPS}/${group}/devices`, `${GROUPS}/${group}/devices/${name}`].some((path) =>
       this.#attributes.failed(path),

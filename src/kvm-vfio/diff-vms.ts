@@ -41,6 +41,9 @@ export const diffVms = (
 
 const identity = ({pid, fd}: ListedVm): string => `${pid} ${fd}`;
 
-/** All but what differs at every look, and who else has the VM, as each kvfio that works on it does for a moment. */
+/**
+ * A VM as a text, without the fields that differ at every look, and without the other processes that have the VM, as each
+ * kvfio that works on it does for a moment.
+ */
 const lasting = (vm: ListedVm): string =>
   JSON.stringify({...vm, memory: null, age: null, threads: null, holders: null});

@@ -29,7 +29,7 @@ export class Apt {
     return get === null || cache === null ? null : new Apt(get, cache, parts, []);
   }
 
-  /** The same programs with further options. */
+  /** An apt of the same programs with further options. */
   with(options: readonly string[]): Apt {
     return new Apt(this.#get, this.#cache, this.#parts, [...this.#options, ...options]);
   }

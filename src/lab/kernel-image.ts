@@ -1,6 +1,6 @@
 import {closeSync, openSync, readFileSync, readSync} from 'node:fs';
 
-/** No x86 kernel has its version string further in than this: the real-mode part is 32 KiB at most. */
+/** Bytes at the beginning of an x86 kernel that have its version string: the real-mode part is 32 KiB at most. */
 const SETUP_BYTES = 64 * 1024;
 
 /**

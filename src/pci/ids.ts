@@ -11,7 +11,7 @@ import {Attributes} from '../host/attributes.js';
  * and a device in it likewise.
  */
 export class PciIds {
-  /** One that has no names. */
+  /** A list without names. */
   static readonly NONE = new PciIds(Buffer.of());
 
   /** The bytes as if they were Latin-1: to decode all of it takes as long as all else that a small machine takes. */

@@ -69,7 +69,7 @@ export const holdersOf = (...devices: readonly number[]): {holders: Holder[]; hi
   return {holders: holdersAmong(open, devices), hidden: open.hidden};
 };
 
-/** Each once, by ascending process id. */
+/** Processes that have one of these devices open, each once, by ascending process id. */
 export const holdersAmong = ({character}: OpenNodes, devices: readonly number[]): Holder[] => {
   const holders = devices.flatMap((device) => character.get(device) ?? []);
   return [...new Set(holders)].sort((a, b) => a.pid - b.pid);

@@ -50,7 +50,7 @@ export class VfioContainer extends Descriptor {
 }
 
 export interface VfioGroupStatus {
-  /** No device of the group is used by the host. */
+  /** Whether no device of the group is used by the host. */
   viable: boolean;
   containerSet: boolean;
 }

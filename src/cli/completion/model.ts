@@ -28,7 +28,7 @@ export type Values =
   | {kind: 'files'; words: readonly string[]; source?: Source}
   /** What this host has at the moment. */
   | {kind: 'live'; source: Source}
-  /** Nothing that could be guessed. */
+  /** A text that cannot be guessed. */
   | {kind: 'text'};
 
 /** IOMMU groups, PCI addresses, drivers of PCI devices, processes with a VM, listening unix sockets, names of users, CPUs. */

@@ -37,7 +37,7 @@ const KIND_IN_WORDS = {
   word: 'one argument too many',
 };
 
-/** Their forms (lib/parser/errors.js, validate.js and parse.js, lib/flags.js, lib/help/index.js and lib/errors of @oclif/core 4), and ours. */
+/** Forms of the sentences of oclif's parser (lib/parser/errors.js, validate.js and parse.js, lib/flags.js, lib/help/index.js and lib/errors of @oclif/core 4), and ours. */
 const SENTENCES: readonly [RegExp, string | ((...found: string[]) => string)][] = [
   [UNKNOWN_COMMAND, (_, id = '') => `There is no command "${id}"`],
   [/^Nonexistent flags?: (.*)$/, 'There is no flag $1'],

@@ -43,7 +43,7 @@ export class GroupModel<D> {
     this.#domain = domain;
   }
 
-  /** Its last device has left. */
+  /** Whether its last device has left. */
   get dead(): boolean {
     return this.members.size === 0;
   }

@@ -25,7 +25,7 @@ export interface ProcessStatus {
   /** 0 none, 1 strict, 2 filters. */
   seccomp: number | null;
   seccompFilters: number | null;
-  /** Such as `shstk` and `wrss` (Linux 6.6 and newer, with user shadow stacks built in). */
+  /** Features of the thread's processor state, such as `shstk` and `wrss` (Linux 6.6 and newer, with user shadow stacks built in). */
   threadFeatures: string[] | null;
 }
 

@@ -1,8 +1,8 @@
 /** What the kernel does with a system call under a thread's seccomp filters. */
 export type SeccompVerdict =
-  /** It is carried out. */
+  /** The call is carried out. */
   | 'runs'
-  /** It fails with an error number and changes nothing. */
+  /** The call fails with an error number and changes nothing. */
   | 'fails'
   /** The thread or process is killed, gets SIGSYS, or waits for a supervisor's decision. */
   | 'harms';

@@ -223,7 +223,7 @@ const gone = (): Why => ({
   hint: 'Check whether the VMM is still running.',
 });
 
-/** It is kvfio that cannot go on, and the owner may have done what it was asked for. */
+/** The failure when kvfio itself cannot go on; the owner may have done what it was asked for. */
 const cutOff = (error: SyscallError): Why => ({
   code: 'AGENT_CUT_OFF',
   kind: 'kernelRefused',

@@ -236,7 +236,7 @@ export class OwnerProcess implements Disposable {
     }
   }
 
-  /** One of many threads may end at any time, and others are there still. */
+  /** Does work on one of many threads, which may end at any time without the others. */
   #unlessEnded<T>(tid: number, work: () => T): T | 'ended' {
     try {
       return work();

@@ -80,7 +80,7 @@ export type Unsuitable =
   | 'other-code'
   /** Its seccomp filters forbid rt_sigreturn. */
   | 'sigreturn-filtered'
-  /** They would harm it for a call that it is to make, if kvfio died just before. */
+  /** Its filters would harm it for a call that it is to make, if kvfio died just before. */
   | 'call-filtered';
 
 /**

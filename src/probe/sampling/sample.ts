@@ -168,7 +168,7 @@ class Sampling {
     return {ticks: this.#rubbish, taken: 0};
   }
 
-  /** Whether that was not now already. */
+  /** Waits until a moment. @returns whether it had to wait */
   async #waitUntil(moment: number): Promise<boolean> {
     const {deadline} = this.#options;
     const pause = deadline.remaining(moment - performance.now());

@@ -64,7 +64,7 @@ const BY_CHANCE = 0.4;
 const MAX_SECTIONS = 40;
 /** Fewer say too little about how much they differ. */
 const FEWEST = 5;
-/** Two points always lie on a line. */
+/** Fewest levels for a line through them: two points always lie on one. */
 const FEWEST_LEVELS = 3;
 
 const sectionBounds = (count: number): number[] => {

@@ -20,7 +20,7 @@ export interface Nodes {
   settled: (deadline: Deadline) => Promise<void>;
 }
 
-/** Those of this machine. */
+/** The nodes of this machine. */
 export const hostNodes: Nodes = {
   owner: (path) => {
     const stats = statSync(path, {throwIfNoEntry: false});

@@ -22,7 +22,7 @@ export interface BindSetting {
   observe: Observer;
 }
 
-/** Nobody can make a folder in /proc. */
+/** A folder without journals: nobody can make one in /proc. */
 const NO_JOURNALS = '/proc/kvfio';
 
 /** A machine of which there are only files, for dry runs. */
@@ -34,7 +34,7 @@ export const filesAlone = (tree: HostTree): BindSetting => ({
   addresses: () => [],
 });
 
-/** This machine. */
+/** The setting of this machine. */
 export const hostSetting = (): BindSetting => ({
   tree: new DirectoryTree(),
   folder: BIND_FOLDER,

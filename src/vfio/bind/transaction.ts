@@ -240,7 +240,7 @@ const returnNodes = (machine: BindMachine, {nodes}: JournalEntry, done: readonly
     .filter(({path}) => done.some((step) => step.action === 'own' && step.node === path))
     .map((node) => returnNode(machine, node));
 
-/** Those that are there still and have another owner. */
+/** Nodes that still exist and have another owner than before. */
 export const nodesToReturn = (
   {nodes}: Pick<BindMachine, 'nodes'>,
   owners: readonly JournalNode[],

@@ -8,14 +8,14 @@ export const countOfFunctions = (tree: HostTree, path: string): number => {
   return count > 0 ? count : 0;
 };
 
-/** Their folders, in the order of their numbers. Throws a {@link SyscallError}. */
+/** Folders of a device's virtual functions, in the order of their numbers. Throws a {@link SyscallError}. */
 export const functionsOf = (tree: HostTree, path: string): string[] =>
   folderNames(tree, path)
     .filter((name) => /^virtfn\d+$/.test(name))
     .sort((a, b) => Number(a.slice(6)) - Number(b.slice(6)))
     .flatMap((name) => resolved(tree, path, name) ?? []);
 
-/** The same of one whose folder may not be readable, which a guard says. */
+/** The same of a device whose folder may not be readable: none then, and a guard says so. */
 export const knownFunctionsOf = (tree: HostTree, path: string): string[] => {
   try {
     return countOfFunctions(tree, path) === 0 ? [] : functionsOf(tree, path);
