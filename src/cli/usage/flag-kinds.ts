@@ -35,4 +35,6 @@ export const FLAG_KINDS: Readonly<Record<string, FlagKind>> = {
   log: 'text',
   pci: 'text',
   append: 'text',
+  node: 'text',
+  exec: 'text',
 };
