@@ -3,6 +3,7 @@ import {printable} from '../printable.js';
 import {isTaken} from '../vfio/eligibility/after-binding.js';
 import type {Format} from './format.js';
 import type {Reading} from './reading.js';
+import {unreadOf} from './unread-counts.js';
 
 type Group = Reading['groups']['groups'][number];
 type Device = Group['devices'][number];
@@ -13,9 +14,24 @@ export const libvirt: Format = {
   place: null,
   parts: [],
   mark: '<!-- Written by "kvfio export libvirt". -->',
-  pieces: function* ({groups: {groups}}) {
+  notes: ({groups: {groups}}) => {
+    const leftOut = groups.filter((group) => givenOf(group) === null).length;
+    return leftOut === 0
+      ? []
+      : [
+          `${leftOut} of ${groups.length} groups are left out, for no VM can have them, or libvirt has no element for their devices: "kvfio groups --explain" says why.`,
+        ];
+  },
+  pieces: function* (reading) {
+    const {groups} = reading.groups;
     yield HEAD;
-    for (const group of groups) yield* groupPieces(group);
+    let leftOut = 0;
+    for (const group of groups) {
+      const given = givenOf(group);
+      if (given === null) leftOut++;
+      else yield* groupPieces(group, given);
+    }
+    yield `    <!-- left out: ${leftOut} of ${groups.length} groups; not read: ${unreadOf(reading).fileCount} files -->\n`;
     yield '  </devices>\n</domain>\n';
   },
 };
@@ -30,20 +46,35 @@ ${libvirt.mark}
   <devices>
 `;
 
-function* groupPieces(group: Group): Generator<string> {
+interface Given {
+  device: Device;
+  /** What is within its `<source>`. */
+  source: string;
+}
+
+/** What a VM gets of a group; null where it can have none of it. */
+const givenOf = (group: Group): Given[] | null => {
   const {verdict, afterBind} = group.assignable;
-  if (verdict !== 'yes' && afterBind !== 'yes') return;
-  const isBound = verdict === 'yes';
-  const given = group.devices.filter((device) => device.boundToVfio || (!isBound && isTaken(device, group)));
-  const sources = given.map(sourceOf);
-  if (given.length === 0 || sources.includes(null)) return;
+  if (verdict !== 'yes' && afterBind !== 'yes') return null;
+  const devices = group.devices.filter(
+    (device) => device.boundToVfio || (verdict !== 'yes' && isTaken(device, group)),
+  );
+  const given = devices.flatMap((device) => {
+    const source = sourceOf(device);
+    return source === null ? [] : [{device, source}];
+  });
+  return given.length === 0 || given.length < devices.length ? null : given;
+};
+
+function* groupPieces(group: Group, given: readonly Given[]): Generator<string> {
+  const isBound = group.assignable.verdict === 'yes';
   const snoop = `snoop control ${group.snoopControl.verdict.replace('-', ' ')}`;
   const how = isBound ? 'as it is bound now' : 'after it is bound to vfio-pci, which libvirt does';
   yield `    <!-- group ${group.group}: ${snoop}, ${how} -->\n`;
-  for (const [at, device] of given.entries()) {
+  for (const [at, {device, source}] of given.entries()) {
     const name = [device.vendor, device.device].filter((word) => word !== null).join(' ');
     yield `    <!-- ${comment([device.address, name].join(' '))} -->\n`;
-    yield hostdev(sources[at] ?? '', {alias: `ua-kvfio-group${group.group}-${at}`, isBound, device});
+    yield hostdev(source, {alias: `ua-kvfio-group${group.group}-${at}`, isBound, device});
   }
 }
 

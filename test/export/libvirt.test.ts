@@ -3,8 +3,10 @@ import {spawnSync} from 'node:child_process';
 import {mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
+import Export from '../../src/commands/export.js';
 import {intel, machine, other, pci, port} from '../support/machine.js';
 import {needs} from '../support/needs.js';
+import {run} from '../support/run.js';
 import {exported} from './exported.js';
 import {GPU, oddMachines} from './machines.js';
 
@@ -41,6 +43,13 @@ describe('kvfio export libvirt', () => {
       found.map((each) => each.split(' ', 1)[0]),
       ['ua-kvfio-group0-0'],
     );
+  });
+
+  it('says how many groups it leaves out, in the file and in a note', async () => {
+    using built = machine(GPU);
+    assert.match(await exported('libvirt', built), /<!-- left out: 1 of 3 groups; not read: 0 files -->/);
+    const {stderr} = await run(Export, ['libvirt', '--sysroot', built.root]);
+    assert.match(stderr.replaceAll(/\n +/g, ' '), /^kvfio: 1 of 3 groups are left out, /m);
   });
 
   it('is valid to libvirt, whatever the machine', async function () {
