@@ -219,6 +219,6 @@ Filters choose devices. In --json their groups stay whole, and each device says 
   }
 }
 
-/** As if only these groups had been read; all when none is named. */
+/** The machine as if only these groups had been read; all when none is named. */
 const onlyGroups = (host: Host, ids: readonly number[] | undefined): Host =>
   ids === undefined ? host : {...host, groups: host.groups.filter(({id}) => ids.includes(id)), ungrouped: []};

@@ -102,7 +102,7 @@ interface Change {
 
 type Edit = (change: Change) => string;
 
-/** By how the machine was booted, and by which boot loader's settings are there. */
+/** The way to edit the command line, by how the machine was booted and which boot loader's settings are there. */
 const loaderOf = (tree: HostTree, id: string, family: Family): Edit => {
   const exists = (path: string): boolean => {
     const answer = tree.inspect(path, () => true);

@@ -26,7 +26,7 @@ export interface ContainerEdits {
 }
 
 export interface DeviceNode {
-  /** In the container, and on the host. */
+  /** Path of the node, in the container as on the host. */
   path: string;
   permissions: 'rw';
 }

@@ -21,7 +21,7 @@ export interface NodeFeature {
   metadata: {
     name: string;
     annotations: {'kvfio/written-by': typeof WRITTEN_BY};
-    /** By this NFD knows the node; an object without it is of no node. */
+    /** Label by which NFD knows the node; an object without it is of no node. */
     labels: {'nfd.node.kubernetes.io/node-name'?: string};
   };
   spec: {
@@ -59,14 +59,14 @@ export interface DeviceElements {
   state: GroupState;
   /** What kind of device it is. */
   kind?: string;
-  /** As in NFD's own `pci.device`: four hexadecimal digits each. So are the next two. */
+  /** Vendor, device and class, each with four hexadecimal digits as in NFD's own `pci.device`. */
   vendor?: string;
   device?: string;
   class?: string;
   driver?: string;
   iommu?: string;
   numa_node?: string;
-  /** Of the group: whether a VM can have it now, and after `kvfio bind`; whether it is open; whether its DMA is coherent. */
+  /** Facts of the group: whether a VM can have it now, and after `kvfio bind`; whether it is free; whether its DMA is coherent. */
   assignable: 'yes' | 'no' | 'unknown';
   assignable_after_bind: 'yes' | 'no' | 'unknown';
   free?: string;

@@ -4,7 +4,7 @@ import type {Reading} from './reading.js';
 export interface UnreadCounts {
   /** Files that could not be read or understood, by the error. */
   files: ReadonlyMap<string, number>;
-  /** Of all errors together. */
+  /** Number of these files, of all errors together. */
   fileCount: number;
   /** Processes that could not be looked into; null where none was tried. */
   hiddenProcesses: number | null;

@@ -65,7 +65,7 @@ export interface GroupsDocument {
   ungrouped: UngroupedDevice[];
   /** Why the machine has no groups; null when it has some. */
   noGroups: NoGroups | null;
-  /** By what groups have their place; null unless a ranking was asked for. */
+  /** The criteria that give groups their place; null unless a ranking was asked for. */
   ranking: Ranking | null;
   warnings: Warning[];
 }

@@ -2,9 +2,9 @@ import type {Attributes} from './attributes.js';
 
 /** The NUMA nodes of a machine that are online, and how far they are from each other. */
 export interface NumaNodes {
-  /** In ascending order. */
+  /** Numbers of the nodes in ascending order. */
   online: readonly number[];
-  /** From one node to another, in the units of the firmware's SLIT, where 10 is a node itself; null when it is not shown. */
+  /** Distance from one node to another, in the units of the firmware's SLIT, where 10 is a node itself; null when it is not shown. */
   distance: (from: number, to: number) => number | null;
 }
 

@@ -75,7 +75,7 @@ const assignable = (devices: readonly Device[]): SnoopControl => {
   return all(candidates.length > 0 ? candidates : devices);
 };
 
-/** Before 6.2 all members are attached to the container's domain together, bound to VFIO or not. */
+/** The verdict on a container: before 6.2 all members are attached to the container's domain together, bound to VFIO or not. */
 const containerDomain = (
   devices: readonly Device[],
   rule: 'container' | 'all-units',

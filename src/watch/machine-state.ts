@@ -11,9 +11,9 @@ export type WatchedGroup = Omit<ComparedGroup, 'devices'> & {
 
 /** What is known of a machine at a moment. */
 export interface MachineState {
-  /** By their folders in /sys. */
+  /** Devices by their folders in /sys. */
   devices: Map<string, WatchedDevice>;
-  /** By their numbers. */
+  /** Groups by their numbers. */
   groups: Map<number, WatchedGroup>;
 }
 

@@ -3,7 +3,7 @@ import {once} from 'node:events';
 import type {WatchLine} from './watch-line.js';
 
 export interface RunEachOptions {
-  /** For `sh -c`. */
+  /** A command line for `sh -c`. */
   command: string;
   /** Gets how a run ended that did not end well. */
   onFailure: (how: string) => void;

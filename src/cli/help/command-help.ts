@@ -47,7 +47,7 @@ export class KvfioCommandHelp extends CommandHelp {
       .join('\n');
   }
 
-  /** In the order in which the command names them, what all commands have last. A first look has one list. */
+  /** Groups of flags in the order in which the command names them, those of all commands last. A first look has one list. */
   protected override groupFlags(flags: Flag[]): {
     flagGroups: Record<string, Flag[]>;
     mainFlags: Flag[];

@@ -100,7 +100,7 @@ const judge = ({host, examined}: Machine): Judged[] => {
   });
 };
 
-/** That a driver still has a member is no news where something else keeps vfio-pci from that member. */
+/** Leaves out that a driver still has a member where something else keeps vfio-pci from that member. */
 const withoutConsequences = (obstacles: readonly Obstacle[]): Obstacle[] =>
   obstacles.filter(
     ({check, devices}) =>

@@ -138,7 +138,7 @@ export const KERNEL_QUIRKS: readonly HostCheck[] = [
   },
 ];
 
-/** As the units' verdicts have it, of which those that are not exact are of version 2. */
+/** The version of AMD page tables, by the units' verdicts: those that are not exact are of version 2. */
 function amdPageTables({host, tree, version, distribution}: Machine): CheckFinding {
   const units = host.units.filter(({type}) => type === 'amd-vi');
   if (units.length === 0) return pass('there is no AMD-Vi unit');

@@ -70,7 +70,7 @@ const judgeAssignable = ({group, assignable: {verdict, afterBind, obstacles}}: C
   return {order: [4], value: 'no', reason: `no VM can have it${because(obstacles)}`};
 };
 
-/** Of the host, of ISA and of PCI. */
+/** Class of bridges: of the host, of ISA and of PCI. */
 const BRIDGE = '06';
 
 /** The first of what stands in the way beside the drivers, which "kvfio bind" changes. */
@@ -106,7 +106,7 @@ const cardOf = ({bus, address, path}: Device): string =>
 const LOCAL_DISTANCE = 10;
 const REMOTE_DISTANCE = 20;
 
-/** By the function that is farthest away. */
+/** Judges the distance of the function that is farthest away. */
 const judgeNuma = (group: Candidate['group'], {numa, nodes}: RankQuestion): Judgement => {
   const asked = numa ?? 0;
   const functions = given(group);
@@ -144,7 +144,7 @@ const distanceOf = (asked: number, node: number | null, nodes: RankFacts['nodes'
 export const resetsOf = ({group}: Candidate, question: RankQuestion): DeviceReset[] =>
   given(group).map((device) => deviceReset(device, group.devices, question));
 
-/** By the function that is worst off. */
+/** Judges the reset of the function that is worst off. */
 const judgeReset = (resets: readonly DeviceReset[]): Judgement => {
   const order = Math.max(...resets.map(({quality}) => RESET_QUALITIES.indexOf(quality)));
   const worst = resets.filter(({quality}) => RESET_QUALITIES.indexOf(quality) === order);

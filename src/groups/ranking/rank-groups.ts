@@ -14,7 +14,7 @@ export type RankReason = {criterion: CriterionId} & Pick<Judgement, 'value' | 'r
 
 /** The place of a group among those that were asked for. */
 export interface GroupRank {
-  /** From 1, which a VM should get first. */
+  /** Its place; 1 is what a VM should get first. */
   place: number;
   /**
    * The criterion that places it before the next group; `number` where all are equal and its number is smaller; null for the

@@ -23,7 +23,7 @@ export type ResetQuality = (typeof RESET_QUALITIES)[number];
 export interface DeviceReset {
   address: string;
   quality: ResetQuality;
-  /** In the order in which the kernel tries them; null when it does not show any. */
+  /** Reset methods in the order in which the kernel tries them; null when it does not show any. */
   methods: ResetMethod[] | null;
   /** Functions that a reset of its bus also resets. */
   siblings: string[];

@@ -1,6 +1,6 @@
 /** What /proc/PID/status says of a process or thread. null where this kernel has no such line. */
 export interface ProcessStatus {
-  /** As the kernel prints it: a backslash and a newline are escaped, other bytes are the process's own choice. */
+  /** Name as the kernel prints it: a backslash and a newline are escaped, other bytes are the process's own choice. */
   name: string;
   /** `R` running, `S` sleeping, `D` not interruptible, `T` stopped, `t` stopped by a tracer, `Z` zombie, `X` dead. */
   state: string | null;

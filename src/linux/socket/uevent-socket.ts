@@ -70,7 +70,7 @@ export class UeventSocket extends Descriptor {
     return received;
   }
 
-  /** As far as this user may have it. */
+  /** Enlarges the buffer of the socket as far as this user may. */
   #makeRoom(room: number): void {
     const size = new PinnedMemory(4);
     size.bytes.writeInt32LE(room);

@@ -60,7 +60,7 @@ export const barsOf = ({
   };
 };
 
-/** At least 1. A histogram may be of some of the samples only, where they were too many to keep. */
+/** The number of samples, at least 1. A histogram may be of some of the samples only, where they were too many to keep. */
 const sum = (counts: readonly number[]): number =>
   Math.max(
     1,

@@ -179,7 +179,7 @@ const withoutMembers = (group: Group, paths: readonly string[]): Group => {
   return {...group, devices, blockers, viable: blockers.length === 0};
 };
 
-/** That virtual functions may still be there when their physical one is bound to VFIO: it depends on the driver that lets go of it. */
+/** The obstacle of virtual functions that may be left when their physical one is bound to VFIO, which depends on the driver that lets go of it. */
 const functionsLeft = (
   tree: BindSetting['tree'],
   examined: Examined,

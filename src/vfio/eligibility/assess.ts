@@ -33,7 +33,7 @@ export const ELIGIBILITY_CHECKS = [...DRIVER_PROBE_CHECKS, ...GROUP_ELIGIBILITY_
 export const assess = (host: Examined, group: Group): GroupAssessment =>
   joined(possible(host).map((each) => assessBy(each, group)));
 
-/** By the code of one version. */
+/** Judges a group by the kernel's code of one version. */
 const assessBy = (host: Examined, group: Group): GroupAssessment => {
   const now = judge(host, group);
   const bindable = group.devices.some((device) => isTaken(device, group));
@@ -93,7 +93,7 @@ const NOTHING: readonly FoundBy[] = [];
 
 interface Judged {
   verdict: Assignable;
-  /** Of each member, those of the group included. */
+  /** Obstacles of each member, those of the group included. */
   devices: Map<string, FoundBy[]>;
   /** What decides for the group. */
   obstacles: FoundBy[];

@@ -290,7 +290,7 @@ function boundToOthers(group: Group): Found[] {
   });
 }
 
-/** Of what kvfio does not give to vfio-pci: VFIO accepts it without a driver. */
+/** How to unbind by hand what kvfio does not give to vfio-pci: VFIO accepts it without a driver. */
 const unbindByHand = ({address, bus, classCode}: Device, driver: string): string | null =>
   bus === null
     ? null
