@@ -53,7 +53,7 @@ describe('the histogram in a terminal', () => {
       {...tail, edges: [...tail.edges], counts: [...tail.counts]},
       {factor: 1, paint: plain, width: 80},
     );
-    assert.equal(name, 'WBINVD, samples in ranges of 10.0 ns (linear scale; + has the rest)');
+    assert.equal(name, 'WBINVD, samples in ranges of 10.0 ns (linear; + has the rest)');
     assert.match(columns ?? '', /^ *FROM ns +SAMPLES +SHARE$/);
     assert.deepEqual(
       ranges.map((line) => line.trim().split(' ')[0]),

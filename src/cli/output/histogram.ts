@@ -72,8 +72,8 @@ const lengthOf = (edges: readonly number[], range: number): number =>
 /** How the ranges grow, which a bar's height does not say. */
 const rangesText = (scale: Histogram['scale'], times: readonly number[], rest: boolean): string =>
   scale === 'linear'
-    ? `samples in ranges of ${timeText(lengthOf(times, 0))} (linear scale${rest ? '; + has the rest' : ''})`
-    : 'samples in ranges that grow by a factor (logarithmic scale)';
+    ? `samples in ranges of ${timeText(lengthOf(times, 0))} (linear${rest ? '; + has the rest' : ' scale'})`
+    : 'samples in ranges that grow (logarithmic scale)';
 
 /** Ranges, not counting the last one. */
 const LINES = 16;

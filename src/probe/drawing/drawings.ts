@@ -2,6 +2,7 @@ import type {AgainstDocument} from '../against/measure-against.js';
 import type {CompareDocument, ComparedRun} from '../compare.js';
 import type {MachineRecord} from '../machine-record.js';
 import type {ProbeDocument} from '../probe-document.js';
+import {listed} from '../../words.js';
 import {seriesName} from '../series-name.js';
 import type {Phase} from '../series.js';
 import {distributionOf, type Colour, type DrawnDistribution} from './distribution.js';
@@ -19,10 +20,12 @@ const COLOUR_OF_PHASE: Record<Phase, Colour> = {
 const machineLine = ({cpu, kernel, kvmModule}: MachineRecord): string =>
   [cpu, kernel, kvmModule].filter((part) => part !== null).join(', ');
 
-const titled = (operations: readonly string[]): string =>
-  operations.length === 0
+const titled = (operations: readonly string[]): string => {
+  const names = [...new Set(operations)].map((name) => name.toUpperCase());
+  return names.length === 0
     ? 'No samples were taken'
-    : `Time that ${[...new Set(operations)].map((name) => name.toUpperCase()).join(', ')} takes in a guest`;
+    : `Time that ${listed(names)} ${names.length === 1 ? 'takes' : 'take'} in a guest`;
+};
 
 const present = (all: readonly (DrawnDistribution | null)[]): DrawnDistribution[] =>
   all.filter((each) => each !== null);

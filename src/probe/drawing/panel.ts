@@ -112,8 +112,11 @@ const between = (a: {at: number; share: number}, b: {at: number; share: number},
   a.share + ((b.share - a.share) * (at - a.at)) / (b.at - a.at);
 
 /** The length of a range with no more digits than it has. */
-const rangeText = (nanoseconds: number): string =>
-  nanoseconds < 10_000 ? `${Number(nanoseconds.toPrecision(3))} ns` : timeText(nanoseconds);
+const rangeText = (nanoseconds: number): string => {
+  if (nanoseconds >= 10_000) return timeText(nanoseconds);
+  const rounded = Number(nanoseconds.toPrecision(3));
+  return `${rounded < 1000 ? rounded : grouped(rounded)} ns`;
+};
 
 /** A distribution in words, for those who do not see the drawing. */
 export const describe = ({name, samples, figures}: DrawnDistribution): string =>

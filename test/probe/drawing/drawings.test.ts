@@ -92,6 +92,10 @@ describe('a drawing of samples', () => {
       assert.ok(svg.includes(`>${text}</text>`), text);
     assert.match(svgOf(drawingOfRun(run([series('cpuid')]))), />time in the guest, in ns \(linear scale\)</);
     assert.match(svg, /<title id="title">Time that WBINVD takes in a guest<\/title>/);
+    assert.match(
+      svgOf(drawingOfRun(run([series('wbinvd'), series('cpuid')]))),
+      />Time that WBINVD and CPUID take in a guest</,
+    );
     assert.match(svg, /<desc id="description">WBINVD before the groups: 1 000 samples, median /);
     assert.match(svg, /prefers-color-scheme:dark/);
   });
