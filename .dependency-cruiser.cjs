@@ -4,7 +4,7 @@ const rows = [
   ['cli'],
   ['watch'],
   ['snapshot', 'diff', 'export'],
-  ['lab', 'probe', 'doctor', 'groups'],
+  ['lab', 'probe', 'doctor', 'groups', 'vmm'],
   ['kvm-vfio'],
   ['vfio', 'demo-vm'],
   ['iommu'],

@@ -20,6 +20,8 @@ const DOCUMENTS = [
   ['probe-compare', 'src/probe/compare.ts', 'CompareDocument'],
   ['bind', 'src/vfio/bind/bind-document.ts', 'BindDocument'],
   ['unbind', 'src/vfio/bind/bind-document.ts', 'UnbindDocument'],
+  ['run', 'src/vmm/run-document.ts', 'RunDocument'],
+  ['vmm-args', 'src/vmm/run-document.ts', 'VmmArgsDocument'],
   ['vms', 'src/kvm-vfio/vms.ts', 'VmsDocument'],
   ['vms-watch', 'src/kvm-vfio/diff-vms.ts', 'WatchDocument'],
   ['watch', 'src/watch/watch-line.ts', 'WatchLine'],

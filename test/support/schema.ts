@@ -25,6 +25,8 @@ export const documentOf = <T>(
     | 'vms'
     | 'vms-watch'
     | 'watch'
+    | 'run'
+    | 'vmm-args'
     | 'doctor'
     | 'bind'
     | 'unbind'

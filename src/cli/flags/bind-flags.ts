@@ -6,6 +6,7 @@ import {completePciAddress} from '../../pci/address.js';
 import type {DriverWish} from '../../vfio/bind/driver-choice.js';
 import {GUARDS, GUARD_NAMES, HOST_GUARDS, type GuardName} from '../../vfio/bind/guards/guard-table.js';
 import type {NewOwner} from '../../vfio/bind/plan.js';
+import type {VmmUser} from '../../vmm/run-vmm.js';
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from '../usage/usage-failure.js';
 
@@ -96,26 +97,42 @@ export const memberRequest = (flags: {
 export const nodeUser = (user: string | undefined): NewOwner | null => {
   if (user === undefined) return null;
   if (/^\d{1,10}$/.test(user)) return {uid: Number(user), name: `user ${user}`};
-  const uid = uidOf(user);
-  if (uid !== null) return {uid, name: user};
-  throw new Failure({
+  const known = lookUp(user);
+  if (known !== null) return {uid: known.uid, name: user};
+  throw noUser(user);
+};
+
+/**
+ * The user whom a VMM runs as.
+ *
+ * @throws {@link Failure} when there is no such user
+ */
+export const vmmUser = (user: string | undefined): VmmUser | null => {
+  if (user === undefined) return null;
+  const known = lookUp(user);
+  if (known !== null) return {...known, name: user, known: true};
+  if (!/^\d{1,10}$/.test(user)) throw noUser(user);
+  return {uid: Number(user), gid: Number(user), name: `user ${user}`, known: false};
+};
+
+const noUser = (user: string): Failure =>
+  new Failure({
     code: 'USER_NOT_FOUND',
     kind: 'notFound',
     what: `There is no user ${user}.`,
     why: 'The user database does not have one of that name.',
     hint: 'Name a user of this machine, or give a number.',
   });
-};
 
-/** The number of a user, from wherever the machine has its users (nsswitch.conf); null when there is none of that name. */
-const uidOf = (user: string): number | null => {
+/** A user by name or number, from wherever the machine has its users (nsswitch.conf); null when there is none. */
+const lookUp = (user: string): {uid: number; gid: number} | null => {
   try {
     const text = execFileSync('getent', ['--', 'passwd', user], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    const uid = text.split(':')[2];
-    return uid === undefined || !/^\d+$/.test(uid) ? null : Number(uid);
+    const [, , uid = '', gid = ''] = text.split(':');
+    return /^\d+$/.test(uid) && /^\d+$/.test(gid) ? {uid: Number(uid), gid: Number(gid)} : null;
   } catch {
     return null;
   }

@@ -20,6 +20,7 @@ export const HELP_MAP: readonly HelpSection[] = [
     title: 'assign',
     entries: [
       [['bind', 'unbind'], 'give whole groups to vfio-pci, and give them back'],
+      [['run', 'vmm-args'], 'run a VMM with groups; only its arguments'],
       [['attach', 'detach'], 'tell KVM which groups a VM uses, and undo it'],
       [['create', 'add', 'delete'], 'the same, a single call at a time'],
     ],
@@ -27,10 +28,7 @@ export const HELP_MAP: readonly HelpSection[] = [
   {title: 'measure', entries: [[['probe'], 'what a WBINVD exit costs, and what it depends on']]},
   {
     title: 'try',
-    entries: [
-      [['lab'], 'a guest with an emulated IOMMU, VFIO and KVM'],
-      [['vm'], 'a minimal VM to try the rest on'],
-    ],
+    entries: [[['lab', 'vm'], 'a guest with an emulated IOMMU; a minimal VM']],
   },
   {title: 'shell', entries: [[['completion', 'help'], 'completion for bash, zsh, fish; help of a command']]},
 ];
