@@ -11,7 +11,7 @@ import {usageFailure} from '../cli/usage/usage-failure.js';
 import {EXIT_CODES, Failure} from '../failure.js';
 import {which} from '../lab/programs.js';
 import type {RunDocument} from '../vmm/run-document.js';
-import {runVmm} from '../vmm/run-vmm.js';
+import {HELPERS, runVmm} from '../vmm/run-vmm.js';
 import {PLACE, VMM_NAMES, vmmOf, type VmmName} from '../vmm/vmm-arguments.js';
 
 export default class Run extends BaseCommand {
@@ -61,6 +61,7 @@ The exit code is that of the VMM, or 128 and the signal that ended it. With --js
     const {flags} = await this.parse(Run, own);
     const vmm = vmmOfCommand(command, flags.vmm);
     const user = vmmUser(flags.user);
+    if (user !== null) requireHelpers();
 
     let pass: (signal: NodeJS.Signals) => void = () => undefined;
     using ending = new EndingSignals({
@@ -122,6 +123,19 @@ const vmmOfCommand = ([program]: readonly string[], named: VmmName | undefined):
       `Name it with --vmm: ${VMM_NAMES.join(', ')}.`,
     );
   return vmm;
+};
+
+/** By which the VMM becomes the user's. */
+const requireHelpers = (): void => {
+  const missing = HELPERS.filter((name) => !isThere(name));
+  if (missing.length === 0) return;
+  throw new Failure({
+    code: 'PROGRAM_NOT_FOUND',
+    kind: 'notFound',
+    what: 'kvfio cannot run the VMM as another user.',
+    why: `There is no ${missing.join(' and no ')} in PATH.`,
+    hint: 'Install util-linux, or leave out --user.',
+  });
 };
 
 const isThere = (program: string): boolean => {

@@ -95,10 +95,13 @@ const endOf = async (
 const boundNow = ({devices}: BindDocument): BoundDevice[] =>
   devices.filter(({outcome}) => outcome === 'changed');
 
+/** Programs of util-linux that make a process another user's. */
+export const HELPERS = ['prlimit', 'setpriv'] as const;
+
 /** VFIO pins all memory of the guest, of which an ordinary user may have little (RLIMIT_MEMLOCK). */
 const asUser = ({uid, gid, known}: VmmUser): string[] => [
-  ...['prlimit', '--memlock=unlimited'],
-  ...['setpriv', `--reuid=${uid}`, `--regid=${gid}`, known ? '--init-groups' : '--clear-groups'],
+  ...[HELPERS[0], '--memlock=unlimited'],
+  ...[HELPERS[1], `--reuid=${uid}`, `--regid=${gid}`, known ? '--init-groups' : '--clear-groups'],
   ...['--inh-caps=-all', '--'],
 ];
 
