@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/flags/vm-flags.js';
+import {dryRunFlag, fileFlags, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 import {CONTAINERS} from '../vfio/group-file.js';
 
@@ -35,6 +35,6 @@ export default class Add extends ChangeCommand {
 
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Add);
-    return this.change({command: 'add', files: namedFiles(flags), container: flags.container}, flags);
+    return this.change({command: 'add', ...this.named(flags), container: flags.container}, flags);
   }
 }

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/flags/vm-flags.js';
+import {dryRunFlag, fileFlags, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 import {CONTAINERS} from '../vfio/group-file.js';
 
@@ -60,6 +60,6 @@ kvfio attaches everything that is named, or nothing. It leaves alone what is att
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Attach);
     const {container, create} = flags;
-    return this.change({command: 'attach', files: namedFiles(flags), container, create}, flags);
+    return this.change({command: 'attach', ...this.named(flags), container, create}, flags);
   }
 }

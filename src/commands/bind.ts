@@ -77,16 +77,17 @@ At the end kvfio compares every device that it changed with its goal. Its locks 
         'Add --dry-run, or leave --sysroot out.',
       );
     const tree = openTree(flags.sysroot);
-    const document = await bindDevices(memberRequest(flags), {
+    const note = (line: string): void => {
+      this.note(line);
+    };
+    const document = await bindDevices(memberRequest(tree, flags, note), {
       setting: tree.origin.kind === 'host' ? hostSetting() : filesAlone(tree),
       owner: nodeUser(flags.user),
       driver: driverWish(flags.driver),
       force: forced(flags),
       dryRun: flags['dry-run'],
       timeout: flags.timeout,
-      onNote: (line) => {
-        this.note(line);
-      },
+      onNote: note,
     });
     if (!this.jsonEnabled()) await this.printFacts((paint) => bindLines(document, paint));
     await this.warnOf(document.warnings);

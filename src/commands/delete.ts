@@ -1,5 +1,5 @@
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/flags/vm-flags.js';
+import {dryRunFlag, fileFlags, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Delete extends ChangeCommand {
@@ -22,6 +22,6 @@ The owner is the process that created the VM. An agent is code in it that speaks
 
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Delete);
-    return this.change({command: 'delete', files: namedFiles(flags)}, flags);
+    return this.change({command: 'delete', ...this.named(flags)}, flags);
   }
 }

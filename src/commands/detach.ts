@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {ChangeCommand} from '../cli/change-command.js';
-import {dryRunFlag, fileFlags, namedFiles, vmFlags} from '../cli/flags/vm-flags.js';
+import {dryRunFlag, fileFlags, vmFlags} from '../cli/flags/vm-flags.js';
 import type {ChangeDocument} from '../kvm-vfio/change-document.js';
 
 export default class Detach extends ChangeCommand {
@@ -40,7 +40,7 @@ The owner is the process that created the VM. A descriptor that it opened itself
 
   async run(): Promise<ChangeDocument> {
     const {flags} = await this.parse(Detach);
-    const files = flags.all ? 'all' : namedFiles(flags, '--group, --cdev or --all');
-    return this.change({command: 'detach', files, closeDevice: flags['close-device']}, flags);
+    const named = flags.all ? {files: 'all' as const} : this.named(flags, '--group, --cdev or --all');
+    return this.change({command: 'detach', ...named, closeDevice: flags['close-device']}, flags);
   }
 }

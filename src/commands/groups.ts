@@ -3,6 +3,7 @@ import {BaseCommand} from '../cli/base-command.js';
 import {groupsLines, hiddenLine, noGroupsLine} from '../cli/answers/groups-text.js';
 import {leftOutLines, rankingLines} from '../cli/answers/ranking-text.js';
 import {INT_MAX} from '../cli/flags/int-max.js';
+import {SELECTOR_HELP, selectedDevices} from '../cli/flags/selected-devices.js';
 import {sysrootFlag} from '../cli/flags/sysroot-flag.js';
 import {GROUPS_COLUMNS, USUAL_GROUPS_COLUMNS, type GroupsRow} from '../cli/answers/groups-table.js';
 import type {Column, Needed} from '../cli/output/table.js';
@@ -14,9 +15,11 @@ import {groupsDocument, openGroupsDocument, type GroupsDocument} from '../groups
 import {rankingOf} from '../groups/ranking/ranking-of.js';
 import {openHost, requireGroups, wholeHost} from '../iommu/host.js';
 import {CLASS_FILTERS, type ClassFilter} from '../pci/class.js';
-import {selector} from '../iommu/select.js';
+import {isIds, selector} from '../iommu/select.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import {DirectoryTree} from '../host/directory-tree.js';
+import type {HostTree} from '../host/tree.js';
+import type {SelectedDevice} from '../pci/selector/select-device.js';
 import {openTree} from '../host/open-tree.js';
 import {examine} from '../vfio/eligibility/examined.js';
 
@@ -91,8 +94,8 @@ Filters choose devices. In --json their groups stay whole, and each device says 
     }),
     device: Flags.string({
       char: 'd',
-      summary: 'only this device, as 0000:01:00.0, 8086:10d3 or 8086:',
-      description: 'only this device, by its address, 0000:01:00.0, or its ids, 8086:10d3 or 8086:',
+      summary: 'only this device, as 0000:01:00.0, eth0 or 8086:10d3',
+      description: `only this device, by ${SELECTOR_HELP}; ids without a number, as 8086:10d3 or 8086:, are for all devices that have them`,
       multiple: true,
       helpGroup: 'FILTER',
       helpValue: 'ID|BDF',
@@ -179,9 +182,12 @@ Filters choose devices. In --json their groups stay whole, and each device says 
     }
     const whole = wholeHost(opened);
     requireGroups(whole, flags.group ?? []);
-    const wanted = selector({...selection, devices: flags.device}, whole);
+    const {selected, devices} = namedDevices(tree, whole, flags.device, (line) => {
+      this.note(line);
+    });
+    const wanted = selector({...selection, devices}, whole);
     const ranking = flags.rank ? rankingOf(tree, whole, flags) : null;
-    const document = groupsDocument(onlyGroups(whole, flags.group), wanted, {...options, ranking});
+    const document = groupsDocument(onlyGroups(whole, flags.group), wanted, {...options, ranking, selected});
     if (!this.jsonEnabled()) {
       const isTable = [flags.columns, flags.sort].some((each) => each !== undefined);
       const look = await this.look();
@@ -222,3 +228,20 @@ Filters choose devices. In --json their groups stay whole, and each device says 
 /** The machine as if only these groups had been read; all when none is named. */
 const onlyGroups = (host: Host, ids: readonly number[] | undefined): Host =>
   ids === undefined ? host : {...host, groups: host.groups.filter(({id}) => ids.includes(id)), ungrouped: []};
+
+/** The devices of --device: those that have some ids, and each of the others by its address. */
+const namedDevices = (
+  tree: HostTree,
+  {groups, ungrouped}: Host,
+  texts: readonly string[] | undefined,
+  note: (line: string) => void,
+): {selected: SelectedDevice[]; devices: readonly string[] | undefined} => {
+  if (texts === undefined) return {selected: [], devices: undefined};
+  const all = [...groups.flatMap((group) => group.devices), ...ungrouped];
+  const selected = selectedDevices(
+    tree,
+    texts.filter((text) => !isIds(text)),
+    {note, isElsewhere: (name) => all.some(({address, bus}) => address === name && bus !== 'pci')},
+  );
+  return {selected, devices: [...texts.filter(isIds), ...selected.map(({address}) => address)]};
+};

@@ -5,6 +5,7 @@ import {bindLines} from '../cli/answers/bind-text.js';
 import {dryRunFlag} from '../cli/flags/vm-flags.js';
 import type {UnbindDocument} from '../vfio/bind/bind-document.js';
 import {recoverDevices} from '../vfio/bind/recover.js';
+import {openTree} from '../host/open-tree.js';
 import {EXIT_CODES} from '../failure.js';
 import {unbindDevices} from '../vfio/bind/unbind.js';
 
@@ -50,7 +51,7 @@ kvfio refuses a group that a VM holds because its driver would wait until the VM
     };
     const document = flags.recover
       ? await recoverDevices(options)
-      : await unbindDevices(memberRequest(flags), options);
+      : await unbindDevices(memberRequest(openTree(undefined), flags, options.onNote), options);
     if (!this.jsonEnabled()) await this.printFacts((paint) => bindLines(document, paint));
     await this.warnOf(document.warnings);
     // as without --dry-run

@@ -2,7 +2,7 @@ import {compareAddresses} from '../pci/address.js';
 import {changesOf, type FactChange, type FactValues} from './change.js';
 import type {ComparedDevice} from './machine.js';
 import {match, type Matched, type MatchStep} from './match.js';
-import {areOthers} from './serial.js';
+import {areOthers} from '../pci/serial.js';
 
 /**
  * How the counterpart of a device was found: by its serial, by its place (the slots that lead to it), by its name on another bus than

@@ -11,7 +11,7 @@ import type {HostTree, Origin} from '../host/tree.js';
 import type {Assignable} from '../vfio/eligibility/assignability.js';
 import {examine} from '../vfio/eligibility/examined.js';
 import {placeOf} from './place.js';
-import {readSerial, type Serial} from './serial.js';
+import {readSerial, type Serial} from '../pci/serial.js';
 
 /** A machine, as far as two are compared. */
 export interface ComparedMachine {

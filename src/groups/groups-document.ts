@@ -9,6 +9,7 @@ import type {NoGroups} from '../iommu/no-groups.js';
 import type {Verdict} from '../iommu/snoop-control.js';
 import type {Unit} from '../iommu/unit.js';
 import type {ClassFilter} from '../pci/class.js';
+import type {SelectedDevice} from '../pci/selector/select-device.js';
 import {
   assessUngrouped,
   type Assignability,
@@ -56,6 +57,8 @@ export interface GroupsDocument {
   schemaVersion: 1;
   /** The machine that was read. */
   origin: Origin;
+  /** What each --device that names one device was taken for. */
+  selected: SelectedDevice[];
   kernel: Kernel;
   /** Every IOMMU unit of the machine. */
   units: Unit[];
@@ -81,6 +84,7 @@ export interface DocumentOptions {
   examined: Examined | null;
   /** False: of what stands in the way of groups only that there is something, which takes a quarter of the memory. */
   obstacles?: boolean;
+  selected?: readonly SelectedDevice[];
   /** How to rank the groups; null or absent: not at all. */
   ranking?: RankingOptions | null;
 }
@@ -112,6 +116,7 @@ export const groupsDocument = (
   return {
     schemaVersion: 1,
     origin,
+    selected: [...(options.selected ?? [])],
     kernel,
     units,
     groups,
@@ -134,6 +139,7 @@ export const openGroupsDocument = (
   return {
     schemaVersion: 1,
     origin,
+    selected: [...(options.selected ?? [])],
     kernel,
     units,
     groups: listedGroups(host, host.groups, wanted, options),

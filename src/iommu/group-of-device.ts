@@ -23,6 +23,13 @@ export const groupOfDevice = (tree: HostTree, address: string): number => {
   return Number(name);
 };
 
+/** Whether a bus other than PCI has a device of that name. */
+export const isOnOtherBus = (tree: HostTree, name: string): boolean =>
+  !name.includes('/') &&
+  BUSES.some(
+    (bus) => bus !== 'pci' && !(tree.text(`/sys/bus/${bus}/devices/${name}/uevent`) instanceof SyscallError),
+  );
+
 const notThere = (address: string): Failure =>
   new Failure({
     code: 'DEVICE_NOT_FOUND',

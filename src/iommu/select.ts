@@ -33,12 +33,19 @@ export const selector = (
     (named?.some((test) => test(device)) ?? true);
 };
 
+/** Vendor and device of `8086:10d3`, `8086:` or `:10d3`; null for anything else. */
+const idsOf = (text: string): RegExpExecArray | null =>
+  text === ':' ? null : /^([0-9a-f]{4})?:([0-9a-f]{4})?$/i.exec(text);
+
+/** Whether a text names devices by their ids, and so all that have them. */
+export const isIds = (text: string): boolean => idsOf(text) !== null;
+
 const deviceTest = (
   text: string,
   host: Pick<Host, 'groups' | 'ungrouped'>,
 ): ((device: Device) => boolean) => {
-  const id = /^([0-9a-f]{4})?:([0-9a-f]{4})?$/i.exec(text);
-  if (id !== null && text !== ':') {
+  const id = idsOf(text);
+  if (id !== null) {
     const [vendor, device] = [id[1]?.toLowerCase(), id[2]?.toLowerCase()];
     return ({vendorId, deviceId}) =>
       vendorId !== null && (vendor ?? vendorId) === vendorId && (device ?? deviceId) === deviceId;

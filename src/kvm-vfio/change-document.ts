@@ -1,5 +1,6 @@
 import type {Warning} from '../host/attributes.js';
 import type {Confidence, Verdict} from '../iommu/snoop-control.js';
+import type {SelectedDevice} from '../pci/selector/select-device.js';
 import type {FileNode} from '../vfio/file-node.js';
 import type {OwnerWay} from '../owner/owner.js';
 import type {ReachedVm} from '../owner/reach-owner.js';
@@ -74,6 +75,8 @@ export interface ChangeDocument {
   dryRun: boolean;
   /** Whether anything changed, or in a dry run would change; null when only the kernel knows. */
   changed: boolean | null;
+  /** What each --cdev was taken for. */
+  selected: SelectedDevice[];
   vm: VmIdentity;
   via: OwnerWay;
   device: {

@@ -1,4 +1,5 @@
 import {assess} from '../vfio/eligibility/assess.js';
+import type {SelectedDevice} from '../pci/selector/select-device.js';
 import type {FileId} from '../vfio/file-node.js';
 import type {Container} from '../vfio/group-file.js';
 import type {ReachedVm} from '../owner/reach-owner.js';
@@ -16,16 +17,21 @@ import {mayHaveClosedOne, UNSEEN_DEVICE} from './closed-device.js';
 /** What is to be changed. */
 export type RequestedChange =
   | {command: 'create'; ifMissing: boolean}
-  | {command: 'add'; files: readonly FileId[]; container: Container | undefined}
-  | {command: 'delete'; files: readonly FileId[]}
-  | {
+  | ({command: 'add'; container: Container | undefined} & NamedFiles)
+  | ({command: 'delete'} & NamedFiles)
+  | ({
       command: 'attach';
-      files: readonly FileId[];
       container: Container | undefined;
       /** What to do for a VM that has no kvm-vfio device. */
       create: 'if-missing' | 'never';
-    }
-  | {command: 'detach'; files: readonly FileId[] | 'all'; closeDevice: boolean};
+    } & NamedFiles)
+  | ({command: 'detach'; closeDevice: boolean} & (NamedFiles | {files: 'all'}));
+
+/** Files of VFIO, and what the devices among them were named by, for the document. */
+export interface NamedFiles {
+  files: readonly FileId[];
+  selected?: readonly SelectedDevice[];
+}
 
 /** A file that was asked for, with what KVM learns of it. */
 export interface Target extends PlannedFile, FileCoherency {}
@@ -51,6 +57,7 @@ export const reportDocument = (report: ChangeReport): ChangeDocument => {
     command: change.command,
     dryRun: outcome === null,
     changed: outcome === null ? wouldChange(plan) : outcome.changed,
+    selected: 'selected' in change ? [...(change.selected ?? [])] : [],
     vm: vmIdentity(vm),
     via: vm.way,
     device: deviceOf(plan, outcome),

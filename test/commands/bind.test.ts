@@ -4,7 +4,7 @@ import Bind from '../../src/commands/bind.js';
 import Unbind from '../../src/commands/unbind.js';
 import type {ErrorDocument} from '../../src/cli/output/report.js';
 import type {BindDocument, UnbindDocument} from '../../src/vfio/bind/bind-document.js';
-import {intel, machine, pci} from '../support/machine.js';
+import {folderOf, intel, machine, pci} from '../support/machine.js';
 import {run} from '../support/run.js';
 import {documentOf} from '../support/schema.js';
 import {skip} from '../support/skip.js';
@@ -41,6 +41,38 @@ describe('kvfio bind and kvfio unbind', () => {
     const {steps, warnings, groups} = documentOf<BindDocument>(stdout, 'bind');
     assert.deepEqual([exit, steps.length, groups[0]?.assignable.verdict], [0, 3, 'yes']);
     assert.ok(warnings.some(({message}) => message.includes('a capture does not show')));
+  });
+
+  it('say which device a name stands for before they change anything, and in the document', async () => {
+    const nic = pci('0000:01:00.0', {unit: 'dmar0', driver: 'e1000e'});
+    using built = machine({units: {dmar0: intel('f050da')}, groups: {12: [nic]}});
+    built.write(`sys/devices/${folderOf(nic)}/net/eth7/uevent`, '');
+    built.link('sys/class/net/eth7', `sys/devices/${folderOf(nic)}/net/eth7`);
+    const argv = ['--device', 'eth7', '--sysroot', built.root, '--dry-run'];
+    const {stdout, stderr} = await run(Bind, [...argv, '--json']);
+    const {selected, devices} = documentOf<BindDocument>(stdout, 'bind');
+    assert.deepEqual(selected, [{selector: 'eth7', by: 'interface', address: '0000:01:00.0'}]);
+    assert.deepEqual(
+      devices.map(({address}) => address),
+      ['0000:01:00.0'],
+    );
+    assert.match(stderr, /^kvfio: the interface eth7 is 0000:01:00\.0\.$/m);
+  });
+
+  it('change nothing for a name that no device has, or several have', async () => {
+    using built = machine({
+      units: {dmar0: intel('f050da')},
+      groups: {1: [pci('0000:01:00.0', {unit: 'dmar0'})], 2: [pci('0000:02:00.0', {unit: 'dmar0'})]},
+    });
+    const dry = ['--sysroot', built.root, '--dry-run'];
+    assert.deepEqual(await errorOf(Bind, ['--device', 'eth8', ...dry]), [3, 'DEVICE_NOT_FOUND']);
+    assert.deepEqual(await errorOf(Bind, ['--device', '8086:10d3', ...dry]), [2, 'DEVICE_AMBIGUOUS']);
+    assert.deepEqual(await errorOf(Unbind, ['--device', 'no-such-device']), [3, 'DEVICE_NOT_FOUND']);
+    const {stdout} = await run(Bind, ['--device', '8086:10d3#2', ...dry, '--json']);
+    assert.deepEqual(
+      documentOf<BindDocument>(stdout, 'bind').devices.map(({address}) => address),
+      ['0000:02:00.0'],
+    );
   });
 
   it('are for root only', async function () {

@@ -89,6 +89,22 @@ describe('kvfio groups --rank', () => {
   });
 });
 
+describe('kvfio groups --device', () => {
+  it('takes a device by its PCI path, and ids for all that have them', async () => {
+    const byPath = await json('--device', '00:1c.0/00.1');
+    assert.deepEqual(byPath.selected, [{selector: '00:1c.0/00.1', by: 'path', address: '0000:01:00.1'}]);
+    const matched = ({groups: listed}: GroupsDocument): string[] =>
+      listed.flatMap(({devices}) => devices.filter((device) => device.matched).map(({address}) => address));
+    assert.deepEqual(matched(byPath), ['0000:01:00.1']);
+    const byIds = await json('--device', '10de:', '--device', '8086:5916#1');
+    assert.deepEqual(matched(byIds), ['0000:00:02.0', '0000:01:00.0', '0000:01:00.1']);
+    assert.deepEqual(
+      byIds.selected.map(({by}) => by),
+      ['ids'],
+    );
+  });
+});
+
 describe('kvfio groups', () => {
   for (const [name, spec] of Object.entries(MACHINES)) {
     it(`prints documents that keep to their schema, and plain text, on a machine with ${name}`, async () => {

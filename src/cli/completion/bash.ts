@@ -1,4 +1,4 @@
-import type {CompletedCommand, Source, Values} from './model.js';
+import {NAMED_DEVICES, type CompletedCommand, type Source, type Values} from './model.js';
 
 /**
  * The completion of bash: a script that needs neither kvfio nor any package to run, so that a key press costs no start
@@ -91,7 +91,8 @@ complete -o nosort -F _kvfio kvfio 2> /dev/null || complete -F _kvfio kvfio
 const LIVE: Record<Source, string> = {
   groups: 'command ls /sys/kernel/iommu_groups 2> /dev/null | sort -n',
   sockets: 'awk \'$4 == "00010000" && NF > 7 {print $8}\' /proc/net/unix 2> /dev/null',
-  devices: 'command ls /sys/bus/pci/devices 2> /dev/null',
+  devices: `command ls /sys/bus/pci/devices 2> /dev/null
+  for word in ${NAMED_DEVICES.join(' ')}; do if [[ -e $word ]]; then word=\${word%/device}; echo "\${word##*/}"; fi; done`,
   drivers: '{ echo none; command ls /sys/bus/pci/drivers; } 2> /dev/null',
   vms: 'find /proc/[0-9]*/fd -maxdepth 1 -lname anon_inode:kvm-vm 2> /dev/null | cut -d / -f 3 | sort -nu',
   cpus: 'command ls -d /sys/devices/system/cpu/cpu[0-9]* 2> /dev/null | sed "s/.*cpu//" | sort -n',

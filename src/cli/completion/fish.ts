@@ -1,4 +1,4 @@
-import type {CompletedCommand, CompletedFlag, Source, Values} from './model.js';
+import {NAMED_DEVICES, type CompletedCommand, type CompletedFlag, type Source, type Values} from './model.js';
 
 /** The completion of fish, with descriptions; as {@link bashCompletion} it starts no kvfio. */
 export const fishCompletion = (
@@ -35,7 +35,10 @@ ${commands.flatMap(commandLines).join('\n')}
 
 const LIVE: Record<Source, string> = {
   groups: 'command ls /sys/kernel/iommu_groups 2>/dev/null | sort -n',
-  devices: 'command ls /sys/bus/pci/devices 2>/dev/null',
+  devices: `command ls /sys/bus/pci/devices 2>/dev/null
+    for path in ${NAMED_DEVICES.join(' ')}
+        string replace -r '.*/([^/]+)/device$' '$1' -- $path
+    end`,
   sockets:
     'awk \'$4 == "00010000" && NF > 7 {print $8}\' /proc/net/unix 2>/dev/null\n    __fish_complete_path (commandline -ct)',
   drivers: 'echo none; command ls /sys/bus/pci/drivers 2>/dev/null',

@@ -35,6 +35,9 @@ export type Values =
 export const SOURCES = ['groups', 'devices', 'drivers', 'vms', 'sockets', 'users', 'cpus'] as const;
 export type Source = (typeof SOURCES)[number];
 
+/** What a device of --device may be called beside its address: interfaces and disks that have one. */
+export const NAMED_DEVICES = ['/sys/class/net/*/device', '/sys/class/block/*/device'];
+
 /** Values of flags by name, since a flag of one name means the same with every command; exceptions begin with their command. */
 const VALUES: Record<string, Values> = {
   'diff a': {kind: 'files', words: []},

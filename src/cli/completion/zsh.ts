@@ -1,4 +1,4 @@
-import type {CompletedCommand, CompletedFlag, Source, Values} from './model.js';
+import {NAMED_DEVICES, type CompletedCommand, type CompletedFlag, type Source, type Values} from './model.js';
 
 /** The completion of zsh, with descriptions; as {@link bashCompletion} it starts no kvfio. */
 export const zshCompletion = (commands: readonly CompletedCommand[]): string => `#compdef kvfio
@@ -31,7 +31,7 @@ if [[ $funcstack[1] == _kvfio ]]; then _kvfio "$@"; else compdef _kvfio kvfio; f
 
 const LIVE: Record<Source, string> = {
   groups: 'values=(/sys/kernel/iommu_groups/*(Nn:t)); _wanted groups expl group compadd -V groups -a values',
-  devices: 'values=(/sys/bus/pci/devices/*(N:t)); _wanted devices expl device compadd -a values',
+  devices: `values=(/sys/bus/pci/devices/*(N:t) ${NAMED_DEVICES.map((each) => `${each}(N:h:t)`).join(' ')}); _wanted devices expl device compadd -a values`,
   sockets:
     'values=(${(f)"$(awk \'$4 == "00010000" && NF > 7 {print $8}\' /proc/net/unix 2> /dev/null)"}); compadd -a values; _files',
   drivers: 'values=(none /sys/bus/pci/drivers/*(N:t)); _wanted drivers expl driver compadd -a values',

@@ -1,12 +1,14 @@
 import {execFileSync} from 'node:child_process';
 import {Flags} from '@oclif/core';
 import {Failure} from '../../failure.js';
+import type {HostTree} from '../../host/tree.js';
 import {VFIO_DRIVER} from '../../iommu/device.js';
-import {completePciAddress} from '../../pci/address.js';
 import type {DriverWish} from '../../vfio/bind/driver-choice.js';
 import {GUARDS, GUARD_NAMES, HOST_GUARDS, type GuardName} from '../../vfio/bind/guards/guard-table.js';
+import type {Request} from '../../vfio/bind/members.js';
 import type {NewOwner} from '../../vfio/bind/plan.js';
 import type {VmmUser} from '../../vmm/run-vmm.js';
+import {SELECTOR_HELP, selectedDevices} from './selected-devices.js';
 import {INT_MAX} from './int-max.js';
 import {usageFailure} from '../usage/usage-failure.js';
 
@@ -41,7 +43,8 @@ export const memberFlags = {
   }),
   device: Flags.string({
     char: 'd',
-    description: 'a PCI device, by its address',
+    summary: 'a PCI device: address, path, interface, disk, …',
+    description: `a PCI device, by ${SELECTOR_HELP}`,
     multiple: true,
     helpValue: 'BDF',
   }),
@@ -72,25 +75,20 @@ export const driverWish = (driver: string | undefined): DriverWish | undefined =
   );
 };
 
-/** @throws {@link Failure} unless something is named, and devices by what can be an address */
-export const memberRequest = (flags: {
-  group?: number[] | undefined;
-  device?: string[] | undefined;
-}): {groups: number[]; devices: string[]} => {
-  const request = {groups: flags.group ?? [], devices: flags.device ?? []};
-  if (request.groups.length + request.devices.length === 0)
+/** @throws {@link Failure} unless something is named, and each device is one that is there */
+export const memberRequest = (
+  tree: HostTree,
+  flags: {group?: number[] | undefined; device?: string[] | undefined},
+  note: (line: string) => void,
+): Request => {
+  const {group: groups = [], device: texts = []} = flags;
+  if (groups.length + texts.length === 0)
     throw usageFailure(
       'No group or device is named.',
       'Use --group or --device; "kvfio groups" shows what there is.',
     );
-  for (const text of request.devices) {
-    if (completePciAddress(text) === null)
-      throw usageFailure(
-        `"${text}" is not a PCI address.`,
-        'Name the device as lspci does: 0000:01:00.0, or 01:00.0.',
-      );
-  }
-  return request;
+  const selected = selectedDevices(tree, texts, {note});
+  return {groups, devices: selected.map(({address}) => address), selected};
 };
 
 /** @throws {@link Failure} when there is no such user */

@@ -1,6 +1,6 @@
 import {Flags} from '@oclif/core';
 import {Failure} from '../../failure.js';
-import {nearest} from '../usage/nearest.js';
+import {nearest} from '../../nearest.js';
 import type {Column} from '../output/table.js';
 
 /** Flags of every command that prints a table, for the columns that it has. */

@@ -1,9 +1,11 @@
 import {Flags} from '@oclif/core';
-import {completePciAddress} from '../../pci/address.js';
+import {DirectoryTree} from '../../host/directory-tree.js';
+import {isOnOtherBus} from '../../iommu/group-of-device.js';
+import type {NamedFiles} from '../../kvm-vfio/change-report.js';
 import {Deadline} from '../../linux/deadline.js';
-import type {FileId} from '../../vfio/file-node.js';
 import {VIAS, type ReachOptions, type Via, type VmPlace} from '../../owner/reach-owner.js';
 import {INT_MAX} from './int-max.js';
+import {SELECTOR_HELP, selectedDevices} from './selected-devices.js';
 import {usageFailure} from '../usage/usage-failure.js';
 
 /** How long another process may take. */
@@ -84,8 +86,7 @@ export const fileFlags = {
   }),
   cdev: Flags.string({
     summary: 'a device, by its own VFIO node (IOMMUFD)',
-    description:
-      'a device by its address, through its own node below /dev/vfio/devices (Linux 6.6 and newer with IOMMUFD)',
+    description: `a device, through its own node below /dev/vfio/devices (Linux 6.6 and newer with IOMMUFD), by ${SELECTOR_HELP}`,
     multiple: true,
     helpValue: 'BDF',
   }),
@@ -100,29 +101,30 @@ export interface FileFlagValues {
  * Groups and devices in the order in which they are worked on.
  *
  * @param otherwise - what may be named in their place
- * @throws {@link Failure} when none is named, or an address is none
+ * @throws {@link Failure} when none is named, or a text does not name one device
  */
 export const namedFiles = (
   {group = [], cdev = []}: FileFlagValues,
-  otherwise = '--group or --cdev',
-): FileId[] => {
+  {note, otherwise = '--group or --cdev'}: {note: (line: string) => void; otherwise?: string | undefined},
+): Required<NamedFiles> => {
   if (group.length + cdev.length === 0)
     throw usageFailure('No group or device is named.', `Use ${otherwise}.`);
-  return [
-    ...group.map((id) => ({kind: 'group' as const, group: id})),
-    ...cdev.map((address) => ({kind: 'cdev' as const, address: deviceAddress(address)})),
-  ];
+  const tree = new DirectoryTree();
+  const selected = selectedDevices(tree, cdev, {
+    note,
+    // a mediated device that is gone can still be detached
+    isElsewhere: (name) => UUID.test(name) || isOnOtherBus(tree, name),
+  });
+  return {
+    files: [
+      ...group.map((id) => ({kind: 'group' as const, group: id})),
+      ...selected.map(({address}) => ({kind: 'cdev' as const, address})),
+    ],
+    selected,
+  };
 };
 
-/** PCI addresses are completed, and other names taken as they are: they become part of a path. */
-const deviceAddress = (text: string): string => {
-  const address = completePciAddress(text) ?? text;
-  if (/^[\w:@-][\w.:@-]*$/.test(address)) return address;
-  throw usageFailure(
-    `"${text}" is not the address of a device.`,
-    'Name it as lspci does, 0000:01:00.0, or as its folder in sysfs is called.',
-  );
-};
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export interface VmFlagValues {
   'vm-sock'?: string | undefined;

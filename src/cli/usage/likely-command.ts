@@ -1,6 +1,6 @@
 import {FLAG_KINDS} from './flag-kinds.js';
 import {COMMAND_SYNONYMS, FLAG_SYNONYMS, OUTPUT_FLAGS, VALUE_SYNONYMS} from './likely-words.js';
-import {nearest} from './nearest.js';
+import {nearest} from '../../nearest.js';
 import {kindOfWord, type WordKind} from './word-kind.js';
 
 /** What is needed of a flag: both forms of oclif have it, its manifest and its classes. */

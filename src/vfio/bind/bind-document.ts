@@ -1,3 +1,4 @@
+import type {SelectedDevice} from '../../pci/selector/select-device.js';
 import type {Blocker} from '../../iommu/viability.js';
 import type {Assignability} from '../eligibility/assess.js';
 import type {Binding} from './binding.js';
@@ -65,6 +66,8 @@ interface DriverChange {
   dryRun: boolean;
   /** Whether anything changed, or in a dry run would change. */
   changed: boolean;
+  /** What each --device was taken for. */
+  selected: SelectedDevice[];
   devices: BoundDevice[];
   groups: BoundGroup[];
   /** What guards found and a --force overruled. */

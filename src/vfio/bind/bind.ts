@@ -47,6 +47,7 @@ export const bindDevices = async (request: Request, options: BindOptions): Promi
   const answer = (change: DriverChange): BindDocument => ({
     ...changeDocument(setting, change),
     command: 'bind',
+    selected: [...(request.selected ?? [])],
   });
   if (dryRun) {
     refuseInterruptedUnlocked(setting, readableEntries(setting, addresses) ?? [], addresses);

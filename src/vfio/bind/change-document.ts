@@ -36,7 +36,7 @@ const listedFinding = (finding: GuardFinding): ListedFinding => ({...finding, ad
 export const changeDocument = (
   setting: BindSetting,
   {plan, steps, modules, dryRun, overruled, refused, doubts}: DriverChange,
-): Omit<BindDocument, 'command'> => {
+): Omit<BindDocument, 'command' | 'selected'> => {
   const host = readHost(setting.tree, {
     onlyGroups: groupsOf(plan.map(({member}) => member)).map(({id}) => id),
     noSnoop: false,

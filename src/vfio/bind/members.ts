@@ -2,6 +2,7 @@ import {Failure} from '../../failure.js';
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {requireGroups, type Host} from '../../iommu/host.js';
+import type {SelectedDevice} from '../../pci/selector/select-device.js';
 import {completePciAddress} from '../../pci/address.js';
 
 /** A device that a command is about. */
@@ -18,6 +19,8 @@ export interface Request {
   groups: readonly number[];
   /** PCI addresses, with or without their domain. */
   devices: readonly string[];
+  /** What these addresses were named by; for the document. */
+  selected?: readonly SelectedDevice[];
 }
 
 /**

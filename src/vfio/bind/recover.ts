@@ -41,6 +41,7 @@ export const recoverDevices = async (options: DriverOptions): Promise<UnbindDocu
       ...document,
       command: 'unbind',
       recover: true,
+      selected: [],
       warnings: [
         ...document.warnings,
         ...warnings,

@@ -33,6 +33,7 @@ export const unbindDevices = async (request: Request, options: DriverOptions): P
       ...document,
       command: 'unbind',
       recover: false,
+      selected: [...(request.selected ?? [])],
       warnings: [...document.warnings, ...afterwards(change, document.devices)],
     };
   };

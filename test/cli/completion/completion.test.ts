@@ -82,6 +82,15 @@ const typed = async (shell: Shell, script: string, keys: string): Promise<string
 
 const listed = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder).sort() : []);
 
+/** Addresses, and the interfaces and disks that have a device. */
+const namedDevices = (): string[] =>
+  [
+    ...listed('/sys/bus/pci/devices'),
+    ...['/sys/class/net', '/sys/class/block'].flatMap((folder) =>
+      listed(folder).filter((name) => existsSync(`${folder}/${name}/device`)),
+    ),
+  ].sort();
+
 for (const shell of ['bash', 'zsh'] as const) {
   describe(`completion of ${shell}`, function () {
     this.timeout(60_000);
@@ -112,8 +121,8 @@ for (const shell of ['bash', 'zsh'] as const) {
       ['groups --sysroot .zsh\t', ['groups', '--sysroot', '.zshrc']],
     ]);
 
-    it('knows the PCI devices of this host, whose addresses have colons', async function () {
-      const devices = listed('/sys/bus/pci/devices');
+    it('knows the PCI devices of this host, whose addresses have colons, and their interfaces and disks', async function () {
+      const devices = namedDevices();
       const [first] = devices;
       if (first === undefined) return skip(this, 'this host has no PCI devices');
       assert.deepEqual((await typed(shell, script, `kvfio groups --device ${all}`)).slice(2).sort(), devices);
@@ -192,8 +201,8 @@ describe('completion of fish', function () {
     assert.ok(!offered('kvfio lab -- ').includes('--iommu'));
   });
 
-  it('knows the PCI devices of this host', function () {
-    const devices = listed('/sys/bus/pci/devices');
+  it('knows the PCI devices of this host, their interfaces and disks', function () {
+    const devices = namedDevices();
     if (devices.length === 0) return skip(this, 'this host has no PCI devices');
     assert.deepEqual(offered('kvfio bind --device ').sort(), devices);
   });

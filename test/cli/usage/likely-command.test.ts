@@ -3,7 +3,7 @@ import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {commandText, likelyCommand, type CommandShape} from '../../../src/cli/usage/likely-command.js';
 import {FLAG_KINDS} from '../../../src/cli/usage/flag-kinds.js';
-import {nearest} from '../../../src/cli/usage/nearest.js';
+import {nearest} from '../../../src/nearest.js';
 import {needs} from '../../support/needs.js';
 import {PROJECT, start} from '../../support/run.js';
 

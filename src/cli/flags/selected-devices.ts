@@ -1,0 +1,32 @@
+import type {HostTree} from '../../host/tree.js';
+import {selectDevice, type SelectedDevice} from '../../pci/selector/select-device.js';
+
+const KINDS: Record<SelectedDevice['by'], string> = {
+  address: 'address',
+  name: 'name',
+  path: 'PCI path',
+  ids: 'ids',
+  interface: 'interface',
+  'block-device': 'block device',
+  serial: 'serial number',
+};
+
+/** How a device may be named, for the help of a flag that takes one. */
+export const SELECTOR_HELP =
+  'its address (0000:01:00.0), PCI path as "lspci -P" prints it (00:1c.0/00.0), interface (eth0), block device (nvme0n1), serial number, or ids, with a number where several devices have them (8086:10d3#2)';
+
+/**
+ * Finds the devices that flags name, each once, and says of each that is not named by its address which it is.
+ *
+ * @throws Failure for a text that names no device, or more than one
+ */
+export const selectedDevices = (
+  tree: HostTree,
+  texts: readonly string[],
+  {note, isElsewhere}: {note: (line: string) => void; isElsewhere?: (name: string) => boolean},
+): SelectedDevice[] => {
+  const selected = texts.map((text) => selectDevice(tree, text, isElsewhere));
+  for (const {selector, by, address} of selected)
+    if (by !== 'address' && by !== 'name') note(`the ${KINDS[by]} ${selector} is ${address}.`);
+  return selected;
+};
