@@ -56,7 +56,7 @@ describe('kvfio bind and kvfio unbind', () => {
       devices.map(({address}) => address),
       ['0000:01:00.0'],
     );
-    assert.match(stderr, /^kvfio: the interface eth7 is 0000:01:00\.0\.$/m);
+    assert.match(stderr, /^kvfio: by its interface eth7, the device is 0000:01:00\.0\.$/m);
   });
 
   it('change nothing for a name that no device has, or several have', async () => {

@@ -27,6 +27,6 @@ export const selectedDevices = (
 ): SelectedDevice[] => {
   const selected = texts.map((text) => selectDevice(tree, text, isElsewhere));
   for (const {selector, by, address} of selected)
-    if (by !== 'address' && by !== 'name') note(`the ${KINDS[by]} ${selector} is ${address}.`);
+    if (by !== 'address' && by !== 'name') note(`by its ${KINDS[by]} ${selector}, the device is ${address}.`);
   return selected;
 };

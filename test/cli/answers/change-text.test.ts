@@ -88,7 +88,7 @@ describe('a change after which the state of the VM is unknown', () => {
     const unknown = {state: 'unknown', wbinvd: 'whether WBINVD is executed or skipped is unknown'} as const;
     const document: ChangeDocument = {
       ...{schemaVersion: 1, command: 'detach', dryRun: false, changed: true, vm, via: 'inject', files: []},
-      ...{device: {fd: 29, state: 'found'}, steps: [], before: coherency, after: unknown, warnings: []},
+      ...{device: {fd: 29, state: 'found'}, selected: [], steps: [], before: coherency, after: unknown, warnings: []},
     };
     assert.match(changeLines(document, paint).at(-1) ?? '', /"kvfio status --pid 4711 --verify" asks KVM/);
     assert.doesNotMatch(changeLines({...document, after: coherency}, paint).join(''), /asks KVM/);
