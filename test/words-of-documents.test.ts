@@ -72,6 +72,7 @@ describe('the documents have one word for one thing', () => {
       'bind.json device address',
       'groups.json id group',
       'probe.json id group',
+      'run.json device address',
       'unbind.json device address',
       'vm.json vmFd fd',
     ]);
