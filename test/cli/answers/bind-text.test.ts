@@ -8,7 +8,14 @@ const paint = new Chalk({level: 0});
 const unbound = (group: Partial<BoundGroup>): string | undefined => {
   const document: UnbindDocument = {
     ...{schemaVersion: 1, command: 'unbind', recover: false, dryRun: false, changed: true, selected: []},
-    ...{devices: [], overruled: [], refused: [], modules: [], steps: [{does: 'write', undo: null}], warnings: []},
+    ...{
+      devices: [],
+      overruled: [],
+      refused: [],
+      modules: [],
+      steps: [{does: 'write', undo: null}],
+      warnings: [],
+    },
     groups: [
       {
         ...{group: 9, node: null, uid: null, viable: false, assignable: {verdict: 'no', obstacles: []}},

@@ -24,7 +24,14 @@ describe('files of VFIO', () => {
     }));
     const document: ChangeDocument = {
       ...{schemaVersion: 1, command: 'attach', dryRun: false, changed: true, vm, via: 'inject', files},
-      ...{device: {fd: 29, state: 'found'}, selected: [], steps: [], before: coherency, after: coherency, warnings: []},
+      ...{
+        device: {fd: 29, state: 'found'},
+        selected: [],
+        steps: [],
+        before: coherency,
+        after: coherency,
+        warnings: [],
+      },
     };
     assert.deepEqual(changeLines(document, paint).slice(2, 4), [
       'group 12: added, snoop control enforced, descriptor 30 of the owner',
@@ -56,7 +63,14 @@ describe('a group that was not added', () => {
     const document: ChangeDocument = {
       ...{schemaVersion: 1, command: 'detach', dryRun: false, changed: false, vm, via: 'inject'},
       files: [{kind: 'group', group: 12, cdev: null, ...absent}],
-      ...{device: {fd: 29, state: 'found'}, selected: [], steps: [], before: coherency, after: coherency, warnings: []},
+      ...{
+        device: {fd: 29, state: 'found'},
+        selected: [],
+        steps: [],
+        before: coherency,
+        after: coherency,
+        warnings: [],
+      },
     };
     assert.equal(changeLines(document, paint)[2], 'group 12: was not added');
   });
@@ -66,7 +80,14 @@ describe('a change of nothing', () => {
   it('is said to be nothing to do', () => {
     const document: ChangeDocument = {
       ...{schemaVersion: 1, command: 'attach', dryRun: false, changed: false, vm, via: 'inject', files: []},
-      ...{device: {fd: 29, state: 'found'}, selected: [], steps: [], before: coherency, after: coherency, warnings: []},
+      ...{
+        device: {fd: 29, state: 'found'},
+        selected: [],
+        steps: [],
+        before: coherency,
+        after: coherency,
+        warnings: [],
+      },
     };
     assert.equal(changeLines(document, paint).at(-1), 'nothing to do');
     assert.notEqual(changeLines({...document, changed: true}, paint).at(-1), 'nothing to do');
@@ -88,7 +109,14 @@ describe('a change after which the state of the VM is unknown', () => {
     const unknown = {state: 'unknown', wbinvd: 'whether WBINVD is executed or skipped is unknown'} as const;
     const document: ChangeDocument = {
       ...{schemaVersion: 1, command: 'detach', dryRun: false, changed: true, vm, via: 'inject', files: []},
-      ...{device: {fd: 29, state: 'found'}, selected: [], steps: [], before: coherency, after: unknown, warnings: []},
+      ...{
+        device: {fd: 29, state: 'found'},
+        selected: [],
+        steps: [],
+        before: coherency,
+        after: unknown,
+        warnings: [],
+      },
     };
     assert.match(changeLines(document, paint).at(-1) ?? '', /"kvfio status --pid 4711 --verify" asks KVM/);
     assert.doesNotMatch(changeLines({...document, after: coherency}, paint).join(''), /asks KVM/);

@@ -36,8 +36,14 @@ describe('a command line that is not understood', () => {
     ],
     [['unbind', '--recover', '--group', '1'], '--group and --recover exclude each other.'],
     [['snapshot'], 'The argument FILE is missing.'],
-    [['bind', '--device', '../zzz'], '"../zzz" is no address, PCI path, interface, block device, serial number'],
-    [['attach', '--cdev', '../x', '--pid', '1'], '"../x" is no address, PCI path, interface, block device, serial number'],
+    [
+      ['bind', '--device', '../zzz'],
+      '"../zzz" is no address, PCI path, interface, block device, serial number',
+    ],
+    [
+      ['attach', '--cdev', '../x', '--pid', '1'],
+      '"../x" is no address, PCI path, interface, block device, serial number',
+    ],
   ];
   for (const [argv, why] of ROWS) {
     it(`is told in one sentence: ${argv.join(' ')}`, () => {
