@@ -119,4 +119,4 @@ With --no-agent it behaves like a VMM that knows nothing of kvfio and only sends
 type Printed = Omit<VmDocument, 'schemaVersion' | 'vmFd' | 'wbinvds'> & {wbinvds: bigint | null};
 
 const summary = (clients: number, wbinvds: bigint | null, seconds: number): string =>
-  `${clients} ${clients === 1 ? 'client' : 'clients'} in ${seconds} s${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`;
+  `ended after ${seconds} s and ${clients} ${clients === 1 ? 'client' : 'clients'}${wbinvds === null ? '' : `, WBINVD executed ${wbinvds} times`}`;

@@ -38,7 +38,7 @@ describe('kvfio vm', function () {
       assert.equal(statSync(socket).mode & 0o777, 0o600);
       assert.equal(await vm.end(signal), 0);
       assert.equal(existsSync(socket), false);
-      assert.match(vm.output().stdout, /^VM of process.*\n0 clients in [\d.]+ s\n$/);
+      assert.match(vm.output().stdout, /^VM of process.*\nended after [\d.]+ s and 0 clients\n$/);
       assert.equal(vm.output().stderr, '');
     }
   });
@@ -48,7 +48,7 @@ describe('kvfio vm', function () {
     using one = await receiveVm(socket, {deadline: late()});
     using two = await receiveVm(socket, {deadline: late()});
     assert.equal(await vm.end(), 0);
-    assert.match(vm.output().stdout, /\n2 clients in/);
+    assert.match(vm.output().stdout, /\nended after [\d.]+ s and 2 clients\n/);
     assert.ok(one.vm.fd !== two.vm.fd);
   });
 
