@@ -14,8 +14,10 @@ export const readXenRole = (tree: HostTree): XenRole | null => {
     const answer = tree.list(path);
     return answer instanceof SyscallError ? [] : answer;
   };
-  if (text('/sys/hypervisor/type') !== 'xen') return null;
+  const type = text('/sys/hypervisor/type');
   const capabilities = text('/proc/xen/capabilities');
+  // a report may have but one of the two
+  if (type === null ? capabilities === null : type !== 'xen') return null;
   // since 6.4 (drivers/xen/sys-hypervisor.c); before, only xenfs says it, where it is mounted
   const initial = text('/sys/hypervisor/start_flags/initdomain');
   if (capabilities?.includes('control_d') === true || initial === '1') return 'dom0';

@@ -48,4 +48,4 @@ export const relevantParameters = (commandLine: string): string[] =>
   (commandLine.match(/(?:[^\s"]|"[^"]*")+/g) ?? []).filter((parameter) => RELEVANT.test(parameter));
 
 const RELEVANT =
-  /^(?:(?:intel_|amd_)?iommu|iommu\.\w+|arm-smmu\S*|pcie_acs_override|pci|intremap|nointremap|vfio\S*|kvm\S*|nopat|mem_encrypt|(?:module_|modprobe\.|initcall_)blacklist)(?:=|$)/;
+  /^(?:(?:intel_|amd_)?iommu|iommu(?:fd)?\.\w+|arm-smmu\S*|pcie_acs_override|pci|intremap|nointremap|vfio\S*|kvm\S*|nopat|mem_encrypt|(?:module_|modprobe\.|initcall_)blacklist)(?:=|$)/;

@@ -468,6 +468,13 @@ const TABLE: readonly Row[] = [
   ],
   [
     'iommu',
+    'the dom0 of Xen, of which a report has what xenfs says alone',
+    {units: {}, groups: {}, files: {'proc/xen/capabilities': 'control_d\n'}},
+    'fail',
+    /Xen has the IOMMU, and this is its dom0.*xl pci-assignable-add/,
+  ],
+  [
+    'iommu',
     'the dom0 of Xen',
     {
       units: {},

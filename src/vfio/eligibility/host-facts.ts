@@ -29,6 +29,13 @@ const readVfioPci = (attributes: Attributes): Loaded => {
   };
 };
 
+/** Whether a word of the command line sets a parameter; dashes and underscores are the same there. */
+const isOf = (module: string, name: string, word: string): boolean =>
+  /^[^=]*/.exec(word)?.[0].replaceAll('-', '_') === `${module}.${name}`;
+
+/** As kstrtobool() takes it (lib/kstrtox.c); without a value it is on. */
+const ON = /^[^=]*(?:=(?:[yYtT1]|on\b).*)?$/;
+
 /** What the checks ask of a machine. */
 export type AskedFacts = Pick<HostFacts, keyof HostFacts>;
 
@@ -61,10 +68,16 @@ export class HostFacts {
     return (this.#framebuffers ??= readFramebuffers(this.#attributes));
   }
 
-  /** Value of a module's parameter; null when the module is not loaded, or does not show it. */
+  /**
+   * Value of a module's parameter; null when the module is not loaded, or does not show it. Of one that is not loaded it is `Y` if the
+   * kernel's command line switches the parameter on, from which modprobe takes it.
+   */
   parameter(module: string, name: string): string | null {
     const path = `/sys/module/${module}/parameters/${name}`;
-    if (!this.#parameters.has(path)) this.#parameters.set(path, this.#attributes.text(path));
+    if (!this.#parameters.has(path)) {
+      const isOn = (this.#kernel.parameters ?? []).findLast((word) => isOf(module, name, word))?.match(ON);
+      this.#parameters.set(path, this.#attributes.text(path) ?? (isOn ? 'Y' : null));
+    }
     return this.#parameters.get(path) ?? null;
   }
 

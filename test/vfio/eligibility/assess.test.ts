@@ -305,6 +305,19 @@ describe('whether a VM can have a group', () => {
       assert.equal(with_(null, 'intremap=off'), 'no interrupts EPERM; after bind no');
     });
 
+    it('is yes where the command line tells a module to do without that is not loaded yet, as modprobe does', () => {
+      for (const [words, verdict] of [
+        ['vfio_iommu_type1.allow_unsafe_interrupts=1', 'yes'],
+        ['vfio-iommu-type1.allow_unsafe_interrupts', 'yes'],
+        ['iommufd.allow_unsafe_interrupts=Y', 'yes'],
+        ['vfio_iommu_type1.allow_unsafe_interrupts=1 vfio_iommu_type1.allow_unsafe_interrupts=0', 'no'],
+        ['vfio_iommu_type1.allow_unsafe_interrupts=off', 'no'],
+      ] as const)
+        assert.equal(with_(OPEN, words).split(/[ ;]/, 1)[0], verdict, words);
+      const loaded = {'sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts': 'N\n'};
+      assert.match(with_(OPEN, 'vfio_iommu_type1.allow_unsafe_interrupts=1', loaded), /^no /);
+    });
+
     it('is yes where VFIO was told to do without', () => {
       const unsafe = (module: string, value: string): Record<string, string> => ({
         [`sys/module/${module}/parameters/allow_unsafe_interrupts`]: `${value}\n`,
