@@ -57,10 +57,11 @@ export const whyBindingIsUseless = (
   const then = address === null ? whole.afterBind : (devices.get(address)?.afterBind ?? 'unknown');
   if (then !== 'no') return null;
   const left = whole.obstacles.filter(
-    ({check, certain, devices: about}) =>
+    ({check, certain, cure, devices: about}) =>
       certain &&
       check !== 'bound' &&
-      check !== 'drivers' &&
+      // what kvfio binds is cured by that
+      (check !== 'drivers' || cure?.includes('"kvfio bind') === false) &&
       (address === null || about.length === 0 || about.includes(address)),
   );
   return left.length === 0 ? null : obstacleWords(left);

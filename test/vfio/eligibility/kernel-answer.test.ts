@@ -7,7 +7,7 @@ import {requireAssignable} from '../../../src/vfio/eligibility/require-assignabl
 import {requireCdevNode} from '../../../src/vfio/cdev-file.js';
 import {requireGroupNode} from '../../../src/vfio/group-file.js';
 import {examinedGroup} from '../../support/examined-group.js';
-import {folderOf, pci, type DeviceSpec} from '../../support/machine.js';
+import {folderOf, pci, port, type DeviceSpec} from '../../support/machine.js';
 
 type Spec = Parameters<typeof examinedGroup>[2];
 
@@ -146,6 +146,10 @@ describe('a group that the kernel refuses to a VMM', () => {
     const region = of([device(NIC, 'igb')], {regions: RMRR});
     assert.match(region, /^GROUP_NOT_BOUND 5: .*and to bind it would not give it to a VM\. Firmware wants/);
     assert.doesNotMatch(region, /kvfio bind/);
+    const bridge = port('0000:00:1c.0', {unit: 'dmar0', driver: 'shpchp'});
+    const behind = of([bridge, device(NIC, null, {parent: folderOf(bridge)})]);
+    assert.match(behind, /0000:00:1c\.0 is bound to shpchp\. Take shpchp from 0000:00:1c\.0 \("echo/);
+    assert.doesNotMatch(behind, /kvfio bind/);
     const own = withGroup([pf, vf], {}, (examined, group) => {
       const member = group.devices.find(({address}) => address === '0000:01:00.2');
       assert.ok(member);
