@@ -10,7 +10,7 @@ import {PROJECT} from '../support/run.js';
 import {skip} from '../support/skip.js';
 import {scratch} from '../vm/vmm.js';
 import type {Answers, GroupAnswer} from './assignable-in-lab.js';
-import {dmarWithRegion} from './dmar-table.js';
+import {FRAMEBUFFER, NVME, REGION, SHARED_VFS} from './odd-guests.js';
 
 const IOMMUFD_KERNEL =
   process.env['KVFIO_IOMMUFD_KERNEL'] ?? join(PROJECT, '../shared/lab/linux-6.12-iommufd.bzImage');
@@ -48,62 +48,15 @@ const UNSAFE: Odd = {
   because: 'interrupts',
 };
 
-/** Reserved in the memory map of QEMU's q35. The NIC behind port 3, which is bound to vfio-pci, has it. */
-const REGION: Odd = {
-  with: 'a region of the firmware (RMRR)',
-  options: {
-    tables: {
-      DMAR: dmarWithRegion(
-        [
-          [5, 0],
-          [0, 0],
-        ],
-        {start: 0xfeffc000n, end: 0xfeffffffn},
-      ),
-    },
-  },
-  bound: 'no',
-  because: 'direct-region',
-};
+const WITH_REGION: Odd = {...REGION, bound: 'no', because: 'direct-region'};
 
-/** A display that the firmware has left in a mode with a framebuffer, which no other driver takes. */
-const FRAMEBUFFER: Omit<Odd, 'bound'> = {
-  with: 'a framebuffer of the firmware',
-  options: {
-    pci: ['VGA,bus=pcie.0,addr=0x2'],
-    parameters: ['vga=0x314', 'modprobe.blacklist=bochs,bochs_drm,bochs-drm'],
-  },
-  prepare: `
-grep -w vesafb /proc/iomem >&2
-kvfio bind --device 0000:00:02.0 --force-display --force-console
-`,
+const WITH_FRAMEBUFFER: Omit<Odd, 'bound'> = {
+  ...FRAMEBUFFER,
+  prepare: `grep -w vesafb /proc/iomem >&2\n${FRAMEBUFFER.prepare}`,
   others: false,
 };
 
-const NVME =
-  'nvme,subsys=sub,serial=1,sriov_max_vfs=2,max_ioqpairs=6,sriov_vq_flexible=4,sriov_vi_flexible=2';
-
-/** An NVMe controller with virtual functions behind a port that does not isolate: all are in one group. */
-const SHARED_VFS: Odd = {
-  with: 'an NVMe controller that shares its group with its virtual functions',
-  options: {
-    pci: [
-      'pcie-root-port,id=p,bus=pcie.0,addr=0x3,chassis=1,slot=1,disable-acs=on',
-      'nvme-subsys,id=sub',
-      `${NVME},bus=p`,
-    ],
-  },
-  prepare: `
-echo 0 > /sys/bus/pci/devices/0000:01:00.0/sriov_drivers_autoprobe
-echo 2 > /sys/bus/pci/devices/0000:01:00.0/sriov_numvfs
-vf=$(basename $(readlink /sys/bus/pci/devices/0000:01:00.0/virtfn0))
-echo vfio-pci > /sys/bus/pci/devices/$vf/driver_override
-echo $vf > /sys/bus/pci/drivers_probe
-`,
-  bound: 'no',
-  because: 'physical-function',
-  others: false,
-};
+const WITH_VFS: Odd = {...SHARED_VFS, bound: 'no', because: 'physical-function', others: false};
 
 /** The same where each function has a group, and VFIO has them all: who uses one has to show a token. */
 const TOKENS: Odd = {
@@ -132,17 +85,17 @@ const NO_GROUPS = {prepare: '', bound: null, long: true} as const;
  */
 const GUESTS: readonly GuestSpec[] = [
   {kernel: '5.10', iommu: 'intel', bound: 'yes'},
-  {kernel: '5.10', iommu: 'intel', ...REGION},
-  {kernel: '5.10', iommu: 'intel', ...FRAMEBUFFER, bound: 'no', because: 'framebuffer'},
+  {kernel: '5.10', iommu: 'intel', ...WITH_REGION},
+  {kernel: '5.10', iommu: 'intel', ...WITH_FRAMEBUFFER, bound: 'no', because: 'framebuffer'},
   {kernel: '6.1', iommu: 'intel', bound: 'yes'},
   {kernel: '6.1', iommu: 'intel', ...UNSAFE},
-  {kernel: '6.1', iommu: 'intel', ...REGION},
+  {kernel: '6.1', iommu: 'intel', ...WITH_REGION},
   {kernel: '6.1', iommu: 'amd', bound: 'yes'},
   {kernel: '6.12', iommu: 'intel', bound: 'yes'},
   {kernel: '6.12', iommu: 'intel', ...UNSAFE},
-  {kernel: '6.12', iommu: 'intel', ...REGION},
-  {kernel: '6.12', iommu: 'intel', ...FRAMEBUFFER, bound: 'yes'},
-  {kernel: '6.12', iommu: 'intel', ...SHARED_VFS},
+  {kernel: '6.12', iommu: 'intel', ...WITH_REGION},
+  {kernel: '6.12', iommu: 'intel', ...WITH_FRAMEBUFFER, bound: 'yes'},
+  {kernel: '6.12', iommu: 'intel', ...WITH_VFS},
   {kernel: '6.12', iommu: 'intel', ...TOKENS},
   {kernel: '6.12', iommu: 'amd', bound: 'yes'},
   {kernel: '6.12', iommu: 'virtio', bound: 'yes'},
@@ -150,7 +103,7 @@ const GUESTS: readonly GuestSpec[] = [
   {kernel: '7.3', iommu: 'amd', bound: 'yes'},
   {kernel: IOMMUFD_KERNEL, iommu: 'intel', bound: 'yes', ...NO_DRIVERS},
   {kernel: IOMMUFD_KERNEL, iommu: 'intel', ...UNSAFE, ...NO_DRIVERS},
-  {kernel: IOMMUFD_KERNEL, iommu: 'intel', ...REGION, ...NO_DRIVERS},
+  {kernel: IOMMUFD_KERNEL, iommu: 'intel', ...WITH_REGION, ...NO_DRIVERS},
   {kernel: '5.10', iommu: 'intel-snoop', bound: 'yes', long: true},
   {kernel: '5.10', iommu: 'amd', bound: 'yes', long: true},
   {kernel: '5.10', iommu: 'virtio', ...NO_GROUPS},

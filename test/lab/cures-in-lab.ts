@@ -1,6 +1,7 @@
 /**
  * Runs in the lab: puts the guest into one bad state after the other, does what doctor prints against it, and has doctor look again.
- * With the argument `all` these are all that it knows, else the one it is booted in. Prints a list of {@link Cured} as JSON.
+ * With the argument `all` these are all that it knows, else the one it is booted in; a second one is a pattern for the checks that
+ * are to be cured. Prints a list of {@link Cured} as JSON.
  */
 import {spawnSync} from 'node:child_process';
 import type {CheckResult, DoctorDocument} from '../../src/doctor/doctor.js';
@@ -76,7 +77,10 @@ const doctor = (user: State['user'], memlock: string): DoctorDocument => {
   return JSON.parse(stdout) as DoctorDocument;
 };
 
-const failing = ({checks}: DoctorDocument): CheckResult[] => checks.filter(({state}) => state === 'fail');
+const CURED = new RegExp(process.argv[3] ?? '');
+
+const failing = ({checks}: DoctorDocument): CheckResult[] =>
+  checks.filter(({id, state}) => state === 'fail' && CURED.test(id));
 
 const treat = ({name, user}: State): Cured[] => {
   const cured = new Map<string, Cured>();

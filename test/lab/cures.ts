@@ -1,4 +1,6 @@
 import type {LabIommu} from '../../src/lab/iommu-choice.js';
+import type {LabOptions} from '../../src/lab/lab.js';
+import {NVME} from './odd-guests.js';
 
 /** A guest as the tests of cures boot it. */
 export interface CuredGuest {
@@ -8,6 +10,9 @@ export interface CuredGuest {
   parameters: readonly string[];
   /** QEMU's devices; none stands for the lab's own. */
   pci: readonly string[];
+  /** Tables of its firmware, and what they are. */
+  tables?: LabOptions['tables'];
+  with?: string;
 }
 
 /** What is done about a cure that doctor prints. */
@@ -75,7 +80,6 @@ const CURES: readonly Row[] = [
   [/^remove (\S+) from /, (_, word = '') => boot(without(word))],
   [/^put (\S+) in place of (\S+) into /, (_, word = '', old = '') => boot(without(old, [word]))],
   [/^add (\S+) to /, (_, word = '') => boot(({parameters}) => ({parameters: [...parameters, word]}))],
-  [/^do without (\S+), or do not rely/, (_, word = '') => boot(without(word))],
   [/^give the virtual machine a virtual IOMMU/, () => boot(() => ({iommu: 'intel'}))],
   [/^use a kernel with CONFIG_FTRACE: /, () => boot(() => ({kernel: '6.12'}))],
   [
@@ -89,7 +93,19 @@ const CURES: readonly Row[] = [
     /^move one to another slot, below a port with ACS/,
     () => boot(() => ({pci: ['pcie-root-port,id=port1,bus=pcie.0,chassis=1', 'e1000e,bus=port1']})),
   ],
-  [/^take \S+ from \S+ \("(echo \S+ > \S+)"\)/, (_, unbind = '') => run(unbind)],
+  [/^have the firmware leave that region out/, () => boot(() => ({tables: {}, with: ''}))],
+  [
+    /^use a slot below ports with ACS, where each function has a group of its own/,
+    () =>
+      boot(() => ({
+        pci: [
+          'pcie-root-port,id=p,bus=pcie.0,addr=0x3,chassis=1,slot=1',
+          'nvme-subsys,id=sub',
+          `${NVME},bus=p`,
+        ],
+      })),
+  ],
+  [/^cure what the next lines name/, cannot('the next lines have the cures')],
   [/^cure that first, as another line says$/, cannot('the other line has the cure')],
   [
     /^detach and attach a group when its members have changed$/,
@@ -111,7 +127,6 @@ export const BEYOND_THE_LAB: Readonly<Record<string, string>> = {
   'enable VT-x or SVM in the firmware set-up': 'the guest has no firmware set-up',
   'have its host': 'nested virtualization is a matter of the host, which is not the lab to change',
   'enable it in the firmware set-up': 'the guest has no firmware set-up',
-  'have the firmware leave that region out': 'QEMU describes no such region by itself',
   'use "xl pci-assignable-add"': 'the lab has no Xen',
   'permit /dev/kvm where the cgroup is made': 'no service makes cgroups in the guest',
 };

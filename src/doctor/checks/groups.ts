@@ -100,15 +100,13 @@ const judge = ({host, examined}: Machine): Judged[] => {
   });
 };
 
-/** Leaves out that a driver still has a member where something else keeps vfio-pci from that member. */
-const withoutConsequences = (obstacles: readonly Obstacle[]): Obstacle[] =>
-  obstacles.filter(
-    ({check, devices}) =>
-      check !== 'drivers' ||
-      !devices.every((device) =>
-        obstacles.some((other) => other.check !== check && other.devices.includes(device)),
-      ),
-  );
+/** Leaves out that a driver still has a member where something else keeps `kvfio bind` from it. */
+const withoutConsequences = (obstacles: readonly Obstacle[]): Obstacle[] => {
+  const others = obstacles.filter(({check, cure}) => check !== 'drivers' || isByHand(cure));
+  return others.length === 0 ? [...obstacles] : others;
+};
+
+const isByHand = (cure: string | null): boolean => cure?.includes('"kvfio bind') === false;
 
 /** What has a check of its own. */
 const OF_MACHINE: readonly CheckId[] = ['interrupts'];
