@@ -61,6 +61,13 @@ describe('the golden files', () => {
     }
   });
 
+  it('have for kvfio alone what they have for its help', () => {
+    for (const name of ['help-piped.txt', 'help-60.txt', 'help-80.txt', 'help-120.txt']) {
+      const [alone = '', help = ''] = pages(name);
+      assert.equal(alone.replace(/^kvfio *\n/, 'kvfio --help\n'), help, name);
+    }
+  });
+
   it('have no wrong command line that is taken, and none that is not told what to do', () => {
     const answers = committed('answers.txt').split(/^\$ /m).slice(1);
     assert.ok(answers.length > 100);

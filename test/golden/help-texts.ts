@@ -11,7 +11,7 @@ export const helpTexts = async (): Promise<Record<string, string>> => {
     .filter(({aliases, id}) => !aliases.includes(id))
     .map(({id}) => id)
     .sort();
-  const brief = [['--help'], ...ids.map((id) => [id, '--help'])];
+  const brief = [[], ['--help'], ...ids.map((id) => [id, '--help'])];
   const all = ids.map((id) => [id, '--help', '--all']);
   return {
     'help-piped.txt': shown(brief),

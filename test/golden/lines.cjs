@@ -33,7 +33,7 @@ const run = async (argv) => {
 void (async () => {
   const outcomes = [];
   for (const argv of lists) {
-    if (caught !== '--caught') process.stdout.write(`== kvfio ${argv.join(' ')}\n`);
+    if (caught !== '--caught') process.stdout.write(`== ${['kvfio', ...argv].join(' ')}\n`);
     outcomes.push(await run(argv));
   }
   if (caught === '--caught') process.stdout.write(JSON.stringify(outcomes));
