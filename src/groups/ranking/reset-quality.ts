@@ -61,30 +61,31 @@ const qualityOf = (
   if (bus !== 'pci') return {quality: 'unknown', how: `is no PCI function, and its driver resets it`};
   const methods = resetMethods ?? [];
   const own = methods.find(isFunctionReset);
-  if (own !== undefined) return {quality: 'function', how: `is reset by ${own}, which leaves others alone`};
+  if (own !== undefined)
+    return {quality: 'function', how: `can be reset by ${own}, which leaves others alone`};
   // the first function of a bus shows "bus" for all: the kernel looks before it has found the others
   const byBus = [methods, ...others.map((other) => other.resetMethods ?? [])]
     .flat()
     .find((method) => isBusReset(method));
   if (byBus !== undefined && others.length === 0)
-    return {quality: 'bus-alone', how: `is reset by ${byBus}, and is the only function on its bus`};
+    return {quality: 'bus-alone', how: `can be reset by ${byBus}, and is the only function on its bus`};
   if (methods.includes('pm'))
     return {
       quality: 'power-state',
-      how: 'is reset by pm, which leaves others alone and its own state undefined',
+      how: 'can be reset by pm, which leaves others alone and its own state undefined',
     };
   if (byBus !== undefined && strangers.length === 0)
     return {
       quality: 'bus-group',
-      how: `is reset only with its bus, which also resets ${addresses(others)} of the group`,
+      how: `can be reset only with its bus, which also resets ${addresses(others)} of the group`,
     };
   if (byBus !== undefined)
     return {
       quality: 'bus-shared',
-      how: `is reset only with its bus, which also resets ${addresses(strangers)} of other groups`,
+      how: `can be reset only with its bus, which also resets ${addresses(strangers)} of other groups`,
     };
   if (methods.length > 0)
-    return {quality: 'unknown', how: `is reset by ${listed(methods)}, which kvfio does not know`};
+    return {quality: 'unknown', how: `can be reset by ${listed(methods)}, which kvfio does not know`};
   return showsResets
     ? {quality: 'none', how: 'cannot be reset: a VM gets it as the last one left it'}
     : {quality: 'unknown', how: 'may have a reset, which this kernel does not show'};

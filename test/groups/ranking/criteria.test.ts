@@ -186,12 +186,12 @@ describe('the place of a group', () => {
     assert.deepEqual(found.order, [4, 3, 2, 5, 6, 7, 1]);
     assert.equal(found.by, 'reset');
     assert.deepEqual(found.reasons, [
-      '0000:04:00.0 is reset by device_specific, which leaves others alone',
-      '0000:03:00.0 is reset by bus, and is the only function on its bus',
-      '0000:02:00.0 is reset by pm, which leaves others alone and its own state undefined',
-      '0000:05:00.0 is reset only with its bus, which also resets 0000:05:00.1 of other groups',
-      '0000:05:00.1 is reset only with its bus, which also resets 0000:05:00.0 of other groups',
-      '0000:07:00.0 is reset by phase_of_moon, which kvfio does not know',
+      '0000:04:00.0 can be reset by device_specific, which leaves others alone',
+      '0000:03:00.0 can be reset by bus, and is the only function on its bus',
+      '0000:02:00.0 can be reset by pm, which leaves others alone and its own state undefined',
+      '0000:05:00.0 can be reset only with its bus, which also resets 0000:05:00.1 of other groups',
+      '0000:05:00.1 can be reset only with its bus, which also resets 0000:05:00.0 of other groups',
+      '0000:07:00.0 can be reset by phase_of_moon, which kvfio does not know',
       '0000:01:00.0 cannot be reset: a VM gets it as the last one left it',
     ]);
     assert.deepEqual(document.groups[0]?.rank?.resets[0]?.methods, [
