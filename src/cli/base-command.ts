@@ -36,6 +36,9 @@ const debugLine =
     }
   };
 
+/** Columns of an answer in facts where stdout is no terminal. */
+const PIPED_WIDTH = 80;
+
 /** Warnings beyond this number are counted, not printed: the JSON document has them all. */
 const WARNINGS_SHOWN = 20;
 
@@ -89,7 +92,7 @@ export abstract class BaseCommand extends Command {
   /** Writes an answer that has one fact on a line, each broken at the width of the terminal, or at 80 columns. */
   protected async printFacts(linesOf: (paint: ChalkInstance) => readonly string[]): Promise<void> {
     const {paint, width} = await this.look();
-    this.printLines(wrappedFacts(linesOf(paint), width));
+    this.printLines(wrappedFacts(linesOf(paint), width ?? PIPED_WIDTH));
   }
 
   /** The same for lines that may be very many, which are written as stdout takes them. */

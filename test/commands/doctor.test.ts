@@ -23,12 +23,13 @@ describe('kvfio doctor', () => {
 
   it('says in words what it says in JSON, and in fewer of what passes', async () => {
     const {checks} = JSON.parse((await run(Doctor, ['--json'])).stdout) as DoctorDocument;
-    const {stdout: printed} = await run(Doctor, []);
-    for (const line of printed.split('\n')) assert.ok(line.length <= 80 || !line.trim().includes(' '), line);
-    const stdout = printed.replaceAll(/\n {6}/g, ' ');
+    const {stdout} = await run(Doctor, []);
     for (const {title, otherwise, seen, state, matters, needed} of checks) {
       const label = state === 'pass' ? 'pass' : state === 'unknown' ? '?' : needed ? 'FAIL' : 'note';
-      assert.ok(stdout.includes(`${label.padEnd(6)}${label === 'note' ? otherwise : title}: ${seen}`), title);
+      assert.ok(
+        stdout.includes(`${label.padEnd(6)}${label === 'note' ? otherwise : title}: ${seen}\n`),
+        title,
+      );
       assert.equal(
         stdout.includes(`${matters.charAt(0).toUpperCase()}${matters.slice(1)}.`),
         state !== 'pass',

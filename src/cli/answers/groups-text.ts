@@ -7,7 +7,7 @@ import {isPciBridge} from '../../pci/class.js';
 import {printable} from '../../printable.js';
 import {manyCsvLines, manyTableLines, sorted} from '../output/table.js';
 import type {TableChoice} from '../flags/table-flags.js';
-import {wrappedFacts, wrapped} from '../output/wrap.js';
+import {wrapped} from '../output/wrap.js';
 import {listed} from '../../words.js';
 
 export interface GroupsTextOptions {
@@ -30,11 +30,7 @@ export const groupsLines = async (
   if (csv) return manyCsvLines(rows, columns, header);
   if (rows.length === 0) return [];
   const table = await manyTableLines(rows, columns, {header, paint, width});
-  return joined(
-    table,
-    regions ? regionLines(document.groups) : [],
-    wrappedFacts(differences(document.groups), width),
-  );
+  return joined(table, regions ? regionLines(document.groups) : [], differences(document.groups));
 };
 
 function* joined(...parts: Iterable<string>[]): Generator<string> {

@@ -1,21 +1,17 @@
-import type {WriteStream} from 'node:tty';
 import {columnsOf} from './columns.js';
 
 /** Columns beyond which prose is no easier to read. */
 const WIDEST = 100;
 
-/** Columns of prose where stdout is no terminal. */
-const PIPED_WIDTH = 80;
-
 /**
- * Breaks a paragraph at spaces so that it fits `width` columns; null, where stdout is no terminal, is for 80, and {@link UNBROKEN}
- * leaves it whole. A word that is longer stays whole. Colours take no room.
+ * Breaks a paragraph at spaces so that it fits `width` columns; null leaves it unbroken, for whoever greps it. A word that is
+ * longer stays whole. Colours take no room.
  *
  * @param indent - before each line
  * @param begin - before the first line, in place of `indent`
  */
 export const wrapped = (text: string, width: number | null, indent: string, begin = indent): string[] => {
-  const most = width === UNBROKEN ? UNBROKEN : Math.min(width ?? PIPED_WIDTH, WIDEST);
+  const most = width === null ? Infinity : Math.min(width, WIDEST);
   const lines: string[] = [];
   let line = begin;
   let isEmpty = true;
@@ -46,11 +42,9 @@ export const beside = (left: string, text: string, width: number): string[] =>
 export const wrappedFacts = (texts: readonly string[], width: number | null): string[] =>
   texts.flatMap((text) => wrapped(text, width, '  ', ''));
 
-const UNBROKEN = Infinity;
-
-/** Columns of the terminal on stderr; where it is none, a sentence is one line, as logs have it. */
-export const stderrWidth = ({isTTY, columns}: Partial<WriteStream> = process.stderr): number =>
-  isTTY === true ? columns || Number(process.env['COLUMNS']) || 80 : UNBROKEN;
+/** Columns of the terminal on stderr; null when it is none, so that a log has one line for each sentence. */
+export const stderrWidth = (): number | null =>
+  process.stderr.isTTY ? process.stderr.columns || Number(process.env['COLUMNS']) || 80 : null;
 
 /** Columns that a text takes, without what colours it. */
 export const visibleLength = (text: string): number => columnsOf(text.replace(/\u001b\[[0-9;]*m/g, ''));
