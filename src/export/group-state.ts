@@ -1,3 +1,4 @@
+import {outlookOf} from '../vfio/eligibility/assignability.js';
 import type {Holders, Reading} from './reading.js';
 
 type Group = Reading['groups']['groups'][number];
@@ -21,14 +22,15 @@ export const stateOf = (
   {group, assignable, snoopControl}: Pick<Group, 'group' | 'assignable' | 'snoopControl'>,
   holders: Holders | null,
 ): GroupState => {
-  const {verdict, afterBind} = assignable;
-  if (verdict === 'no') return afterBind === 'yes' ? 'bindable' : 'unassignable';
-  if (verdict === 'unknown') return 'unknown';
+  const outlook = outlookOf(assignable);
+  if (outlook !== 'yes') return NOT_NOW[outlook];
   const [free, coherent] = [isFree(holders, group), COHERENT[snoopControl.verdict]];
   if (free === false) return 'held';
   if (coherent === false) return 'non-coherent';
   return free === true && coherent === true ? 'ready' : 'unknown';
 };
+
+const NOT_NOW = {'after bind': 'bindable', no: 'unassignable', unknown: 'unknown'} as const;
 
 /** Whether no process has a group open for VFIO; null where that is unknown. */
 export const isFree = (holders: Holders | null, group: number): boolean | null => {

@@ -3,6 +3,7 @@ import type {ChalkInstance} from 'chalk';
 import type {GroupsDocument, ListedDevice, ListedGroup} from '../../groups/groups-document.js';
 import {compareAddresses} from '../../pci/address.js';
 import {weaker, type Evidence, type Verdict} from '../../iommu/snoop-control.js';
+import {outlookOf} from '../../vfio/eligibility/assignability.js';
 import type {Column} from '../output/table.js';
 
 /** One line of `kvfio groups`: a device and the group it is in, or an empty group. */
@@ -59,10 +60,9 @@ const viable = ({group, device}: GroupsRow): string => {
   return group.blockers.some((blocker) => blocker.address === device?.address) ? 'blocks' : 'no';
 };
 
-/** `after bind`: not as things are, but "kvfio bind" is all that it takes. */
 const assignable = ({group, device}: GroupsRow): string => {
-  const {verdict, afterBind} = (device ?? group)?.assignable ?? {verdict: 'unknown', afterBind: 'unknown'};
-  return verdict === 'no' && afterBind === 'yes' ? 'after bind' : verdict;
+  const known = (device ?? group)?.assignable;
+  return known === undefined ? 'unknown' : outlookOf(known);
 };
 
 /** Every column of `kvfio groups`. */

@@ -2,7 +2,7 @@ import {listed} from '../../words.js';
 import type {Device} from '../../iommu/device.js';
 import type {Group} from '../../iommu/group.js';
 import {isPciBridge} from '../../pci/class.js';
-import type {Assignability, Obstacle} from '../../vfio/eligibility/assignability.js';
+import {outlookOf, type Assignability, type Obstacle} from '../../vfio/eligibility/assignability.js';
 import type {RankFacts} from './rank-facts.js';
 import {deviceReset, RESET_QUALITIES, type DeviceReset} from './reset-quality.js';
 
@@ -54,20 +54,21 @@ export const CRITERIA: readonly Criterion[] = [
 const given = ({devices}: Candidate['group']): Device[] =>
   devices.filter(({classCode}) => !isPciBridge(classCode));
 
-const judgeAssignable = ({group, assignable: {verdict, afterBind, obstacles}}: Candidate): Judgement => {
+const judgeAssignable = ({group, assignable}: Candidate): Judgement => {
+  const {verdict, obstacles} = assignable;
   // as "kvfio bind" refuses it (vfio/bind/bind.ts)
   if (group.devices.every(({classCode}) => classCode?.startsWith(BRIDGE) === true))
     return {order: [4], value: 'no', reason: 'it has nothing for a VM'};
-  if (verdict === 'yes') return {order: [0], value: 'yes', reason: 'a VM can have it now'};
-  if (verdict === 'no' && afterBind === 'yes')
-    return {order: [1], value: 'after bind', reason: 'a VM can have it after "kvfio bind"'};
-  if (verdict === 'unknown' || afterBind === 'unknown')
+  const value = outlookOf(assignable);
+  if (value === 'yes') return {order: [0], value, reason: 'a VM can have it now'};
+  if (value === 'after bind') return {order: [1], value, reason: 'a VM can have it after "kvfio bind"'};
+  if (value === 'unknown')
     return {
       order: verdict === 'unknown' ? [2] : [3],
-      value: 'unknown',
+      value,
       reason: `whether a VM can have it is not certain${because(obstacles.filter(({certain}) => !certain))}`,
     };
-  return {order: [4], value: 'no', reason: `no VM can have it${because(obstacles)}`};
+  return {order: [4], value, reason: `no VM can have it${because(obstacles)}`};
 };
 
 /** Class of bridges: of the host, of ISA and of PCI. */

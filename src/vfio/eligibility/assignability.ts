@@ -44,3 +44,11 @@ export interface GroupAssessment {
   /** The answer of each device, by its address. */
   devices: ReadonlyMap<string, DeviceAssignability>;
 }
+
+/** What a VM may come by: `after bind` where "kvfio bind" is all that it takes, `no` only where not even that helps. */
+export type Outlook = Assignable | 'after bind';
+
+export const outlookOf = ({verdict, afterBind}: Pick<Assignability, 'verdict' | 'afterBind'>): Outlook =>
+  verdict === 'no' ? AFTER_BIND[afterBind] : verdict;
+
+const AFTER_BIND: Readonly<Record<Assignable, Outlook>> = {yes: 'after bind', no: 'no', unknown: 'unknown'};
