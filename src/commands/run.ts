@@ -1,4 +1,4 @@
-import {accessSync, constants} from 'node:fs';
+import {accessSync, constants, statSync} from 'node:fs';
 import {constants as systemConstants} from 'node:os';
 import {Flags} from '@oclif/core';
 import {BaseCommand} from '../cli/base-command.js';
@@ -10,6 +10,8 @@ import {vmmGroupFlag} from '../cli/flags/vmm-flags.js';
 import {usageFailure} from '../cli/usage/usage-failure.js';
 import {EXIT_CODES, Failure} from '../failure.js';
 import {which} from '../lab/programs.js';
+import {shellQuote} from '../lab/shell-quote.js';
+import {printable} from '../printable.js';
 import type {RunDocument} from '../vmm/run-document.js';
 import {HELPERS, runVmm} from '../vmm/run-vmm.js';
 import {PLACE, VMM_NAMES, vmmOf, type VmmName} from '../vmm/vmm-arguments.js';
@@ -19,11 +21,11 @@ export default class Run extends BaseCommand {
 
   static override description = `Binds the groups as "kvfio bind" does, runs the VMM with the arguments for their devices (at the end, or in place of the word ${PLACE}), and gives back what it had bound when the VMM has ended.
 
---user runs the VMM as an ordinary user, who gets the nodes of the groups, an unlimited RLIMIT_MEMLOCK (VFIO pins the memory of the guest), and no capabilities. That user also needs access to /dev/kvm.
+--user runs the VMM as an ordinary user with a fresh environment and the nodes of the groups, an unlimited RLIMIT_MEMLOCK (VFIO pins the memory of the guest), without capabilities and ways to get some. That user also needs access to /dev/kvm.
 
-kvfio passes SIGINT, SIGTERM and SIGHUP on to the VMM, and waits for its end. If kvfio itself is killed, the VMM runs on with its devices; "kvfio unbind" gives them back later. If the VMM leaves a process behind that holds a group, kvfio does not give that group back, and says so.
+kvfio passes SIGINT, SIGTERM and SIGHUP on to the VMM, and waits for its end. If kvfio itself is killed, the VMM runs on with its devices; "kvfio unbind" gives them back later. If the VMM leaves a process behind that holds a group, kvfio does not give that group back, warns, and exits with 5 if the VMM ended with 0.
 
-The exit code is that of the VMM, or 128 and the signal that ended it. With --json what the VMM prints on stdout goes to stderr.`;
+Otherwise the exit code is that of the VMM, or 128 and the signal that ended it. With --json what the VMM prints on stdout goes to stderr.`;
 
   static override usage = 'run --group N... [--user NAME] [FLAGS] -- VMM ARGS...';
 
@@ -59,21 +61,20 @@ The exit code is that of the VMM, or 128 and the signal that ended it. With --js
     const own = split === -1 ? this.argv : this.argv.slice(0, split);
     const command = split === -1 ? [] : this.argv.slice(split + 1);
     const {flags} = await this.parse(Run, own);
-    const vmm = vmmOfCommand(command, flags.vmm);
+    const [program, vmm] = vmmOfCommand(command, flags.vmm);
     const user = vmmUser(flags.user);
     if (user !== null) requireHelpers();
 
     let pass: (signal: NodeJS.Signals) => void = () => undefined;
     using ending = new EndingSignals({
       onEach: (signal) => {
-        // a terminal has sent it to the VMM as well
-        if (signal !== 'SIGINT' || !process.stdin.isTTY) pass(signal);
+        pass(signal);
       },
     });
     const document = await runVmm({
       groups: flags.group,
       vmm,
-      command,
+      command: [program, ...command.slice(1)],
       user,
       keep: flags.keep,
       driver: driverWish(flags.driver),
@@ -95,18 +96,30 @@ The exit code is that of the VMM, or 128 and the signal that ended it. With --js
     });
     if (document.dryRun && !this.jsonEnabled()) {
       await this.printFacts((paint) => bindLines(document.bind, paint));
-      this.printLines([`then: ${document.command.join(' ')}`]);
+      this.printLines([printable(`then: ${document.command.map(asTyped).join(' ')}`)]);
     }
-    await this.warnOf([...document.bind.warnings, ...(document.unbind?.warnings ?? [])]);
+    await this.warnOf([
+      ...document.bind.warnings,
+      ...document.unbind.flatMap(({warnings}) => warnings),
+      ...document.kept,
+    ]);
     process.exitCode = exitCodeOf(document, ending.received);
     return document;
   }
 }
 
-/** @throws {@link Failure} for a program that is not there, or of which kvfio does not know what it is */
-const vmmOfCommand = ([program]: readonly string[], named: VmmName | undefined): VmmName => {
+/**
+ * The path of the VMM, and which one it is.
+ *
+ * @throws {@link Failure} for a program that is not there, or of which kvfio does not know what it is
+ */
+const vmmOfCommand = (
+  [program]: readonly string[],
+  named: VmmName | undefined,
+): readonly [path: string, vmm: VmmName] => {
   if (program === undefined) throw usageFailure('No VMM is named.', 'Name its command line after "--".');
-  if (!isThere(program))
+  const path = pathOf(program);
+  if (path === null)
     throw new Failure({
       code: 'VMM_NOT_FOUND',
       kind: 'notFound',
@@ -122,12 +135,12 @@ const vmmOfCommand = ([program]: readonly string[], named: VmmName | undefined):
       `kvfio does not know which VMM ${program} is.`,
       `Name it with --vmm: ${VMM_NAMES.join(', ')}.`,
     );
-  return vmm;
+  return [path, vmm];
 };
 
 /** By which the VMM becomes the user's. */
 const requireHelpers = (): void => {
-  const missing = HELPERS.filter((name) => !isThere(name));
+  const missing = HELPERS.filter((name) => pathOf(name) === null);
   if (missing.length === 0) return;
   throw new Failure({
     code: 'PROGRAM_NOT_FOUND',
@@ -138,18 +151,23 @@ const requireHelpers = (): void => {
   });
 };
 
-const isThere = (program: string): boolean => {
-  if (!program.includes('/')) return which(program, process.env['PATH'] ?? '') !== null;
+/** Where a program is; null when there is none that this user may execute. */
+const pathOf = (program: string): string | null => {
+  if (!program.includes('/')) return which(program, process.env['PATH'] ?? '');
   try {
     accessSync(program, constants.X_OK);
-    return true;
+    return statSync(program).isFile() ? program : null;
   } catch {
-    return false;
+    return null;
   }
 };
 
-const exitCodeOf = ({end, bind, dryRun}: RunDocument, received: NodeJS.Signals | null): number => {
+/** As a shell wants it. */
+const asTyped = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : shellQuote(word));
+
+const exitCodeOf = ({end, bind, dryRun, kept}: RunDocument, received: NodeJS.Signals | null): number => {
   if (dryRun) return bind.refused.length > 0 ? EXIT_CODES.refused : 0;
   const signal = end === null ? received : (end.signal as NodeJS.Signals | null);
-  return signal === null ? (end?.exitCode ?? 0) : 128 + systemConstants.signals[signal];
+  if (signal !== null) return 128 + systemConstants.signals[signal];
+  return end?.exitCode || (kept.length > 0 ? EXIT_CODES.refused : 0);
 };

@@ -10,7 +10,7 @@ import {VMM_NAMES, vmmArguments, type VmmName} from '../vmm/vmm-arguments.js';
 export default class VmmArgs extends BaseCommand {
   static override summary = 'Print the arguments that give groups to a VMM.';
 
-  static override description = `Prints one line of words without blanks, for the command line of the VMM: each PCI device of the groups that a driver of VFIO has. The groups must be bound: "kvfio run" binds them, runs the VMM and gives them back.`;
+  static override description = `Prints on one line the arguments for each PCI device of the groups that a driver of VFIO has. None of them has a blank or needs quotes. The groups must be bound: "kvfio run" binds them, runs the VMM and gives them back.`;
 
   static override usage = 'vmm-args --vmm NAME --group N...';
 

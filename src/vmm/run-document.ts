@@ -20,8 +20,20 @@ export interface RunDocument {
   bind: BindDocument;
   /** How the VMM ended; null in a dry run, and when it was not started. */
   end: VmmEnd | null;
-  /** How devices were given back; null when kvfio had bound none of them, or was to keep them. */
-  unbind: UnbindDocument | null;
+  /** How devices were given back, group by group; empty when kvfio had bound none, or was to keep them. */
+  unbind: UnbindDocument[];
+  /** What could not be given back, and why. */
+  kept: KeptDevices[];
+}
+
+/** Devices that VFIO still has although they were to be given back. */
+export interface KeptDevices {
+  group: number | null;
+  /** Addresses. */
+  devices: string[];
+  /** The failure of `kvfio unbind`. */
+  code: string;
+  message: string;
 }
 
 export interface VmmEnd {

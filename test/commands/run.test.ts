@@ -20,7 +20,8 @@ describe('kvfio run, of what it cannot run,', () => {
 
   it('wants one that is there', () => {
     refused(['run', '--group', '1', '--', 'no-such-vmm'], 3, /There is no program no-such-vmm\./);
-    refused(['run', '--group', '1', '--', '/etc/passwd'], 3, /no file that you may execute/);
+    for (const path of ['/etc/passwd', '/tmp'])
+      refused(['run', '--group', '1', '--vmm', 'qemu', '--', path], 3, /no file that you may execute/);
   });
 
   it('wants one that it knows, or its kind', () => {
@@ -30,6 +31,25 @@ describe('kvfio run, of what it cannot run,', () => {
   it('wants a user that is there', () => {
     const argv = ['run', '--group', '1', '--user', 'no-such-user', '--vmm', 'qemu', '--', 'sh'];
     refused(argv, 3, /There is no user no-such-user\./);
+  });
+
+  it('wants an ordinary user, by a number that somebody has', () => {
+    const as = (user: string): string[] => [
+      'run',
+      '--group',
+      '1',
+      '--user',
+      user,
+      '--vmm',
+      'qemu',
+      '--',
+      'sh',
+    ];
+    for (const user of ['0', 'root']) refused(as(user), 2, /The user of --user is root\./);
+    for (const user of ['4294967295', '4294967296', '99999999999'])
+      refused(as(user), 2, new RegExp(`No user has the number ${user}\\.`));
+    refused(as('4294967294'), 3, /There is no user 4294967294\./);
+    refused(['bind', '--group', '1', '--user', '4294967296'], 2, /No user has the number/);
   });
 
   it('wants a group that is there', () => {

@@ -29,7 +29,17 @@ kvfio vmm-args --vmm qemu --group $group > $out/args
 driver > $out/during
 kill -TERM $run; wait $run; echo $? > $out/run.exit
 driver > $out/after
-stat -c %u /dev/vfio/$group > $out/node 2>&1
+
+kvfio bind --group $group > /dev/null
+kvfio run --group $group --user nobody --vmm qemu -- sh -c 'stat -c %U /dev/vfio/'$group'; env; grep -E "Cap|NoNew" /proc/self/status' > $out/nobody.out 2> $out/nobody.err
+stat -c %U /dev/vfio/$group > $out/node
+kvfio unbind --group $group > /dev/null
+
+kvfio run --group $group --vmm qemu -- sh -c 'sleep 30 < /dev/vfio/'$group' & exit 0' > $out/left.out 2> $out/left.err
+echo $? > $out/left.exit
+driver > $out/left.after
+pkill sleep
+kvfio unbind --group $group > $out/left.unbind 2>&1
 
 kvfio run --group $group --vmm qemu -- sh -c 'exit 7' > $out/fails.out 2> $out/fails.err; echo $? > $out/fails.exit
 driver > $out/fails.after
@@ -70,7 +80,7 @@ describe('kvfio run in the lab', () => {
     // SIGTERM reached QEMU, which ends in peace
     assert.deepEqual([document.end?.exitCode, read('run.exit')], [0, '0']);
     assert.deepEqual(
-      document.unbind?.devices.map(({address, outcome}) => [address, outcome]),
+      document.unbind.flatMap(({devices}) => devices).map(({address, outcome}) => [address, outcome]),
       [[device, 'changed']],
     );
   });
@@ -79,6 +89,22 @@ describe('kvfio run in the lab', () => {
     assert.equal(read('args'), `-device vfio-pci,host=${device}`);
     assert.deepEqual([read('unbound.exit'), read('unbound.out')], ['5', '']);
     assert.match(read('unbound.err'), /kvfio bind --group/);
+  });
+
+  it('gives the user the node for that time, and nothing of root', () => {
+    const [owner, ...lines] = read('nobody.out').split('\n');
+    assert.equal(owner, 'nobody', read('nobody.err'));
+    assert.equal(read('node'), 'root');
+    assert.ok(!lines.some((line) => /^KVFIO_LAB_OUT=|^HOME=\/root$/.test(line)), lines.join('\n'));
+    for (const set of ['CapEff', 'CapBnd', 'CapAmb'])
+      assert.ok(lines.includes(`${set}:\t0000000000000000`), set);
+    assert.ok(lines.includes('NoNewPrivs:\t1'));
+  });
+
+  it('does not give back what a process that the VMM left behind holds, and says so', () => {
+    assert.deepEqual([read('left.exit'), read('left.after')], ['5', 'vfio-pci'], read('left.err'));
+    assert.match(read('left.err'), /warning: .* is held by process \d+ \(sleep\)/s);
+    assert.match(read('left.unbind'), /vfio-pci -> e1000e/);
   });
 
   it('passes on how the VMM ended, and gives back the device of one that failed', () => {
@@ -92,7 +118,7 @@ describe('kvfio run in the lab', () => {
   it('plans without changing anything', () => {
     assert.match(
       read('plan'),
-      new RegExp(`^then: qemu-system-x86_64 .* -device vfio-pci,host=${device}$`, 'm'),
+      new RegExp(`^then: \\S*/qemu-system-x86_64 .* -device vfio-pci,host=${device}$`, 'm'),
     );
   });
 });

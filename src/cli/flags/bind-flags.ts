@@ -94,24 +94,40 @@ export const memberRequest = (
 /** @throws {@link Failure} when there is no such user */
 export const nodeUser = (user: string | undefined): NewOwner | null => {
   if (user === undefined) return null;
-  if (/^\d{1,10}$/.test(user)) return {uid: Number(user), name: `user ${user}`};
+  const uid = numberOf(user);
+  if (uid !== null) return {uid, name: `user ${user}`};
   const known = lookUp(user);
   if (known !== null) return {uid: known.uid, name: user};
   throw noUser(user);
 };
 
 /**
- * The user whom a VMM runs as.
+ * The user whom a VMM runs as, whose groups only the user database knows.
  *
- * @throws {@link Failure} when there is no such user
+ * @throws {@link Failure} when there is no such user, and for root, as whom the VMM would keep all rights
  */
 export const vmmUser = (user: string | undefined): VmmUser | null => {
   if (user === undefined) return null;
+  const uid = numberOf(user);
   const known = lookUp(user);
-  if (known !== null) return {...known, name: user, known: true};
-  if (!/^\d{1,10}$/.test(user)) throw noUser(user);
-  return {uid: Number(user), gid: Number(user), name: `user ${user}`, known: false};
+  if (known === null || (uid !== null && known.uid !== uid)) throw noUser(user);
+  if (known.uid === 0)
+    throw usageFailure('The user of --user is root.', 'Name an ordinary user, or leave out --user.');
+  return {...known, name: user};
 };
+
+/**
+ * The user whom a number names; null for a name.
+ *
+ * @throws {@link Failure} for a number that no user has: the last one stands for none (chown(2), setresuid(2))
+ */
+const numberOf = (user: string): number | null => {
+  if (!/^\d+$/.test(user)) return null;
+  if (Number(user) < NOBODYS) return Number(user);
+  throw usageFailure(`No user has the number ${user}.`, `Name one below ${NOBODYS}, or a user by name.`);
+};
+
+const NOBODYS = 2 ** 32 - 1;
 
 const noUser = (user: string): Failure =>
   new Failure({
