@@ -6,6 +6,7 @@ import {UnreadOutput} from '../cli/output/unread-output.js';
 import {usageFailure} from '../cli/usage/usage-failure.js';
 import {Failure} from '../failure.js';
 import {SyscallError} from '../linux/errno.js';
+import {UeventSocket} from '../linux/socket/uevent-socket.js';
 import {RunEach} from '../watch/run-each.js';
 import {watchHost} from '../watch/watch-host.js';
 import type {WatchEvent, WatchKind, WatchLine} from '../watch/watch-line.js';
@@ -68,6 +69,8 @@ The kernel does not report which VFIO files a VM has: kvfio looks every --interv
             onFailure: (how) => void this.warnOf([{message: `the command of --exec ${how}`}]),
           });
     const {paint} = await this.look();
+    if (UeventSocket.isDeaf())
+      throw noMessages('its network namespace belongs to a user namespace that is not the first');
     let isReady = false;
     const onEvents = (events: readonly WatchEvent[]): void => {
       const time = new Date().toISOString();
@@ -88,21 +91,21 @@ The kernel does not report which VFIO files a VM has: kvfio looks every --interv
         onWarnings: (warnings) => this.warnOf(warnings),
       });
     } catch (error) {
-      if (error instanceof SyscallError && error.syscall === 'socket') throw noMessages(error);
-      throw error;
+      if (!(error instanceof SyscallError && error.syscall === 'socket')) throw error;
+      throw noMessages(`socket(NETLINK_KOBJECT_UEVENT) failed with ${error.code}`, error.code);
     }
     const left = (await runs?.end()) ?? 0;
-    if (left > 0) await this.warnOf([{message: `kvfio ended before it ran --exec for ${left} lines`}]);
+    if (left > 0) await this.warnOf([{message: `the command of --exec has not run for ${left} lines`}]);
     return null;
   }
 }
 
-const noMessages = ({code}: SyscallError): Failure =>
+const noMessages = (why: string, errno?: string): Failure =>
   new Failure({
     code: 'NO_UEVENTS',
     kind: 'cannotDecide',
     what: 'kvfio cannot follow this host.',
-    why: `The kernel gives no messages about devices here: socket(NETLINK_KOBJECT_UEVENT) failed with ${code}.`,
+    why: `The kernel gives this process no messages about devices: ${why}.`,
     hint: 'Run kvfio on the host itself, outside of the container or sandbox.',
-    errno: code,
+    errno,
   });

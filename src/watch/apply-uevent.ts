@@ -25,6 +25,8 @@ export const applyUevent = ({devices}: MachineState, uevent: Uevent): Heard => {
     const mayBeNew = action !== 'remove' && NEW.has(values.get('SUBSYSTEM') ?? '');
     return {events: [], stale: mayBeNew ? 'host' : null};
   }
+  // somebody had the kernel send it, and nothing has happened (kobject_synth_uevent() in lib/kobject_uevent.c)
+  if (values.has('SYNTH_UUID')) return {events: [], stale: 'host'};
   if (action === 'remove') {
     devices.delete(folder);
     return {events: [deviceEvent('gone', device, {sequence})], stale: 'host'};

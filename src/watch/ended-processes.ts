@@ -35,7 +35,9 @@ export class EndedProcesses implements Disposable {
       await ready(pidfd.fd, POLLIN, Deadline.never, controller.signal);
     } catch (error) {
       if (controller.signal.aborted) return;
-      if (!(error instanceof SyscallError && error.code === 'ESRCH')) throw error;
+      if (!(error instanceof SyscallError)) throw error;
+      // what has no descriptor to spare, or may not have one of processes, learns of the end by its next look
+      if (error.code !== 'ESRCH') return;
     }
     this.#followed.delete(pid);
     this.#onEnd();

@@ -29,3 +29,13 @@ const watchedDevice = (device: ComparedDevice): WatchedDevice => ({
   ...{group: device.group, driver: device.driver, iommu: device.iommu},
   ...{snoop: device.snoop, assignable: device.assignable, afterBind: device.afterBind},
 });
+
+/** Takes a device out of a state, and its group when that has no other. */
+export const removeDevice = ({devices, groups}: MachineState, folder: string): void => {
+  const device = devices.get(folder);
+  devices.delete(folder);
+  const group = groups.get(device?.group ?? -1);
+  if (device === undefined || group === undefined) return;
+  group.devices = group.devices.filter((address) => address !== device.address);
+  if (group.devices.length === 0) groups.delete(group.group);
+};

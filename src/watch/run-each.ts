@@ -1,4 +1,4 @@
-import {spawn} from 'node:child_process';
+import {spawn, type ChildProcess} from 'node:child_process';
 import {once} from 'node:events';
 import type {WatchLine} from './watch-line.js';
 
@@ -14,21 +14,47 @@ export class RunEach {
   readonly #options: RunEachOptions;
   readonly #waiting: WatchLine[] = [];
   #running: Promise<void> | undefined;
+  #child: ChildProcess | undefined;
+  #dropped = 0;
 
   constructor(options: RunEachOptions) {
     this.#options = options;
   }
 
+  /** A line for which there is no room is counted, and no command runs for it. */
   add(line: WatchLine): void {
+    if (this.#waiting.length >= MOST_WAITING) {
+      this.#dropped += 1;
+      return;
+    }
     this.#waiting.push(line);
     this.#running ??= this.#runAll();
   }
 
-  /** Lets the command that runs end, and runs no more. Returns how many lines it has not run for. */
-  async end(): Promise<number> {
-    const left = this.#waiting.splice(0).length;
+  /**
+   * Lets the command that runs end, kills it with what it started when it takes too long, and runs no more.
+   *
+   * @param patience - milliseconds
+   * @returns for how many lines no command has run
+   */
+  async end(patience = PATIENCE): Promise<number> {
+    const left = this.#waiting.splice(0).length + this.#dropped;
+    const limit = setTimeout(() => {
+      this.#kill();
+    }, patience);
     await this.#running;
+    clearTimeout(limit);
     return left;
+  }
+
+  #kill(): void {
+    const pid = this.#child?.pid;
+    if (pid === undefined) return;
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+    }
   }
 
   async #runAll(): Promise<void> {
@@ -40,11 +66,12 @@ export class RunEach {
   async #run(line: WatchLine): Promise<void> {
     const {command, onFailure} = this.#options;
     const child = spawn('sh', ['-c', command], {
-      // Ctrl-C ends kvfio, and a command that has begun is let end
+      // in a group of its own: Ctrl-C ends kvfio, and a command that has begun is let end
       detached: true,
       stdio: ['pipe', 2, 2],
       env: {...process.env, ...variablesOf(line)},
     });
+    this.#child = child;
     child.stdin?.on('error', () => undefined).end(`${JSON.stringify(line)}\n`);
     try {
       const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
@@ -54,6 +81,12 @@ export class RunEach {
     }
   }
 }
+
+/** Lines of a burst that wait for the command. */
+const MOST_WAITING = 10_000;
+
+/** Milliseconds that a command has to end when kvfio does. */
+const PATIENCE = 5000;
 
 /** What a short script asks for, without a parser of JSON. */
 const variablesOf = ({kind, event, device, group, vm}: WatchLine): Record<string, string> => ({

@@ -11,7 +11,7 @@ import {POLLIN, ready} from '../linux/readiness.js';
 import {UeventSocket} from '../linux/socket/uevent-socket.js';
 import {applyUevent} from './apply-uevent.js';
 import {EndedProcesses} from './ended-processes.js';
-import {stateOf, type MachineState} from './machine-state.js';
+import {removeDevice, stateOf, type MachineState} from './machine-state.js';
 import {stateEvents} from './state-events.js';
 import {
   deviceEvent,
@@ -55,8 +55,8 @@ export const watchHost = async (options: WatchOptions): Promise<void> => {
 
 /** What messages there were. */
 interface Heard {
-  /** The folders in /sys that they are about. */
-  folders: string[];
+  /** The last action of each folder in /sys. */
+  actions: ReadonlyMap<string, string>;
   /** Whether the kernel dropped some. */
   lost: boolean;
   /** Whether anything is to be read again for them. */
@@ -125,7 +125,7 @@ class HostWatch {
     ]);
   }
 
-  /** Takes what messages there are into account, and returns the folders that they are about. */
+  /** Takes what messages there are into account, and returns what they are about. */
   #hear(socket: UeventSocket): Heard {
     const {uevents, lost} = socket.receive(AT_ONCE);
     if (lost) {
@@ -141,7 +141,7 @@ class HostWatch {
       this.#stale.add(stale);
       matters = true;
     }
-    return {folders: uevents.map(({path}) => `/sys${path}`), lost, matters};
+    return {actions: new Map(uevents.map(({path, action}) => [`/sys${path}`, action])), lost, matters};
   }
 
   async #readStale(socket: UeventSocket, ended: EndedProcesses): Promise<void> {
@@ -149,7 +149,7 @@ class HostWatch {
     this.#stale.clear();
     if (stale.has('host')) {
       const now = stateOf(readCompared(new DirectoryTree(), {serials: false, names: true}));
-      this.#keepDrivers(now, socket);
+      this.#keepHeard(now, socket);
       this.#report(stateEvents(this.#state, now));
       this.#state = now;
     }
@@ -157,7 +157,7 @@ class HostWatch {
       const {vms} = await listVms();
       const were = new Map(this.#vms.map((vm) => [`${vm.pid} ${vm.fd}`, vm]));
       this.#report(
-        diffVms(this.#vms, vms).map(({event, vm}) => {
+        diffVms(this.#vms, vms, shownOf).map(({event, vm}) => {
           const was = were.get(`${vm.pid} ${vm.fd}`);
           return vmEvent(event, vm, was === undefined ? [] : watchChanges(changesOf(was, vm, VM_FACTS)));
         }),
@@ -168,16 +168,17 @@ class HostWatch {
   }
 
   /**
-   * Hears what came while the host was read. Of the driver that a device has meanwhile, messages report each change and what was read
-   * may be any, so the messages count, unless some were lost.
+   * Hears what came while the host was read. Which driver a device has, and that it is gone, messages say one after the other, and what
+   * was read may be of any moment: so the messages count, unless some were lost.
    */
-  #keepDrivers(now: MachineState, socket: UeventSocket): void {
+  #keepHeard(now: MachineState, socket: UeventSocket): void {
     for (let rest = MOST; rest > 0; rest -= AT_ONCE) {
-      const {folders, lost} = this.#hear(socket);
-      if (folders.length === 0 || lost) return;
-      for (const folder of folders) {
+      const {actions, lost} = this.#hear(socket);
+      if (actions.size === 0 || lost) return;
+      for (const [folder, action] of actions) {
         const [known, read] = [this.#state.devices.get(folder), now.devices.get(folder)];
         if (known !== undefined && read !== undefined) read.driver = known.driver;
+        else if (known === undefined && action === 'remove') removeDevice(now, folder);
       }
     }
   }
@@ -203,15 +204,23 @@ class HostWatch {
   }
 }
 
-/** What of a VM is named when it changes. */
-const VM_FACTS: FactValues<ListedVm, 'holders' | 'device' | 'groups' | 'cdevs' | 'coherency' | 'vcpus'> = {
+/** What of a VM is reported when it changes. */
+const VM_FACTS: FactValues<
+  ListedVm,
+  'name' | 'user' | 'seccomp' | 'vcpus' | 'holders' | 'device' | 'groups' | 'cdevs' | 'coherency'
+> = {
+  name: ({name}) => name,
+  user: ({user, uid}) => user ?? (uid === null ? null : String(uid)),
+  seccomp: ({seccomp}) => seccomp,
+  vcpus: ({vcpus}) => (vcpus === null ? null : String(vcpus)),
   holders: ({holders}) => holders.join(' '),
   device: ({device: {all}}) => all.join(' '),
   groups: ({groups}) => groups.map(({group}) => group).join(' '),
   cdevs: ({cdevs}) => cdevs.map(({name}) => name).join(' '),
   coherency: ({coherency: {state}}) => state,
-  vcpus: ({vcpus}) => (vcpus === null ? null : String(vcpus)),
 };
+
+const shownOf = (vm: ListedVm): string => JSON.stringify(Object.values(VM_FACTS).map((of) => of(vm)));
 
 /** Milliseconds of silence after which verdicts are read: messages come in groups. */
 const QUIET = 50;

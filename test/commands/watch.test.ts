@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
 import {once} from 'node:events';
 import {join} from 'node:path';
 import {setTimeout as sleep} from 'node:timers/promises';
@@ -38,6 +39,13 @@ describe('kvfio watch', () => {
     const {exit, stderr} = start(['watch', '--exec', ' ']);
     assert.equal(exit, 2);
     assert.match(stderr, /The command of --exec is empty\./);
+  });
+
+  it('is refused where the kernel sends nothing: in a network of a user namespace', function () {
+    needs(this, 'root');
+    const {status, stdout} = spawnSync('unshare', ['-Urn', ...KVFIO, 'watch', '--json'], {encoding: 'utf8'});
+    assert.equal(status, 8, stdout);
+    assert.equal((JSON.parse(stdout) as {error: {code: string}}).error.code, 'NO_UEVENTS');
   });
 
   it('sees a VM come and go when KVM says so, and runs the command for each', async function () {

@@ -50,6 +50,16 @@ describe('a message about', () => {
     assert.deepEqual(applyUevent(known, remove), {events: [], stale: null});
   });
 
+  it('a driver or an end that somebody had the kernel send has the host read, and is no fact', () => {
+    const known = state([bound]);
+    for (const action of ['remove', 'unbind', 'add'])
+      assert.deepEqual(applyUevent(known, uevent(action, folder, {SYNTH_UUID: '0'})), {
+        events: [],
+        stale: 'host',
+      });
+    assert.equal(known.devices.size, 1);
+  });
+
   for (const [what, message, stale] of [
     [
       'a new PCI device has the host read',

@@ -56,6 +56,21 @@ describe('the command for each line', () => {
     assert.equal(read(out), 'begun\ndone\n');
     assert.deepEqual(failures, []);
   });
+
+  it('is killed with what it has started when it does not end, once kvfio is to', async () => {
+    const failures: string[] = [];
+    const runs = new RunEach({command: 'sleep 1000 & wait', onFailure: (how) => failures.push(how)});
+    runs.add(line('0000:00:02.0'));
+    await sleep(100);
+    assert.equal(await runs.end(100), 0);
+    assert.deepEqual(failures, ['ended with SIGKILL']);
+  });
+
+  it('does not run for lines beyond a number, which are counted', async () => {
+    const runs = new RunEach({command: 'sleep 0.2', onFailure: () => undefined});
+    for (let count = 0; count < 10_100; count += 1) runs.add(line('0000:00:02.0'));
+    assert.equal(await runs.end(), 10_099);
+  });
 });
 
 const read = (path: string): string => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import type {MachineState, WatchedGroup} from '../../src/watch/machine-state.js';
+import {removeDevice, type MachineState, type WatchedGroup} from '../../src/watch/machine-state.js';
 import {stateEvents} from '../../src/watch/state-events.js';
 import type {WatchEvent} from '../../src/watch/watch-line.js';
 import {device, state} from './states.js';
@@ -32,6 +32,22 @@ describe('what leads from one state to another', () => {
 
   it('is nothing for a state that stays', () => {
     assert.deepEqual(stateEvents(state([device()], [group()]), state([device()], [group()])), []);
+  });
+
+  it('is nothing of a device that was gone before the host was read', () => {
+    const before = state([device()], [group()]);
+    const read = state([device()], [group()]);
+    const {path} = device();
+    removeDevice(before, path);
+    removeDevice(read, path);
+    assert.deepEqual([read.devices.size, read.groups.size], [0, 0]);
+    assert.deepEqual(stateEvents(before, read), []);
+  });
+
+  it('leaves a group that has other devices than the one that is gone', () => {
+    const read = state([device()], [group({devices: ['0000:00:02.0', '0000:00:03.0']})]);
+    removeDevice(read, device().path);
+    assert.deepEqual(read.groups.get(2)?.devices, ['0000:00:03.0']);
   });
 
   it('makes the one of the other, whatever they are', () => {

@@ -2,9 +2,9 @@ import type {ChalkInstance} from 'chalk';
 import {printable} from '../../printable.js';
 import type {WatchLine} from '../../watch/watch-line.js';
 
-/** A line for people: the time, what it is about, and what has become of it. */
+/** A line for people: the time (UTC), what it is about, and what has become of it. */
 export const watchText = (line: WatchLine, paint: ChalkInstance): string =>
-  [paint.dim(line.time.slice(11, 19)), subjectOf(line), ...wordsOf(line, paint)].join('  ');
+  [paint.dim(`${line.time.slice(11, 19)}Z`), subjectOf(line), ...wordsOf(line, paint)].join('  ');
 
 const subjectOf = ({kind, device, group, vm}: WatchLine): string => {
   if (device !== null) return `device ${printable(device.address)}`;
@@ -26,7 +26,8 @@ const text = (value: string | null): string => (value === null || value === '' ?
 const EVENT_PAINT: Partial<Record<WatchLine['event'], 'green' | 'red'>> = {appeared: 'green', gone: 'red'};
 
 const factsOf = ({device, group, vm}: WatchLine): string[] => {
-  if (device !== null) return [`driver ${text(device.driver)}`, printable(device.name ?? device.ids ?? '')];
+  if (device !== null)
+    return [printable(`driver ${text(device.driver)}`), printable(device.name ?? device.ids ?? '')];
   if (group !== null) return [`assignable ${group.assignable}`, group.snoop];
   if (vm !== null) return [vm.coherency.state];
   return [];

@@ -1,7 +1,7 @@
-import {readSync} from 'node:fs';
+import {fstatSync, readSync} from 'node:fs';
 import {Descriptor, checked} from '../descriptor.js';
 import {SyscallError} from '../errno.js';
-import {syscall} from '../libc.js';
+import {O_RDONLY, open, syscall} from '../libc.js';
 import {PinnedMemory} from '../memory.js';
 
 /** What the kernel says of a device when something happens to it. */
@@ -22,10 +22,9 @@ export interface Received {
 }
 
 /**
- * The kernel's messages about devices (NETLINK_KOBJECT_UEVENT). Reading them needs no rights, and only who has CAP_NET_ADMIN could
- * send others (netlink_allowed() in net/netlink/af_netlink.c).
- *
- * A network namespace of a user namespace that is not the first gets none of devices (uevent_net_broadcast() in lib/kobject_uevent.c).
+ * The kernel's messages about devices (NETLINK_KOBJECT_UEVENT). Reading them needs no rights. Only who has CAP_NET_ADMIN, or
+ * CAP_SYS_ADMIN over the network namespace, could send others (netlink_allowed() in net/netlink/af_netlink.c, uevent_net_rcv_skb() in
+ * lib/kobject_uevent.c).
  */
 export class UeventSocket extends Descriptor {
   readonly #buffer = Buffer.alloc(LONGEST);
@@ -47,6 +46,22 @@ export class UeventSocket extends Descriptor {
       address.bytes.writeUInt32LE(FROM_KERNEL, 8);
       syscall('bind', [fd, address.at, SIZEOF_SOCKADDR_NL]);
     });
+  }
+
+  /**
+   * Whether the kernel sends nothing here: it does in network namespaces of the first user namespace alone (uevent_net_init() in
+   * lib/kobject_uevent.c).
+   */
+  static isDeaf(): boolean {
+    try {
+      using network = new Descriptor(open('/proc/self/ns/net', O_RDONLY));
+      using owner = new Descriptor(syscall('ioctl', [network.fd, NS_GET_USERNS]));
+      return fstatSync(owner.fd).ino !== FIRST_USER_NAMESPACE;
+    } catch (error) {
+      // EPERM: it belongs to a namespace above this process's own, which may be the first
+      if (error instanceof SyscallError) return false;
+      throw error;
+    }
   }
 
   private constructor(fd: number) {
@@ -116,6 +131,11 @@ const FROM_KERNEL = 1;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVBUFFORCE = 33;
+
+/** include/uapi/linux/nsfs.h */
+const NS_GET_USERNS = 0xb701;
+/** PROC_USER_INIT_INO in include/linux/proc_ns.h, which became part of the interface. */
+const FIRST_USER_NAMESPACE = 0xefff_fffd;
 
 /** Bytes: more than any message has (UEVENT_BUFFER_SIZE in include/linux/kobject.h, and the path). */
 const LONGEST = 16 << 10;

@@ -1,6 +1,6 @@
 import {Failure, type FailureKind} from '../../failure.js';
 import type {SyscallError} from '../../linux/errno.js';
-import {STOP, type AnswerUnread, type NoAnswer} from './thread-errors.js';
+import {STOP, UNSTOPPABLE_CALL, type AnswerUnread, type NoAnswer} from './thread-errors.js';
 
 /** Begins every sentence about an owner: `The VM's owner, process 4711 (qemu-system-x86),`. */
 export interface Subject {
@@ -178,7 +178,7 @@ const ownerInWords = ({pid, comm}: Subject): string =>
 /** A thread that does not stop has executed nothing; from a call it may come back when kvfio has ended. */
 export const unanswered = (subject: Subject, error: NoAnswer, seconds: number): Failure => {
   const reason = refusal.noAnswer(error.during, seconds);
-  return error.during === STOP
+  return [STOP, UNSTOPPABLE_CALL].includes(error.during)
     ? refuseOwner(subject, reason, error)
     : refuseOwner(subject, reason, error, `has not come back from ${error.during}`);
 };

@@ -27,7 +27,7 @@ import {
   type SpareMemory,
 } from './spare-memory.js';
 import {StoppedThread, type Grip} from './stopped-thread.js';
-import {NoAnswer, STOP, ThreadGone, whileThere} from './thread-errors.js';
+import {NoAnswer, STOP, ThreadGone, UNSTOPPABLE_CALL, whileThere} from './thread-errors.js';
 import {usesUserDispatch} from './user-dispatch.js';
 
 /** What is known before a thread is stopped. */
@@ -102,7 +102,7 @@ export const stopThread = (preparation: Preparation): StoppedThread | Unsuitable
   quiesceV8();
   // the first call takes much longer, and the thread may have to wait for the next
   if (hold.isFirst) mayBeOnAlternateStack(memory, spare.endOfStack - REHEARSED, spare.endOfStack);
-  // a thread that is seized cannot be left without a stop
+  // a thread that is seized is left without a stop only when kvfio ends
   if (!preparation.mayStillBe()) return 'has-gone-on';
   thread.seize(PTRACE_O_TRACESYSGOOD | (filtered ? PTRACE_O_SUSPEND_SECCOMP : 0));
   // all that need not be done while the thread waits comes before
@@ -142,7 +142,7 @@ const untilInterrupted = (thread: Tracee, mayStopNow: () => boolean, deadline: n
     }
     const stop = thread.waitUntil(isAsked ? deadline : 0);
     if (stop === null) {
-      if (performance.now() > deadline) throw new NoAnswer(STOP);
+      if (performance.now() > deadline) throw new NoAnswer(isAsked ? STOP : UNSTOPPABLE_CALL);
       pause(NAP);
       continue;
     }

@@ -27,6 +27,9 @@ export class AnswerUnread extends Error {
 /** Stands for the call of a thread that has executed nothing yet. */
 export const STOP = 'the stop';
 
+/** Stands for the call of a thread that kvfio has not asked to stop yet. */
+export const UNSTOPPABLE_CALL = 'the call that a stop would end early';
+
 /** The thread ended, or another program was executed. */
 export class ThreadGone extends Error {
   constructor(cause?: unknown) {
