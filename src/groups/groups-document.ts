@@ -123,7 +123,11 @@ export const groupsDocument = (
     ungrouped,
     noGroups,
     ranking,
-    warnings: [...host.warnings, ...(options.examined?.facts.warnings ?? [])],
+    warnings: [
+      ...host.warnings,
+      ...(options.examined?.facts.warnings ?? []),
+      ...(options.ranking?.question.warnings() ?? []),
+    ],
   };
 };
 

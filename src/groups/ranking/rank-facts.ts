@@ -1,6 +1,6 @@
 import {posix} from 'node:path';
 import {groupBy} from '../../group-by.js';
-import {Attributes} from '../../host/attributes.js';
+import {Attributes, type Warning} from '../../host/attributes.js';
 import {parseKernelRelease, isAtLeast} from '../../host/kernel-release.js';
 import {readNumaNodes, type NumaNodes} from '../../host/numa.js';
 import type {HostTree} from '../../host/tree.js';
@@ -23,6 +23,8 @@ export interface RankFacts {
   /** All functions on the bus of a PCI function, that one included. */
   onBusOf: (device: Device) => readonly Device[];
   bootDisplay: (device: Device) => BootDisplay;
+  /** What could not be read or understood so far. */
+  warnings: () => readonly Warning[];
 }
 
 /** Reads what is not in the groups themselves; `host` has all groups of the machine, with the details of their devices. */
@@ -37,6 +39,7 @@ export const readRankFacts = (tree: HostTree, host: Host): RankFacts => {
   return {
     nodes: readNumaNodes(attributes),
     showsResets: showsResets(host, devices),
+    warnings: () => attributes.warnings,
     onBusOf: ({path}) => buses.get(posix.dirname(path)) ?? [],
     bootDisplay: ({address, path, classCode}) => {
       const framebuffer = framebuffers.find(({device}) => device === address);

@@ -155,6 +155,16 @@ describe('the place of a group', () => {
     ]);
   });
 
+  it('takes the distances of the kernel where the nodes are malformed, and warns', () => {
+    const files = {'sys/devices/system/node/online': `${Array(580).fill('0-9999').join(',')}\n`};
+    const document = rank({1: [given(1, {numa: 1})], 2: [given(2, {numa: 0})]}, {files, wish: {numa: 0}});
+    assert.deepEqual(decided('numa', document).order, [2, 1]);
+    assert.deepEqual(
+      document.warnings.map(({code, path}) => [code, path]),
+      [['MALFORMED', '/sys/devices/system/node/online']],
+    );
+  });
+
   it('refuses a NUMA node that the machine does not have', () => {
     assert.throws(
       () => rank({1: [given(1)]}, {files: TWO_NODES, wish: {numa: 4}}),

@@ -65,6 +65,7 @@ const machineOf = (
       numa: 0,
       nodes: {online: [0, 1, 2], distance: (from, to) => (from === to ? 10 : 10 * (from + to) + 11)},
       showsResets: true,
+      warnings: () => [],
       onBusOf: ({path}) => devices.filter((each) => each.path.slice(0, -8) === path.slice(0, -8)),
       bootDisplay: ({path}) => ({is: displays.get(path) ?? null, by: 'is the boot display'}),
     },
