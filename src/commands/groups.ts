@@ -118,7 +118,7 @@ Filters choose devices. In --json their groups stay whole, and each device says 
       exclusive: ['class'],
     }),
     numa: Flags.integer({
-      description: 'rank groups near this NUMA node before others',
+      description: 'of groups that are equally assignable and isolated, rank those near this NUMA node first',
       min: 0,
       max: INT_MAX,
       helpGroup: 'RANK',
