@@ -241,7 +241,11 @@ const namedDevices = (
   const selected = selectedDevices(
     tree,
     texts.filter((text) => !isIds(text)),
-    {note, isElsewhere: (name) => all.some(({address, bus}) => address === name && bus !== 'pci')},
+    {
+      note,
+      isOnlyShown: true,
+      isElsewhere: (name) => all.some(({address, bus}) => address === name && bus !== 'pci'),
+    },
   );
   return {selected, devices: [...texts.filter(isIds), ...selected.map(({address}) => address)]};
 };

@@ -1,5 +1,7 @@
 import type {HostTree} from '../../host/tree.js';
+import {besideNamed, refuseMoreThanNamed} from '../../pci/selector/beside-named.js';
 import {selectDevice, type SelectedDevice} from '../../pci/selector/select-device.js';
+import {listed} from '../../words.js';
 
 const KINDS: Record<SelectedDevice['by'], string> = {
   address: 'address',
@@ -18,15 +20,26 @@ export const SELECTOR_HELP =
 /**
  * Finds the devices that flags name, each once, and says of each that is not named by its address which it is.
  *
- * @throws Failure for a text that names no device, or more than one
+ * @param isOnlyShown - whether nothing is done to them: then a name of a part of a device is taken for the device
+ * @throws Failure for a text that names no device, more than one, or a part of one
  */
 export const selectedDevices = (
   tree: HostTree,
   texts: readonly string[],
-  {note, isElsewhere}: {note: (line: string) => void; isElsewhere?: (name: string) => boolean},
+  {
+    note,
+    isElsewhere,
+    isOnlyShown = false,
+  }: {note: (line: string) => void; isElsewhere?: (name: string) => boolean; isOnlyShown?: boolean},
 ): SelectedDevice[] => {
   const selected = texts.map((text) => selectDevice(tree, text, isElsewhere));
-  for (const {selector, by, address} of selected)
-    if (by !== 'address' && by !== 'name') note(`by its ${KINDS[by]} ${selector}, the device is ${address}.`);
+  if (!isOnlyShown) for (const each of selected) refuseMoreThanNamed(tree, each);
+  for (const each of selected) {
+    const {selector, by, address} = each;
+    if (by === 'address' || by === 'name') continue;
+    const others = besideNamed(tree, each);
+    const more = others.length === 0 ? '' : `, which also has ${listed(others)}`;
+    note(`by its ${KINDS[by]} ${selector}, the device is ${address}${more}.`);
+  }
   return selected;
 };

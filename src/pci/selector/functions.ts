@@ -17,6 +17,12 @@ export interface NamedFunction {
   address: string;
 }
 
+/** A disk, or a part of one: a partition, or a boot area of eMMC. */
+export interface NamedDisk extends NamedFunction {
+  /** The disk that it is of; its own name when it is one. */
+  disk: string;
+}
+
 const DEVICES = '/sys/bus/pci/devices';
 const GROUPS = '/sys/kernel/iommu_groups';
 const NETWORK = '/sys/class/net';
@@ -52,7 +58,24 @@ export class PciFunctions {
 
   /** Disks, partitions and NVMe controllers that are on PCI functions; one with several ways to it is there once for each. */
   get blockDevices(): NamedFunction[] {
-    return [...this.#named(BLOCK), ...this.#throughSubsystem(), ...this.#named(NVME)];
+    return [...this.disks, ...this.#named(NVME)];
+  }
+
+  /** Disks and their partitions. What the kernel hides are ways to a disk (block/genhd.c, disk_hidden_show()). */
+  get disks(): NamedDisk[] {
+    const names = new Set(this.#attributes.names(BLOCK));
+    return [...this.#named(BLOCK), ...this.#throughSubsystem()]
+      .filter(({path}) => this.#attributes.text(`${path}/hidden`) !== '1')
+      .map(({name, address, path}) => ({
+        name,
+        address,
+        disk: path.split('/').find((part) => names.has(part)) ?? name,
+      }));
+  }
+
+  /** Hardware address of an interface; empty when it shows none. */
+  addressOf(name: string): string {
+    return this.#attributes.text(`${NETWORK}/${name}/address`) ?? '';
   }
 
   serialsOf({path}: PciFunction): string[] {
@@ -83,16 +106,16 @@ export class PciFunctions {
       .sort((a, b) => compareAddresses(a.address, b.address));
   }
 
-  #named(folder: string): NamedFunction[] {
+  #named(folder: string): (NamedFunction & {path: string})[] {
     return (this.#attributes.names(folder) ?? []).flatMap((name) => {
       const path = this.#attributes.resolve(folder, name, 'optional');
       const address = path === null ? null : functionAbove(path);
-      return address === null ? [] : [{name, address}];
+      return path === null || address === null ? [] : [{name, address, path}];
     });
   }
 
   /** The disk of a namespace that several controllers lead to lies below none of them (drivers/nvme/host/multipath.c). */
-  #throughSubsystem(): NamedFunction[] {
+  #throughSubsystem(): (NamedFunction & {path: string})[] {
     return (this.#attributes.names(BLOCK) ?? []).flatMap((name) => {
       const path = this.#attributes.resolve(BLOCK, name, 'optional') ?? '';
       const [, subsystem] = /^(\/sys\/devices\/virtual\/nvme-subsystem\/[^/]+)\//.exec(path) ?? [];
@@ -101,7 +124,7 @@ export class PciFunctions {
         .filter((each) => /^nvme\d+$/.test(each))
         .flatMap((each) => {
           const address = functionAbove(this.#attributes.resolve(subsystem, each, 'optional') ?? '');
-          return address === null ? [] : [{name, address}];
+          return address === null ? [] : [{name, address, path}];
         });
     });
   }

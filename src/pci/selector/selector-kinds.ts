@@ -63,10 +63,14 @@ const numbered = (functions: PciFunctions, ids: string): NamedFunction[] =>
 const SERIAL_MARKS = /[:-]/g;
 
 /** Numbers of PCIe and addresses of interfaces are written in both cases, and with either mark. */
-const isSameSerial = (a: string, b: string): boolean =>
+export const isSameSerial = (a: string, b: string): boolean =>
   a === b ||
   (/^[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5,7}$/i.test(a) &&
     a.replaceAll(SERIAL_MARKS, '').toLowerCase() === b.replaceAll(SERIAL_MARKS, '').toLowerCase());
+
+/** The kernel's name of a block device that may be named by a node or a link to it. */
+export const blockName = (text: string, functions: PciFunctions): string =>
+  (text.startsWith('/dev/') ? functions.nodeOf(text).slice('/dev/'.length) : text).replaceAll('/', '!');
 
 /** A text is taken for each kind that it can be. */
 export const SELECTOR_KINDS: readonly KindOfSelector[] = [
@@ -105,10 +109,7 @@ export const SELECTOR_KINDS: readonly KindOfSelector[] = [
     kind: 'block-device',
     what: 'block devices',
     fits: (text) => isName(text) || /^\/dev\/./.test(text),
-    find: (text, functions) => {
-      const node = text.startsWith('/dev/') ? functions.nodeOf(text).slice('/dev/'.length) : text;
-      return withName(functions.blockDevices, node.replaceAll('/', '!'));
-    },
+    find: (text, functions) => withName(functions.blockDevices, blockName(text, functions)),
     others: (_, {blockDevices}) => blockDevices,
   },
   {

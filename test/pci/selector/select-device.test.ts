@@ -4,6 +4,8 @@ import {symlinkSync} from 'node:fs';
 import {Failure} from '../../../src/failure.js';
 import {CaptureTree, emptyCapture} from '../../../src/host/capture.js';
 import {DirectoryTree} from '../../../src/host/directory-tree.js';
+import {selectedDevices} from '../../../src/cli/flags/selected-devices.js';
+import {besideNamed} from '../../../src/pci/selector/beside-named.js';
 import {PciFunctions, pathText} from '../../../src/pci/selector/functions.js';
 import {selectDevice, type SelectedDevice} from '../../../src/pci/selector/select-device.js';
 import {takeSnapshot} from '../../../src/snapshot/take-snapshot.js';
@@ -194,5 +196,89 @@ describe('a name that several devices have', () => {
     const {code, why} = refused('nvme9n1');
     assert.equal(code, 'DEVICE_AMBIGUOUS');
     assert.match(why, /0000:02:00\.0.* and .*0000:03:00\.0/);
+  });
+});
+
+describe('a name of a part of a device', () => {
+  const hba = pci('0000:04:00.0', {classCode: '010700', device: '0097'});
+  const ports = pci('0000:05:00.0', {device: '1003'});
+  const two = pci('0000:06:00.0', {classCode: '010802', device: 'f1a5'});
+  const emmc = pci('0000:07:00.0', {classCode: '080501', device: '5acc'});
+  const PLACES = {
+    sda: [hba, 'host0/target0:0:0/0:0:0:0/block/sda'],
+    sda1: [hba, 'host0/target0:0:0/0:0:0:0/block/sda/sda1'],
+    sdb: [hba, 'host0/target0:0:1/0:0:1:0/block/sdb'],
+    sr0: [hba, 'host0/target0:0:2/0:0:2:0/block/sr0'],
+    nvme3n1: [two, 'nvme/nvme3/nvme3n1'],
+    nvme3n2: [two, 'nvme/nvme3/nvme3n2'],
+    nvme3c3n1: [two, 'nvme/nvme3/nvme3c3n1'],
+    mmcblk0: [emmc, 'mmc_host/mmc0/mmc0:0001/block/mmcblk0'],
+    mmcblk0p1: [emmc, 'mmc_host/mmc0/mmc0:0001/block/mmcblk0/mmcblk0p1'],
+    mmcblk0boot0: [emmc, 'mmc_host/mmc0/mmc0:0001/block/mmcblk0/mmcblk0boot0'],
+  } as const;
+
+  const withParts = (): Machine => {
+    const made = machine({ungrouped: [hba, ports, two, emmc, nic, usb]});
+    for (const [name, [spec, path]] of Object.entries(PLACES)) {
+      made.write(inside(spec, `${path}/uevent`), '');
+      made.link(`sys/class/block/${name}`, inside(spec, path));
+    }
+    made.write(inside(two, 'nvme/nvme3/nvme3c3n1/hidden'), '1\n');
+    made.link('sys/class/nvme/nvme3', inside(two, 'nvme/nvme3'));
+    made.write(inside(two, 'nvme/nvme3/serial'), 'PHHH 7\n');
+    for (const [at, name] of ['ens5', 'ens5d1'].entries()) {
+      made.write(inside(ports, `net/${name}/address`), `52:54:00:00:00:0${at}\n`);
+      made.write(inside(ports, `net/${name}/addr_assign_type`), '0\n');
+      made.link(`sys/class/net/${name}`, inside(ports, `net/${name}`));
+    }
+    made.write(inside(nic, 'net/eth9/address'), '52:54:00:00:00:09\n');
+    made.link('sys/class/net/eth9', inside(nic, 'net/eth9'));
+    return made;
+  };
+
+  const beside = (text: string): string[] => {
+    using made = withParts();
+    const tree = new DirectoryTree(made.root);
+    return besideNamed(tree, selectDevice(tree, text));
+  };
+
+  for (const [text, others] of [
+    ['sda', ['sdb', 'sr0']],
+    ['/dev/sda1', ['sdb', 'sr0']],
+    ['sr0', ['sda', 'sdb']],
+    ['nvme3n1', ['nvme3n2']],
+    ['ens5d1', ['ens5']],
+    ['52-54-00-00-00-00', ['ens5d1']],
+  ] as const)
+    it(`leaves others out, such as ${text}`, () => {
+      assert.deepEqual(beside(text), others);
+    });
+
+  for (const text of ['eth9', 'nvme3', 'PHHH 7', 'mmcblk0', 'mmcblk0p1', '04:00.0', '8086:0097'])
+    it(`is not that of the whole, such as ${text}`, () => {
+      assert.deepEqual(beside(text), []);
+    });
+
+  it('is refused where the device is taken, with the others and its address, and only noted where it is shown', () => {
+    using made = withParts();
+    const tree = new DirectoryTree(made.root);
+    const notes: string[] = [];
+    const note = (line: string): void => void notes.push(line);
+    assert.throws(
+      () => selectedDevices(tree, ['sdb'], {note}),
+      (error) => {
+        assert.ok(error instanceof Failure);
+        assert.deepEqual([error.code, error.exitCode], ['DEVICE_HAS_MORE', 5]);
+        assert.equal(error.why, '0000:04:00.0 also has sda and sr0.');
+        assert.equal(error.hint, 'Name the device 0000:04:00.0 to take all that it has.');
+        return true;
+      },
+    );
+    assert.deepEqual(notes, []);
+    assert.equal(selectedDevices(tree, ['04:00.0'], {note})[0]?.address, '0000:04:00.0');
+    selectedDevices(tree, ['sdb'], {note, isOnlyShown: true});
+    assert.deepEqual(notes, [
+      'by its block device sdb, the device is 0000:04:00.0, which also has sda and sr0.',
+    ]);
   });
 });
