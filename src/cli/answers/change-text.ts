@@ -68,5 +68,5 @@ const stepLines = ({steps}: ChangeDocument): string[] =>
     ? ['nothing to do']
     : steps.map(
         ({does, undo}, index) =>
-          `${index + 1}. ${printable(does)}${undo === null ? '' : ` (undone by: ${undo})`}`,
+          `${index + 1}. ${printable(does)}${undo === null ? '' : printable(` (undone by: ${undo})`)}`,
       );

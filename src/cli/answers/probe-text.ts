@@ -193,7 +193,7 @@ const outlierLines = (series: SeriesDocument, clock: Clock, width: number | null
       `${seriesName(series)}: the level of the samples drifts during the run, so the intervals are wide; a quiet host or --cpu may narrow them, a longer run does not`,
     );
   }
-  return lines.length === 0 ? [] : ['', ...wrappedFacts(lines, width)];
+  return lines.length === 0 ? [] : ['', ...wrappedFacts(lines.map(printable), width)];
 };
 
 const outlierText = (

@@ -39,6 +39,15 @@ describe('files of VFIO', () => {
     ]);
   });
 
+  it('steer no terminal by their names, in a step or in what undoes it', () => {
+    const document: ChangeDocument = {
+      ...{schemaVersion: 1, command: 'attach', dryRun: true, changed: null, vm, via: 'inject', files: []},
+      ...{device: {fd: 29, state: 'found'}, selected: [], before: coherency, after: coherency, warnings: []},
+      steps: [{does: 'add cdev \u001b[2J', undo: 'delete cdev \u001b[2J'}],
+    };
+    assert.equal(changeLines(document, paint)[2], '1. add cdev \\x1b[2J (undone by: delete cdev \\x1b[2J)');
+  });
+
   it('are told by what they are in the status, a group with its devices', () => {
     const files: StatusFile[] = FILES.map((file, index) => ({
       ...file,
