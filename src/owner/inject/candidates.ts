@@ -96,7 +96,8 @@ export function* threadCandidates(
         const syscall = unlessGone(() => process.syscall(tid));
         if (syscall?.kind !== 'syscall') return running.mayStop(tid);
         const may = rankOf({...found, syscall}) !== null;
-        if (!may) running.avoid(tid);
+        // a stop ends no wait that is uninterruptible
+        if (!may && unlessGone(() => process.status(tid))?.state === 'S') running.avoid(tid);
         return may;
       },
     };
