@@ -99,7 +99,7 @@ export class AgentClient implements Owner {
 
   /** What the agent holds: devices, and what clients gave it. */
   held(): AgentHeld[] {
-    using answer = this.#exchange('LIST', {});
+    using answer = this.#listing();
     const bytes = this.#receive(answer.reply.count * SIZEOF_HELD, answer.deadline);
     return Array.from({length: answer.reply.count}, (_, index) => {
       const held = decodeHeld(bytes.data.subarray(index * SIZEOF_HELD, (index + 1) * SIZEOF_HELD));
@@ -114,6 +114,15 @@ export class AgentClient implements Owner {
 
   [Symbol.dispose](): void {
     // the connection is the caller's
+  }
+
+  /** An agent that does not say what it holds is of no use for any change. */
+  #listing(): Answer & Disposable {
+    try {
+      return this.#exchange('LIST', {});
+    } catch (error) {
+      throw error instanceof SyscallError ? this.#end(unlisted(error)) : error;
+    }
   }
 
   #ask(op: AgentOp, fields: Partial<AgentRequest>, descriptor?: Descriptor): AgentReply {
@@ -141,6 +150,8 @@ export class AgentClient implements Owner {
       if (reply?.op !== request.op || reply.sequence !== request.sequence)
         throw this.#end(malformed('its answer is of another protocol, or to another request'));
       if (reply.count > 0 && op !== 'LIST') throw this.#end(malformed('its answer is too long'));
+      if (reply.error < 0 || reply.error > MAX_ERRNO)
+        throw this.#end(malformed(`its answer has the error ${reply.error}, which is none`));
       if (reply.error !== 0) throw new SyscallError(CALLS[op], reply.error);
       return {
         reply,
@@ -194,6 +205,9 @@ interface Answer {
   deadline: Deadline;
 }
 
+/** include/linux/err.h */
+const MAX_ERRNO = 4095;
+
 const UNUSED = {fd: -1, type: 0, flags: 0, attr: 0n, value: -1};
 
 /** What a refusal of each request is a refusal of. */
@@ -229,6 +243,15 @@ const cutOff = (error: SyscallError): Why => ({
   kind: 'kernelRefused',
   why: `The kernel answered ${error.code} to ${error.syscall} of kvfio itself, so what it has done is not known.`,
   hint: 'Look at the VM with "kvfio status", and try again.',
+  errno: error.code,
+  cause: error,
+});
+
+const unlisted = (error: SyscallError): Why => ({
+  code: 'AGENT_REFUSED',
+  kind: 'kernelRefused',
+  why: `It answered ${error.code} when it was asked what it holds.`,
+  hint: 'Try again, or leave the agent out with --via inject.',
   errno: error.code,
   cause: error,
 });

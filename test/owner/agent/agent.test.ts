@@ -390,6 +390,17 @@ describe('a client of an agent', () => {
     ]);
     list.writeUInt16LE(99, 36);
     await against(sends(list), (agent) => agent.held(), ['AGENT_PROTOCOL', 5, /unknown kind/]);
+    for (const error of [-1, 4096])
+      await against(sends(reply({op: AGENT_OPS.LIST, error})), (agent) => agent.held(), [
+        'AGENT_PROTOCOL',
+        5,
+        /which is none/,
+      ]);
+    await against(sends(reply({op: AGENT_OPS.LIST, error: 12})), (agent) => agent.held(), [
+      'AGENT_REFUSED',
+      6,
+      /ENOMEM/,
+    ]);
     await against(sends(reply({op: AGENT_OPS.TAKE})), (agent) => agent.takeDescriptor(1), [
       'AGENT_PROTOCOL',
       5,
