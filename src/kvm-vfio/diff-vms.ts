@@ -39,7 +39,8 @@ export const diffVms = (
   ];
 };
 
-const identity = ({pid, fd}: ListedVm): string => `${pid} ${fd}`;
+/** What a VM is known by from one look to the next. */
+export const identity = ({pid, fd}: ListedVm): string => `${pid} ${fd}`;
 
 /**
  * A VM as a text, without the fields that differ at every look, and without the other processes that have the VM, as each

@@ -1,7 +1,6 @@
 import {setTimeout as sleep} from 'node:timers/promises';
 import {Deadline} from '../linux/deadline.js';
 import {SyscallError} from '../linux/errno.js';
-import {POLLIN, ready} from '../linux/readiness.js';
 import {UeventSocket, type Uevent} from '../linux/socket/uevent-socket.js';
 
 /**
@@ -32,18 +31,13 @@ export class VmEvents implements Disposable {
       return;
     }
     const deadline = Deadline.after(interval);
-    for (;;) {
-      const {uevents, lost} = socket.receive(AT_ONCE);
+    while (!deadline.passed) {
+      const {uevents, lost} = socket.receive();
       if (lost || uevents.some(isVmEvent)) {
         await sleep(SETTLING, undefined, {signal});
         return;
       }
-      try {
-        await ready(socket.fd, POLLIN, deadline, signal);
-      } catch (error) {
-        if (error instanceof SyscallError && error.code === 'ETIMEDOUT') return;
-        throw error;
-      }
+      await socket.wait(deadline, signal);
     }
   }
 
@@ -51,8 +45,6 @@ export class VmEvents implements Disposable {
     this.#socket?.[Symbol.dispose]();
   }
 }
-
-const AT_ONCE = 500;
 
 /** Milliseconds in which the creator gets its descriptor, and other messages of the same moment come. */
 const SETTLING = 50;

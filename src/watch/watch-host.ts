@@ -3,12 +3,10 @@ import {changesOf, type FactValues} from '../diff/change.js';
 import {readCompared} from '../diff/machine.js';
 import type {Warning} from '../host/attributes.js';
 import {DirectoryTree} from '../host/directory-tree.js';
-import {diffVms} from '../kvm-vfio/diff-vms.js';
+import {diffVms, identity} from '../kvm-vfio/diff-vms.js';
 import {listVms, type ListedVm} from '../kvm-vfio/vms.js';
 import {Deadline} from '../linux/deadline.js';
-import {SyscallError} from '../linux/errno.js';
-import {POLLIN, ready} from '../linux/readiness.js';
-import {UeventSocket} from '../linux/socket/uevent-socket.js';
+import {AT_ONCE, UeventSocket} from '../linux/socket/uevent-socket.js';
 import {applyUevent} from './apply-uevent.js';
 import {EndedProcesses} from './ended-processes.js';
 import {removeDevice, stateOf, type MachineState} from './machine-state.js';
@@ -42,7 +40,7 @@ export interface WatchOptions {
  * Reports what is there, and then what becomes of the devices, groups and VMs of this host, as the kernel says that something has
  * happened, until `signal` is aborted.
  *
- * @throws {@link SyscallError} when the kernel's messages cannot be had
+ * @throws SyscallError when the kernel's messages cannot be had
  */
 export const watchHost = async (options: WatchOptions): Promise<void> => {
   const watch = new HostWatch(options);
@@ -127,7 +125,7 @@ class HostWatch {
 
   /** Takes what messages there are into account, and returns what they are about. */
   #hear(socket: UeventSocket): Heard {
-    const {uevents, lost} = socket.receive(AT_ONCE);
+    const {uevents, lost} = socket.receive();
     if (lost) {
       // the kernel says so before it gives what it has kept
       this.#report([hostEvent('lost')]);
@@ -155,10 +153,10 @@ class HostWatch {
     }
     if (stale.has('vms') && this.#follows('vm')) {
       const {vms} = await listVms();
-      const were = new Map(this.#vms.map((vm) => [`${vm.pid} ${vm.fd}`, vm]));
+      const were = new Map(this.#vms.map((vm) => [identity(vm), vm]));
       this.#report(
         diffVms(this.#vms, vms, shownOf).map(({event, vm}) => {
-          const was = were.get(`${vm.pid} ${vm.fd}`);
+          const was = were.get(identity(vm));
           return vmEvent(event, vm, was === undefined ? [] : watchChanges(changesOf(was, vm, VM_FACTS)));
         }),
       );
@@ -187,10 +185,9 @@ class HostWatch {
     this.#wake = new AbortController();
     const {signal} = this.#wake;
     try {
-      await ready(socket.fd, POLLIN, deadline, signal);
+      await socket.wait(deadline, signal);
     } catch (error) {
-      const isOver = error instanceof SyscallError && error.code === 'ETIMEDOUT';
-      if (!isOver && !signal.aborted) throw error;
+      if (!signal.aborted) throw error;
     }
   }
 
@@ -227,9 +224,6 @@ const QUIET = 50;
 
 /** Milliseconds after which they are read although the kernel goes on. */
 const LONGEST = 1000;
-
-/** Messages that are taken at once, before signals and readers have their turn. */
-const AT_ONCE = 500;
 
 /** Messages that are taken after a reading; those of a burst that goes on are taken later. */
 const MOST = 100_000;

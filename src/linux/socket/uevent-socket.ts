@@ -1,8 +1,10 @@
 import {fstatSync, readSync} from 'node:fs';
+import type {Deadline} from '../deadline.js';
 import {Descriptor, checked} from '../descriptor.js';
 import {SyscallError} from '../errno.js';
 import {O_RDONLY, open, syscall} from '../libc.js';
 import {PinnedMemory} from '../memory.js';
+import {POLLIN, ready} from '../readiness.js';
 
 /** What the kernel says of a device when something happens to it. */
 export interface Uevent {
@@ -68,8 +70,8 @@ export class UeventSocket extends Descriptor {
     super(fd);
   }
 
-  /** What is waiting, and no more than `most` messages; does not block. */
-  receive(most: number): Received {
+  /** What is waiting, and no more than `most` messages: signals and readers have their turn in between. Does not block. */
+  receive(most = AT_ONCE): Received {
     const received: Received = {uevents: [], lost: false};
     while (received.uevents.length < most) {
       try {
@@ -83,6 +85,15 @@ export class UeventSocket extends Descriptor {
       }
     }
     return received;
+  }
+
+  /** Waits, without blocking Node's loop, until a message is there, and no longer than until the deadline. */
+  async wait(deadline: Deadline, signal: AbortSignal): Promise<void> {
+    try {
+      await ready(this.fd, POLLIN, deadline, signal);
+    } catch (error) {
+      if (!(error instanceof SyscallError && error.code === 'ETIMEDOUT')) throw error;
+    }
   }
 
   /** Enlarges the buffer of the socket as far as this user may. */
@@ -136,6 +147,9 @@ const SO_RCVBUFFORCE = 33;
 const NS_GET_USERNS = 0xb701;
 /** PROC_USER_INIT_INO in include/linux/proc_ns.h, which became part of the interface. */
 const FIRST_USER_NAMESPACE = 0xefff_fffd;
+
+/** Messages. */
+export const AT_ONCE = 500;
 
 /** Bytes: more than any message has (UEVENT_BUFFER_SIZE in include/linux/kobject.h, and the path). */
 const LONGEST = 16 << 10;
