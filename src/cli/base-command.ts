@@ -177,13 +177,20 @@ export abstract class BaseCommand extends Command {
     });
   }
 
+  /** The command's own words, and those behind "--", which are of a program that it runs. */
+  protected splitArgv(): {own: string[]; program: string[]} {
+    const at = this.argv.indexOf('--');
+    return at === -1
+      ? {own: this.argv, program: []}
+      : {own: this.argv.slice(0, at), program: this.argv.slice(at + 1)};
+  }
+
   private get colour(): boolean {
     return !this.isGiven('--no-color');
   }
 
   /** Whether a flag without a value is given, also when the command line was not understood. */
   private isGiven(flag: string): boolean {
-    const end = this.argv.indexOf('--');
-    return (end === -1 ? this.argv : this.argv.slice(0, end)).includes(flag);
+    return this.splitArgv().own.includes(flag);
   }
 }

@@ -123,9 +123,7 @@ kvfio passes on stdout and stderr of COMMAND, unchanged and apart. On a terminal
   };
 
   override async run(): Promise<LabDocument | null> {
-    const split = this.argv.indexOf('--');
-    const own = split === -1 ? this.argv : this.argv.slice(0, split);
-    const command = split === -1 ? [] : this.argv.slice(split + 1);
+    const {own, program: command} = this.splitArgv();
     const {flags} = await this.parse(Lab, own);
 
     // a second signal ends kvfio at once

@@ -57,9 +57,7 @@ Otherwise the exit code is that of the VMM, or 128 and the signal that ended it.
   };
 
   async run(): Promise<RunDocument> {
-    const split = this.argv.indexOf('--');
-    const own = split === -1 ? this.argv : this.argv.slice(0, split);
-    const command = split === -1 ? [] : this.argv.slice(split + 1);
+    const {own, program: command} = this.splitArgv();
     const {flags} = await this.parse(Run, own);
     const [program, vmm] = vmmOfCommand(command, flags.vmm);
     const user = vmmUser(flags.user);

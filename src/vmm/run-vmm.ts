@@ -6,7 +6,10 @@ import {VFIO_DRIVER} from '../iommu/device.js';
 import {parsePciAddress} from '../pci/address.js';
 import {bindDevices, type BindOptions} from '../vfio/bind/bind.js';
 import type {BindDocument, BoundDevice} from '../vfio/bind/bind-document.js';
-import {hostNodes, type DeviceNodeOwner} from '../vfio/bind/node-owner.js';
+import {journalledNode} from '../vfio/bind/entry.js';
+import type {JournalNode} from '../vfio/bind/journal.js';
+import {hostNodes} from '../vfio/bind/node-owner.js';
+import {hostSetting} from '../vfio/bind/setting.js';
 import {unbindDevices} from '../vfio/bind/unbind.js';
 import type {RunDocument, VmmEnd} from './run-document.js';
 import {vmmArguments, withArguments, type VmmName} from './vmm-arguments.js';
@@ -49,7 +52,8 @@ export interface ForwardedSignals {
  */
 export const runVmm = async (options: RunOptions): Promise<RunDocument> => {
   const {groups, user, dryRun, keep, signals, onNote} = options;
-  const owners = nodeOwners(groups);
+  const {tree, nodes} = hostSetting();
+  const owners = groups.flatMap((group) => journalledNode(tree, nodes, group));
   const bind = await bindDevices(
     {groups, devices: []},
     {...options, owner: user === null ? null : {uid: user.uid, name: user.name}},
@@ -141,18 +145,9 @@ const giveBack = async (document: RunDocument, options: RunOptions): Promise<voi
   }
 };
 
-type NodeOwners = readonly (readonly [path: string, owner: DeviceNodeOwner])[];
-
-const nodeOwners = (groups: readonly number[]): NodeOwners =>
-  groups.flatMap((group) => {
-    const path = `/dev/vfio/${group}`;
-    const owner = hostNodes.owner(path);
-    return owner === null ? [] : [[path, owner] as const];
-  });
-
 /** Of groups that VFIO had before and still has: their nodes go back to whom they belonged to. */
-const takeNodesBack = (owners: NodeOwners, user: number): void => {
-  for (const [path, {device, uid}] of owners) {
+const takeNodesBack = (owners: readonly JournalNode[], user: number): void => {
+  for (const {path, device, uid} of owners) {
     const now = hostNodes.owner(path);
     if (now?.device === device && now.uid === user && uid !== user) hostNodes.give(path, uid);
   }
